@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Ranked mutexes.
+ *
+ * The mutex is glibc's adaptive kind: it spins for a while before it sleeps, which suits critical sections of some
+ * ten nanoseconds, and unlike a pure spin lock it does not burn a whole time slice when the holder's virtual CPU has
+ * been descheduled.
+ */
+
+#include "base/lock.h"
+
+#include "base/check.h"
+
+#ifdef ZS_DEBUG
+/* Locks of each rank that the calling thread holds. */
+static _Thread_local unsigned char held[ZS_LOCK_NR_RANKS];
+
+static void note_locked(const struct zs_lock *lock, bool waited)
+{
+	for (unsigned int rank = lock->rank; waited && rank < ZS_LOCK_NR_RANKS; rank++)
+		zs_assert_msg(!held[rank], "lock of rank %u taken while one of rank %u is held", lock->rank, rank);
+	held[lock->rank]++;
+}
+
+static void note_unlocked(const struct zs_lock *lock)
+{
+	zs_assert(held[lock->rank]);
+	held[lock->rank]--;
+}
+#else
+static void note_locked(const struct zs_lock *lock, bool waited)
+{
+	(void)lock;
+	(void)waited;
+}
+
+static void note_unlocked(const struct zs_lock *lock)
+{
+	(void)lock;
+}
+#endif
+
+void zs_lock_init(struct zs_lock *lock, enum zs_lock_rank rank)
+{
+	pthread_mutexattr_t attributes;
+
+	zs_assert(!pthread_mutexattr_init(&attributes));
+	zs_assert(!pthread_mutexattr_settype(&attributes, PTHREAD_MUTEX_ADAPTIVE_NP));
+	zs_assert(!pthread_mutex_init(&lock->mutex, &attributes));
+	zs_assert(!pthread_mutexattr_destroy(&attributes));
+	lock->rank = rank;
+}
+
+void zs_lock_deinit(struct zs_lock *lock)
+{
+	zs_assert(!pthread_mutex_destroy(&lock->mutex));
+}
+
+void zs_lock(struct zs_lock *lock)
+{
+	note_locked(lock, true);
+	zs_assert(!pthread_mutex_lock(&lock->mutex));
+}
+
+bool zs_trylock(struct zs_lock *lock)
+{
+	if (pthread_mutex_trylock(&lock->mutex))
+		return false;
+	note_locked(lock, false);
+	return true;
+}
+
+void zs_unlock(struct zs_lock *lock)
+{
+	note_unlocked(lock);
+	zs_assert(!pthread_mutex_unlock(&lock->mutex));
+}
+
+void zs_lock_assert_held(const struct zs_lock *lock)
+{
+#ifdef ZS_DEBUG
+	zs_assert(held[lock->rank]);
+#else
+	(void)lock;
+#endif
+}

@@ -1,0 +1,49 @@
+#pragma once
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Mutexes with a rank. The enum below is the lock order of the whole program: a thread may take a lock only if its
+ * rank is higher than that of every lock it holds. Debug builds (ZS_DEBUG) assert it; release builds do not pay.
+ *
+ * Not locks, and free to be used under any of these: the pin and lock bits of a handle word (zsmalloc/handle.h) and
+ * the compare-and-swap of a slot (store/slot.h). A thread never waits for a pin while it holds a lock.
+ */
+
+#include <pthread.h>
+#include <stdbool.h>
+
+#include "base/cleanup.h"
+
+enum zs_lock_rank {
+	ZS_LOCK_DEVICES, /* store/store.c: adding and removing devices */
+	ZS_LOCK_MODIFY,	 /* store/device.c: read-modify-write of one block (striped) */
+	ZS_LOCK_CLASS,	 /* zsmalloc/size_class.c: fullness lists and free lists of one class */
+	ZS_LOCK_SLAB,	 /* zsmalloc/slab.c: handles, zspage descriptors */
+	ZS_LOCK_PAGES,	 /* zsmalloc/pages.c: free runs */
+	ZS_LOCK_NR_RANKS,
+};
+
+struct zs_lock {
+	pthread_mutex_t mutex;
+	enum zs_lock_rank rank; /* immutable after init */
+};
+
+void zs_lock_init(struct zs_lock *lock, enum zs_lock_rank rank);
+void zs_lock_deinit(struct zs_lock *lock);
+void zs_lock(struct zs_lock *lock);
+bool zs_trylock(struct zs_lock *lock);
+void zs_unlock(struct zs_lock *lock);
+
+/* Asserts (debug builds only) that the calling thread holds a lock of this rank. */
+void zs_lock_assert_held(const struct zs_lock *lock);
+
+static inline void zs_unlockp(struct zs_lock **lock)
+{
+	if (*lock)
+		zs_unlock(*lock);
+}
+
+/* Holds the lock until the end of the scope. */
+#define ZS_LOCK_SCOPE(lock) ZS_LOCK_SCOPE_NAMED(lock, __COUNTER__)
+#define ZS_LOCK_SCOPE_NAMED(lock, counter) ZS_LOCK_SCOPE_PASTE(lock, counter)
+#define ZS_LOCK_SCOPE_PASTE(lock, counter)                                                                             \
+	ZS_CLEANUP(zs_unlockp) struct zs_lock *zs_scope_##counter = (zs_lock(lock), (lock))

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Log lines. */
+
+#include "base/log.h"
+
+#include <pthread.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdio.h>
+
+/* A longer line is cut: the longest that we write names a device, a path and an error. */
+#define LINE_BYTES 1024
+
+static pthread_mutex_t sink_lock = PTHREAD_MUTEX_INITIALIZER; /* calls of the sink; a leaf, below every ranked lock */
+static zs_log_sink *log_sink;				      /* guarded by sink_lock */
+static _Atomic int log_max_level = -1;
+
+void zs_log_set_sink(zs_log_sink *sink, enum zs_log_level max_level)
+{
+	pthread_mutex_lock(&sink_lock);
+	log_sink = sink;
+	pthread_mutex_unlock(&sink_lock);
+	atomic_store(&log_max_level, sink ? (int)max_level : -1);
+}
+
+void zs_log(enum zs_log_level level, const char *format, ...)
+{
+	char line[LINE_BYTES];
+	va_list arguments;
+
+	if ((int)level > atomic_load_explicit(&log_max_level, memory_order_relaxed))
+		return;
+	va_start(arguments, format);
+	vsnprintf(line, sizeof(line), format, arguments);
+	va_end(arguments);
+	pthread_mutex_lock(&sink_lock);
+	if (log_sink)
+		log_sink(level, line);
+	pthread_mutex_unlock(&sink_lock);
+}

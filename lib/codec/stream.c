@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Streams: compressors by codec, level and block size in a small table, where the one that was not used for the longest
+ * time makes room for a new one; one decompressor a codec, since those serve every level and size.
+ */
+
+#include "codec/stream.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "base/bits.h"
+#include "base/check.h"
+#include "base/cleanup.h"
+
+/*
+ * Combinations of codec, level and block size that one thread keeps ready. A zstd:19 compressor of 64 KiB blocks takes
+ * 1.4 MiB, most take less than 200 KiB.
+ */
+#define NR_COMPRESSORS 8
+
+struct stream_compressor {
+	const struct zs_codec *codec; /* NULL: unused entry */
+	int level;
+	size_t block_size;
+	void *compressor;
+	uint64_t last_use; /* stream->clock at that time */
+};
+
+struct zs_stream {
+	unsigned int shard; /* immutable */
+	uint64_t clock;	    /* compressed blocks so far */
+	struct stream_compressor compressors[NR_COMPRESSORS];
+	void *decompressors[ZS_CODEC_NR];
+	_Alignas(ZS_CACHE_LINE) char payload[ZS_BLOCK_MAX_BYTES];
+	_Alignas(ZS_CACHE_LINE) char block[ZS_BLOCK_MAX_BYTES];
+};
+
+int zs_stream_create(unsigned int shard, struct zs_stream **ret_stream)
+{
+	struct zs_stream *stream;
+
+	if (zs_fault())
+		return -ENOMEM;
+	stream = aligned_alloc(_Alignof(struct zs_stream), sizeof(*stream));
+	if (!stream)
+		return -ENOMEM;
+	/* Only what is read before it is written: the scratch memory stays untouched until a block comes. */
+	stream->shard = shard;
+	stream->clock = 0;
+	for (unsigned int i = 0; i < NR_COMPRESSORS; i++)
+		stream->compressors[i] = (struct stream_compressor){ 0 };
+	for (unsigned int i = 0; i < ZS_CODEC_NR; i++)
+		stream->decompressors[i] = NULL;
+	*ret_stream = stream;
+	return 0;
+}
+
+static void compressor_deinit(struct stream_compressor *entry)
+{
+	if (entry->codec)
+		entry->codec->compressor_destroy(entry->compressor);
+	*entry = (struct stream_compressor){ 0 };
+}
+
+void zs_stream_destroy(struct zs_stream *stream)
+{
+	if (!stream)
+		return;
+	for (unsigned int i = 0; i < NR_COMPRESSORS; i++)
+		compressor_deinit(&stream->compressors[i]);
+	for (unsigned int i = 0; i < ZS_CODEC_NR; i++) {
+		if (stream->decompressors[i])
+			zs_codec_find(i)->decompressor_destroy(stream->decompressors[i]);
+	}
+	free(stream);
+}
+
+unsigned int zs_stream_shard(const struct zs_stream *stream)
+{
+	return stream->shard;
+}
+
+/* An unused entry, or else the one that was not used for the longest time. */
+static struct stream_compressor *stream_victim(struct zs_stream *stream)
+{
+	struct stream_compressor *victim = &stream->compressors[0];
+
+	for (unsigned int i = 0; i < NR_COMPRESSORS; i++) {
+		struct stream_compressor *entry = &stream->compressors[i];
+
+		if (!entry->codec)
+			return entry;
+		if (entry->last_use < victim->last_use)
+			victim = entry;
+	}
+	return victim;
+}
+
+static int stream_make_compressor(struct zs_stream *stream, const struct zs_codec *codec, int level, size_t block_size,
+				  struct stream_compressor **ret_entry)
+{
+	struct stream_compressor *victim = stream_victim(stream);
+	void *compressor;
+	int error;
+
+	error = codec->compressor_create(level, block_size, &compressor);
+	if (error)
+		return error;
+	compressor_deinit(victim);
+	*victim = (struct stream_compressor){
+		.codec = codec, .level = level, .block_size = block_size, .compressor = compressor
+	};
+	*ret_entry = victim;
+	return 0;
+}
+
+static int stream_compressor(struct zs_stream *stream, const struct zs_codec_params *params, size_t block_size,
+			     struct stream_compressor **ret_entry)
+{
+	const struct zs_codec *codec;
+
+	for (unsigned int i = 0; i < NR_COMPRESSORS; i++) {
+		struct stream_compressor *entry = &stream->compressors[i];
+
+		if (entry->codec && entry->codec->id == params->codec && entry->level == params->level &&
+		    entry->block_size == block_size) {
+			*ret_entry = entry;
+			return 0;
+		}
+	}
+	codec = zs_codec_find(params->codec);
+	zs_assert_msg(codec, "codec %u", params->codec);
+	return stream_make_compressor(stream, codec, params->level, block_size, ret_entry);
+}
+
+int zs_stream_compress(struct zs_stream *stream, const struct zs_codec_params *params, const void *block,
+		       size_t block_size, const void **ret_payload, size_t *ret_length)
+{
+	struct stream_compressor *entry;
+	int error;
+
+	zs_assert(block_size && block_size <= ZS_BLOCK_MAX_BYTES);
+	error = stream_compressor(stream, params, block_size, &entry);
+	if (error)
+		return error;
+	entry->last_use = ++stream->clock;
+	/* One byte short of the block: a codec that can't save anything gives up early. */
+	error = entry->codec->compress(entry->compressor, block, block_size, stream->payload, block_size - 1, ret_length);
+	if (error)
+		return error;
+	*ret_payload = stream->payload;
+	return 0;
+}
+
+static int stream_decompressor(struct zs_stream *stream, const struct zs_codec *codec, void **ret_decompressor)
+{
+	void **decompressor = &stream->decompressors[codec->id];
+
+	if (!*decompressor && codec->decompressor_create) {
+		int error = codec->decompressor_create(decompressor);
+
+		if (error)
+			return error;
+	}
+	*ret_decompressor = *decompressor;
+	return 0;
+}
+
+int zs_stream_decompress(struct zs_stream *stream, enum zs_codec_id id, const void *payload, size_t length, void *block,
+			 size_t block_size)
+{
+	const struct zs_codec *codec = zs_codec_find(id);
+	void *decompressor;
+	int error;
+
+	zs_assert(block_size && block_size <= ZS_BLOCK_MAX_BYTES);
+	/* No payload is as long as its block: it would have been stored raw. */
+	if (!codec || length >= block_size)
+		return -EBADMSG;
+	error = stream_decompressor(stream, codec, &decompressor);
+	if (error)
+		return error;
+	return codec->decompress(decompressor, payload, length, block, block_size);
+}
+
+void *zs_stream_block(struct zs_stream *stream)
+{
+	return stream->block;
+}

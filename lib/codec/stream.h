@@ -1,0 +1,36 @@
+#pragma once
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * A stream is what one thread needs to move blocks: codec contexts, made when a codec and level is first used, and
+ * scratch memory. It belongs to one thread at a time and takes no lock.
+ */
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "codec/codec.h"
+
+struct zs_stream;
+
+/* The largest block. */
+#define ZS_BLOCK_MAX_BYTES ((size_t)64 << 10)
+
+/* shard spreads counters over threads: any number, best one per thread. Returns 0 or -ENOMEM. */
+int zs_stream_create(unsigned int shard, struct zs_stream **ret_stream);
+void zs_stream_destroy(struct zs_stream *stream);
+
+unsigned int zs_stream_shard(const struct zs_stream *stream);
+
+/*
+ * Compresses one block into the stream's scratch memory. Returns 0, the payload and its length; -ENOSPC if it is not
+ * smaller than the block; -ENOMEM if the codec's context can't be made.
+ */
+int zs_stream_compress(struct zs_stream *stream, const struct zs_codec_params *params, const void *block,
+		       size_t block_size, const void **ret_payload, size_t *ret_length);
+
+/* Decompresses a payload of the codec with this id. Returns 0, -EBADMSG (damaged, or unknown codec) or -ENOMEM. */
+int zs_stream_decompress(struct zs_stream *stream, enum zs_codec_id codec, const void *payload, size_t length,
+			 void *block, size_t block_size);
+
+/* Scratch memory of ZS_BLOCK_MAX_BYTES for a partly written block; zs_stream_compress() does not touch it. */
+void *zs_stream_block(struct zs_stream *stream);

@@ -1,0 +1,31 @@
+#pragma once
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * One block: what it is stored as, and the commit. Choices are made here; ranges are cut in store/device.c, bytes are
+ * moved in zsmalloc and codec.
+ *
+ * Context: any thread that borrowed the device, with its own stream. Concurrent calls for one block are allowed: each
+ * store replaces the slot atomically, and whoever replaced an object frees it.
+ */
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct zs_device;
+struct zs_stream;
+
+/* Reads a block. Returns 0, -EIO (damaged; counted) or -ENOMEM (codec context). */
+int zs_block_load(struct zs_device *device, struct zs_stream *stream, uint64_t block, void *buffer);
+
+/* Replaces a block. Returns 0, -ENOSPC or -ENOMEM, and the old content stays. */
+int zs_block_store(struct zs_device *device, struct zs_stream *stream, uint64_t block, const void *buffer);
+
+/*
+ * Replaces a part of a block; data NULL stands for zeros. Returns 0, -EIO (the rest is damaged), -ENOSPC, -ENOMEM.
+ * Lock: one of store->modify, so that neighbours in one block do not undo and redo each other's work.
+ */
+int zs_block_modify(struct zs_device *device, struct zs_stream *stream, uint64_t block, size_t offset, const void *data,
+		    size_t length);
+
+/* Makes a block empty. */
+void zs_block_discard(struct zs_device *device, struct zs_stream *stream, uint64_t block);

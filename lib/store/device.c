@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Devices: byte ranges are cut into blocks here. */
+
+#include "store/device.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "codec/stream.h"
+#include "store/block.h"
+#include "store/device_internal.h"
+#include "store/slot.h"
+
+/* The part of a range that lies in one block. */
+struct piece {
+	uint64_t block;
+	size_t start;  /* in the block */
+	size_t length; /* at most the block's */
+};
+
+static struct piece cut(const struct zs_device *device, uint64_t offset, uint64_t length)
+{
+	size_t start = offset & (device->block_size - 1);
+
+	return (struct piece){
+		.block = offset >> device->block_shift,
+		.start = start,
+		.length = zs_min(length, device->block_size - start),
+	};
+}
+
+static bool is_whole(const struct zs_device *device, struct piece piece)
+{
+	return piece.length == device->block_size;
+}
+
+static bool is_inside(const struct zs_device *device, uint64_t offset, uint64_t length)
+{
+	return offset <= device->size_bytes && length <= device->size_bytes - offset;
+}
+
+static int read_piece(struct zs_device *device, struct zs_stream *stream, struct piece piece, char *buffer)
+{
+	char *block = zs_stream_block(stream);
+	int error;
+
+	if (is_whole(device, piece))
+		return zs_block_load(device, stream, piece.block, buffer);
+	error = zs_block_load(device, stream, piece.block, block);
+	if (!error)
+		memcpy(buffer, block + piece.start, piece.length);
+	return error;
+}
+
+int zs_device_read(struct zs_device *device, struct zs_stream *stream, uint64_t offset, void *buffer, size_t length)
+{
+	unsigned int shard = zs_stream_shard(stream);
+	char *at = buffer;
+
+	if (!is_inside(device, offset, length))
+		return -EINVAL;
+	for (size_t left = length; left;) {
+		struct piece piece = cut(device, offset, left);
+		int error = read_piece(device, stream, piece, at);
+
+		if (error)
+			return error;
+		offset += piece.length;
+		at += piece.length;
+		left -= piece.length;
+	}
+	zs_count(&device->shards, shard, ZS_COUNT_READS, 1);
+	zs_count(&device->shards, shard, ZS_COUNT_READ_BYTES, length);
+	return 0;
+}
+
+static int write_piece(struct zs_device *device, struct zs_stream *stream, struct piece piece, const char *data)
+{
+	if (is_whole(device, piece))
+		return zs_block_store(device, stream, piece.block, data);
+	return zs_block_modify(device, stream, piece.block, piece.start, data, piece.length);
+}
+
+int zs_device_write(struct zs_device *device, struct zs_stream *stream, uint64_t offset, const void *buffer,
+		    size_t length, size_t *ret_done)
+{
+	unsigned int shard = zs_stream_shard(stream);
+	size_t done = 0;
+	int error = 0;
+
+	if (!is_inside(device, offset, length))
+		return -ENOSPC;
+	while (done < length) {
+		struct piece piece = cut(device, offset + done, length - done);
+
+		error = write_piece(device, stream, piece, (const char *)buffer + done);
+		if (error)
+			break;
+		done += piece.length;
+	}
+	/* Running out of room half-way is a short write; whatever else went wrong must be heard. */
+	if (error && (!done || error != -ENOSPC))
+		return error;
+	zs_count(&device->shards, shard, ZS_COUNT_WRITES, 1);
+	zs_count(&device->shards, shard, ZS_COUNT_WRITTEN_BYTES, done);
+	zs_shards_touch(&device->shards, shard);
+	*ret_done = done;
+	return 0;
+}
+
+/* Empties whole blocks from first up to end, skipping what has no slot. */
+static void discard_blocks(struct zs_device *device, struct zs_stream *stream, uint64_t first, uint64_t end)
+{
+	for (uint64_t block = zs_table_next(&device->table, first); block < end;
+	     block = zs_table_next(&device->table, block + 1))
+		zs_block_discard(device, stream, block);
+}
+
+int zs_device_discard(struct zs_device *device, struct zs_stream *stream, uint64_t offset, uint64_t length)
+{
+	unsigned int shard = zs_stream_shard(stream);
+	struct piece piece;
+	uint64_t end;
+	int error;
+
+	if (offset >= device->size_bytes || !length)
+		return 0;
+	length = zs_min(length, device->size_bytes - offset);
+	end = offset + length;
+	zs_count(&device->shards, shard, ZS_COUNT_DISCARDS, 1);
+	zs_count(&device->shards, shard, ZS_COUNT_DISCARDED_BYTES, length);
+	zs_shards_touch(&device->shards, shard);
+	piece = cut(device, offset, length);
+	if (!is_whole(device, piece)) {
+		error = zs_block_modify(device, stream, piece.block, piece.start, NULL, piece.length);
+		if (error)
+			return error;
+		offset += piece.length;
+	}
+	discard_blocks(device, stream, offset >> device->block_shift, end >> device->block_shift);
+	if (offset >= end || !(end & (device->block_size - 1)))
+		return 0;
+	return zs_block_modify(device, stream, end >> device->block_shift, 0, NULL, end & (device->block_size - 1));
+}
+
+/* The first block >= block that is empty or not, as data says; nr_blocks if there is none. */
+static uint64_t seek_block(const struct zs_device *device, uint64_t block, bool data)
+{
+	const struct zs_table *table = &device->table;
+
+	while (block < table->nr_blocks) {
+		uint64_t next = zs_table_next(table, block);
+
+		if (!data && next > block)
+			return block;
+		block = next;
+		if (block < table->nr_blocks && (zs_table_load(table, block) != ZS_SLOT_NONE) == data)
+			return block;
+		block++;
+	}
+	return table->nr_blocks;
+}
+
+int zs_device_seek(struct zs_device *device, uint64_t offset, bool data, uint64_t *ret_offset)
+{
+	uint64_t block;
+
+	if (offset >= device->size_bytes)
+		return -ENXIO;
+	block = seek_block(device, offset >> device->block_shift, data);
+	if (block == device->table.nr_blocks && data)
+		return -ENXIO;
+	*ret_offset = zs_max(offset, block << device->block_shift);
+	return 0;
+}
+
+uint64_t zs_device_id(const struct zs_device *device)
+{
+	return zs_residue_value(atomic_load_explicit(&device->entry->id, memory_order_relaxed));
+}
+
+uint64_t zs_device_size(const struct zs_device *device)
+{
+	return device->size_bytes;
+}
+
+void zs_device_info(struct zs_device *device, struct zs_device_info *ret_info)
+{
+	const struct zs_device_entry *entry = device->entry;
+	const struct zs_device_attributes *attributes;
+	ZS_LOCK_SCOPE(&device->store->lock);
+
+	attributes = zs_entry_attributes(entry);
+	*ret_info = (struct zs_device_info){
+		.id = zs_device_id(device),
+		.size_bytes = device->size_bytes,
+		.block_size = device->block_size,
+		.codec = device->codec,
+		.memory_limit_bytes = attributes->memory_limit_bytes,
+		.mode = attributes->mode,
+		.uid = attributes->uid,
+		.gid = attributes->gid,
+		.created_sec = entry->created_sec,
+	};
+	memcpy(ret_info->name, entry->name, sizeof(ret_info->name));
+}
+
+void zs_device_stats(struct zs_device *device, struct zs_device_stats *ret_stats)
+{
+	uint64_t table_pages = atomic_load_explicit(&device->table.nr_present, memory_order_relaxed);
+
+	zs_shards_stats(&device->shards, ret_stats);
+	ret_stats->data_bytes = (ret_stats->same_blocks + ret_stats->object_blocks) * device->block_size;
+	ret_stats->memory_bytes += table_pages * ZS_PAGE_SIZE;
+}
+
+void zs_device_set_mode(struct zs_device *device, uint32_t mode)
+{
+	struct zs_device_attributes attributes;
+	ZS_LOCK_SCOPE(&device->store->lock);
+
+	attributes = *zs_entry_attributes(device->entry);
+	attributes.mode = mode & 07777;
+	zs_entry_set_attributes(device->entry, &attributes);
+}
+
+void zs_device_set_owner(struct zs_device *device, uint32_t uid, uint32_t gid)
+{
+	struct zs_device_attributes attributes;
+	ZS_LOCK_SCOPE(&device->store->lock);
+
+	attributes = *zs_entry_attributes(device->entry);
+	attributes.uid = uid;
+	attributes.gid = gid;
+	zs_entry_set_attributes(device->entry, &attributes);
+}

@@ -1,0 +1,53 @@
+#pragma once
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * A device: bytes in, bytes out. Ranges are cut into whole blocks here; a partly covered block is read, modified and
+ * stored again.
+ *
+ * Context: any thread that borrowed the device (zs_device_get()), with a stream of its own. Concurrent calls may
+ * overlap: each block is replaced as a whole, by one 8-byte store, so a reader sees the old block or the new one.
+ * Offsets and lengths are in bytes and need no alignment. Ranges beyond the end are the caller's mistake where no errno
+ * is listed for it.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct zs_device;
+struct zs_device_info;
+struct zs_device_stats;
+struct zs_stream;
+
+/* Never-written and discarded blocks read as zeros. Returns 0, -EINVAL (range), -EIO (damaged block) or -ENOMEM. */
+int zs_device_read(struct zs_device *device, struct zs_stream *stream, uint64_t offset, void *buffer, size_t length);
+
+/*
+ * Returns 0 and the bytes written, which are fewer than length only if room ran out on the way; -ENOSPC if nothing
+ * was written or the range passes the end; -EIO (the rest of a partly written block is damaged), -ENOMEM. A block that
+ * could not be stored keeps its old content.
+ */
+int zs_device_write(struct zs_device *device, struct zs_stream *stream, uint64_t offset, const void *buffer,
+		    size_t length, size_t *ret_done);
+
+/*
+ * Makes a range read as zeros and frees its memory: discard and write-zeroes alike. The part of the range beyond the end
+ * is ignored. Returns 0; -ENOSPC, -EIO, -ENOMEM from a partly covered block at either end.
+ */
+int zs_device_discard(struct zs_device *device, struct zs_stream *stream, uint64_t offset, uint64_t length);
+
+/*
+ * The first offset >= offset in a block that is not empty (data) or is empty (hole); the end of the device counts as a
+ * hole. Returns 0 or -ENXIO (offset at or beyond the end; no data up to the end).
+ */
+int zs_device_seek(struct zs_device *device, uint64_t offset, bool data, uint64_t *ret_offset);
+
+uint64_t zs_device_id(const struct zs_device *device);
+/* Size in bytes; constant for the device's life. */
+uint64_t zs_device_size(const struct zs_device *device);
+void zs_device_info(struct zs_device *device, struct zs_device_info *ret_info);
+void zs_device_stats(struct zs_device *device, struct zs_device_stats *ret_stats);
+
+/* Permission bits and owner of the device's file; each is one 8-byte store in the arena. */
+void zs_device_set_mode(struct zs_device *device, uint32_t mode);
+void zs_device_set_owner(struct zs_device *device, uint32_t uid, uint32_t gid);

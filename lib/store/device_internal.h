@@ -1,0 +1,61 @@
+#pragma once
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The structures behind store/store.h and store/device.h; for this folder and for tests. */
+
+#include <stdatomic.h>
+
+#include "base/lock.h"
+#include "store/entry.h"
+#include "store/stats.h"
+#include "store/table.h"
+
+/* Read-modify-writes of one block exclude each other by a lock of this many; they never exclude anybody else. */
+#define ZS_MODIFY_LOCKS 64
+
+enum zs_device_state { ZS_DEVICE_FREE, ZS_DEVICE_ACTIVE, ZS_DEVICE_REMOVING };
+
+/*
+ * One per index of the device table, made when the index is first used and kept until the store is closed: so a thread
+ * may look at one without knowing whether the device still exists, and zs_device_get() needs no lock.
+ *
+ *   state      id   in flight        entry in the arena
+ *   FREE       0    any, all fail    free
+ *   ACTIVE     id   any              taken
+ *   REMOVING   0    draining         free; the slot table's place is still taken
+ */
+struct zs_device {
+	struct zs_store *store;		  /* immutable, like index and entry */
+	unsigned int index;
+	struct zs_device_entry *entry;	  /* in the arena */
+	enum zs_device_state state;	  /* guarded by store->lock */
+	_Atomic uint64_t id;		  /* seq_cst with ZS_COUNT_INFLIGHT: see zs_device_get() */
+	/* Constant while id is not 0. */
+	uint64_t size_bytes;
+	uint32_t block_size;
+	unsigned int block_shift;
+	struct zs_codec_params codec;
+	struct zs_table table;
+	_Atomic uint64_t limit_bytes;	  /* 0 = none */
+	_Atomic uint64_t charged_bytes;	  /* what counts against the limit; kept only while there is one */
+	struct zs_shards shards;
+};
+
+struct zs_store {
+	struct zs_arena arena;
+	struct zs_heap *heap;
+	struct zs_pool *pool;
+	struct zs_device_entry *entries; /* in the arena */
+	unsigned int nr_entries;
+	struct zs_lock lock;		 /* guards the device table, device->state and entries' attributes */
+	struct zs_lock modify[ZS_MODIFY_LOCKS];
+	_Atomic(struct zs_device *) devices[ZS_DEVICES_MAX];
+};
+
+/* The device of an index, made if there was none; FREE. Under store->lock. Returns 0 or -ENOMEM. */
+int zs_store_slot(struct zs_store *store, unsigned int index, struct zs_device **ret_device);
+/* Sets up a FREE device, all but its id; the caller makes it ACTIVE. Returns 0 or -ENOMEM. */
+int zs_device_start(struct zs_device *device, const struct zs_device_options *options, uint64_t table_offset);
+
+/* store/rebuild.c: checks the device table; starts and scans all devices. Errnos as zs_store_open(). */
+int zs_store_check_entries(struct zs_store *store);
+int zs_store_rebuild(struct zs_store *store);

@@ -1,0 +1,278 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Opening an existing arena: check the device table, then one scan of all slot tables. And the checker, which makes the
+ * same scan and compares.
+ *
+ * Slots that are damaged, or that name no sound object, become "lost": they must not keep a handle that will be given to
+ * another block.
+ */
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "base/log.h"
+#include "store/device.h"
+#include "store/device_internal.h"
+#include "store/extent.h"
+#include "store/slot.h"
+
+static bool tables_overlap(const struct zs_device_entry *a, const struct zs_device_entry *b)
+{
+	uint64_t a_end = a->table_offset + zs_table_bytes(a->size_bytes / a->block_size);
+	uint64_t b_end = b->table_offset + zs_table_bytes(b->size_bytes / b->block_size);
+
+	return a->table_offset < b_end && b->table_offset < a_end;
+}
+
+static int compare_entries(const void *a, const void *b)
+{
+	const struct zs_device_entry *left = *(const struct zs_device_entry *const *)a;
+	const struct zs_device_entry *right = *(const struct zs_device_entry *const *)b;
+
+	return (left->table_offset > right->table_offset) - (left->table_offset < right->table_offset);
+}
+
+static int compare_names(const void *a, const void *b)
+{
+	return strcmp((*(const struct zs_device_entry *const *)a)->name, (*(const struct zs_device_entry *const *)b)->name);
+}
+
+/* True if no two of them have one name, and no two tables overlap. */
+static bool entries_agree(const struct zs_device_entry **used, unsigned int nr)
+{
+	qsort(used, nr, sizeof(used[0]), compare_names);
+	for (unsigned int i = 1; i < nr; i++) {
+		if (!strcmp(used[i - 1]->name, used[i]->name))
+			return false;
+	}
+	qsort(used, nr, sizeof(used[0]), compare_entries);
+	for (unsigned int i = 1; i < nr; i++) {
+		if (tables_overlap(used[i - 1], used[i]))
+			return false;
+	}
+	return true;
+}
+
+int zs_store_check_entries(struct zs_store *store)
+{
+	ZS_CLEANUP_FREE const struct zs_device_entry **used = zs_malloc(ZS_DEVICES_MAX * sizeof(*used));
+	uint64_t at = 0, length, data_end = 0;
+	unsigned int nr = 0;
+	int error;
+
+	if (!used)
+		return -ENOMEM;
+	for (unsigned int i = 0; i < store->nr_entries; i++) {
+		uint64_t offset = i * sizeof(struct zs_device_entry);
+
+		/* Pages of the table without memory hold no entries; a look at them would make memory. */
+		if (offset >= data_end) {
+			at = offset;
+			if (!zs_arena_next_data(&store->arena, ZS_REGION_DEVICES, &at, &length))
+				break;
+			data_end = at + length;
+			i = (unsigned int)(at / sizeof(struct zs_device_entry));
+		}
+		error = zs_entry_check(&store->entries[i], i, store->arena.region_bytes[ZS_REGION_SLOTS]);
+		if (error == -EBADMSG)
+			zs_log(ZS_LOG_ERR, "arena refused: entry %u of the device table is damaged", i);
+		if (error == -EBADMSG)
+			return error;
+		if (!error)
+			used[nr++] = &store->entries[i];
+	}
+	return entries_agree(used, nr) ? 0 : -EBADMSG;
+}
+
+/* What one slot counts for, found in the arena. */
+struct tally {
+	uint64_t same, objects, huge, compressed, cost, handles, lost;
+};
+
+static void tally_object(struct tally *tally, uint64_t slot, const struct zs_object_info *info)
+{
+	bool is_fill = info->codec == ZS_CODEC_FILL;
+
+	tally->same += is_fill;
+	tally->objects += !is_fill;
+	tally->huge += (slot & ZS_SLOT_INCOMPRESSIBLE) != 0;
+	tally->compressed += info->size;
+	tally->cost += zs_pool_cost(info->size) + sizeof(uint64_t);
+	tally->handles++;
+}
+
+/* Adopts what a slot names, or marks the block as lost. */
+static int adopt_slot(struct zs_device *device, uint64_t block, struct tally *tally)
+{
+	uint64_t slot = zs_table_load(&device->table, block);
+	struct zs_object_info info;
+	int error = zs_slot_is_sound(slot) ? 0 : -EBADMSG;
+
+	if (!error && zs_slot_state(slot) == ZS_SLOT_SAME)
+		tally->same++;
+	if (!error && zs_slot_state(slot) == ZS_SLOT_OBJECT) {
+		error = zs_pool_adopt(device->store->pool, zs_slot_handle(slot), &info);
+		if (!error)
+			tally_object(tally, slot, &info);
+	}
+	if (error == -ENOMEM)
+		return error;
+	if (error) {
+		zs_table_exchange(&device->table, block, zs_slot_lost());
+		tally->lost++;
+	}
+	return 0;
+}
+
+static int adopt_device(struct zs_device *device)
+{
+	struct tally tally = { 0 };
+	int error;
+
+	zs_table_adopt(&device->table);
+	for (uint64_t block = zs_table_next(&device->table, 0); block < device->table.nr_blocks;
+	     block = zs_table_next(&device->table, block + 1)) {
+		error = adopt_slot(device, block, &tally);
+		if (error)
+			return error;
+	}
+	zs_count(&device->shards, 0, ZS_COUNT_SAME, tally.same);
+	zs_count(&device->shards, 0, ZS_COUNT_OBJECTS, tally.objects);
+	zs_count(&device->shards, 0, ZS_COUNT_HUGE, tally.huge);
+	zs_count(&device->shards, 0, ZS_COUNT_COMPRESSED_BYTES, tally.compressed);
+	zs_count(&device->shards, 0, ZS_COUNT_COST_BYTES, tally.cost);
+	zs_count(&device->shards, 0, ZS_COUNT_CORRUPT, tally.lost);
+	if (tally.lost)
+		zs_log(ZS_LOG_ERR, "device=%s lost_blocks=%llu: damaged in the arena; they read as I/O errors",
+		       device->entry->name, (unsigned long long)tally.lost);
+	atomic_store(&device->charged_bytes, tally.cost);
+	return 0;
+}
+
+/* A device's options as its entry tells them. */
+static struct zs_device_options entry_options(const struct zs_device_entry *entry)
+{
+	return (struct zs_device_options){
+		.name = entry->name,
+		.size_bytes = entry->size_bytes,
+		.block_size = entry->block_size,
+		.codec = { .codec = entry->codec, .level = entry->level },
+		.memory_limit_bytes = zs_entry_attributes(entry)->memory_limit_bytes,
+	};
+}
+
+static int start_device(struct zs_store *store, unsigned int index)
+{
+	struct zs_device_options options = entry_options(&store->entries[index]);
+	struct zs_device *device;
+	int error;
+
+	error = zs_store_slot(store, index, &device);
+	if (!error)
+		error = zs_device_start(device, &options, store->entries[index].table_offset);
+	if (!error)
+		error = adopt_device(device);
+	if (error)
+		return error;
+	device->state = ZS_DEVICE_ACTIVE;
+	atomic_store(&device->id, zs_residue_value(atomic_load(&device->entry->id)));
+	return 0;
+}
+
+int zs_store_rebuild(struct zs_store *store)
+{
+	uint64_t at = 0, length;
+	int error = 0;
+
+	while (!error && zs_arena_next_data(&store->arena, ZS_REGION_DEVICES, &at, &length)) {
+		uint64_t end = zs_min((at + length) / sizeof(struct zs_device_entry), store->nr_entries);
+
+		for (uint64_t i = at / sizeof(struct zs_device_entry); !error && i < end; i++) {
+			if (atomic_load(&store->entries[i].id))
+				error = start_device(store, (unsigned int)i);
+		}
+		at += length;
+	}
+	if (!error)
+		error = zs_extent_punch_gaps(store);
+	if (error)
+		return error;
+	zs_pool_rebuild_end(store->pool);
+	return zs_heap_rebuild_end(store->heap);
+}
+
+/*
+ * checking
+ */
+
+static void tally_device(struct zs_device *device, struct tally *tally)
+{
+	struct zs_object object;
+
+	for (uint64_t block = zs_table_next(&device->table, 0); block < device->table.nr_blocks;
+	     block = zs_table_next(&device->table, block + 1)) {
+		uint64_t slot = zs_table_load(&device->table, block);
+
+		if (!zs_slot_is_sound(slot)) {
+			tally->lost++;
+			continue;
+		}
+		tally->same += zs_slot_state(slot) == ZS_SLOT_SAME;
+		tally->lost += zs_slot_state(slot) == ZS_SLOT_LOST;
+		if (zs_slot_state(slot) != ZS_SLOT_OBJECT)
+			continue;
+		if (zs_obj_read_begin(device->store->pool, zs_slot_handle(slot), &object)) {
+			tally->lost++;
+			continue;
+		}
+		tally_object(tally, slot, &object.info);
+		zs_obj_read_end(device->store->pool, &object);
+	}
+}
+
+static void check_device(struct zs_device *device, struct tally *total)
+{
+	struct tally tally = { 0 };
+	struct zs_device_stats stats;
+
+	tally_device(device, &tally);
+	zs_device_stats(device, &stats);
+	total->handles += tally.handles;
+	total->lost += tally.lost;
+	/* A damaged block could not be taken off the counters exactly. */
+	if (stats.corrupt)
+		return;
+	zs_assert(!tally.lost);
+	zs_assert(stats.same_blocks == tally.same);
+	zs_assert(stats.object_blocks == tally.objects);
+	zs_assert(stats.huge_blocks == tally.huge);
+	zs_assert(stats.compressed_bytes == tally.compressed);
+	zs_assert(stats.memory_bytes == tally.cost + atomic_load(&device->table.nr_present) * ZS_PAGE_SIZE);
+	if (atomic_load(&device->limit_bytes))
+		zs_assert(atomic_load(&device->charged_bytes) == tally.cost);
+}
+
+void zs_store_check(struct zs_store *store)
+{
+	struct tally total = { 0 };
+	struct zs_store_stats stats;
+	uint64_t id, table_pages = 0;
+	unsigned int cursor = 0;
+
+	zs_pool_check(store->pool);
+	while (zs_store_next(store, &cursor, &id)) {
+		struct zs_device *device = atomic_load(&store->devices[zs_device_index(id)]);
+
+		zs_assert(!zs_entry_check(device->entry, device->index, store->arena.region_bytes[ZS_REGION_SLOTS]));
+		check_device(device, &total);
+		table_pages += atomic_load(&device->table.nr_present);
+	}
+	zs_store_stats(store, &stats);
+	zs_assert(stats.heap.slot_table_pages == table_pages);
+	if (!total.lost && !stats.heap.leaked_objects) {
+		zs_assert(stats.heap.handles_active == total.handles);
+		zs_assert(stats.pool.objects == total.handles);
+	}
+}

@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Sharded counters. */
+
+#include "store/stats.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/sysinfo.h>
+#include <time.h>
+
+#include "base/check.h"
+#include "store/store.h"
+
+#define SHARDS_MAX 64
+
+int zs_shards_init(struct zs_shards *shards)
+{
+	unsigned int nr = 1, cpus = (unsigned int)get_nprocs();
+
+	while (nr < cpus && nr < SHARDS_MAX)
+		nr *= 2;
+	if (zs_fault())
+		return -ENOMEM;
+	shards->shards = aligned_alloc(_Alignof(struct zs_shard), nr * sizeof(struct zs_shard));
+	if (!shards->shards)
+		return -ENOMEM;
+	memset(shards->shards, 0, nr * sizeof(struct zs_shard));
+	shards->mask = nr - 1;
+	return 0;
+}
+
+void zs_shards_deinit(struct zs_shards *shards)
+{
+	free(shards->shards);
+	shards->shards = NULL;
+}
+
+void zs_shards_reset(struct zs_shards *shards)
+{
+	for (unsigned int i = 0; i <= shards->mask; i++) {
+		for (unsigned int counter = ZS_COUNT_INFLIGHT + 1; counter < ZS_COUNT_NR; counter++)
+			atomic_store(&shards->shards[i].counters[counter], 0);
+		atomic_store(&shards->shards[i].modified_nsec, 0);
+	}
+}
+
+uint64_t zs_shards_sum(const struct zs_shards *shards, enum zs_counter counter)
+{
+	uint64_t sum = 0;
+
+	for (unsigned int i = 0; i <= shards->mask; i++)
+		sum += atomic_load_explicit(&shards->shards[i].counters[counter], memory_order_relaxed);
+	return sum;
+}
+
+void zs_shards_stats(const struct zs_shards *shards, struct zs_device_stats *ret_stats)
+{
+	*ret_stats = (struct zs_device_stats){
+		.same_blocks = zs_shards_sum(shards, ZS_COUNT_SAME),
+		.object_blocks = zs_shards_sum(shards, ZS_COUNT_OBJECTS),
+		.huge_blocks = zs_shards_sum(shards, ZS_COUNT_HUGE),
+		.compressed_bytes = zs_shards_sum(shards, ZS_COUNT_COMPRESSED_BYTES),
+		.memory_bytes = zs_shards_sum(shards, ZS_COUNT_COST_BYTES),
+		.reads = zs_shards_sum(shards, ZS_COUNT_READS),
+		.read_bytes = zs_shards_sum(shards, ZS_COUNT_READ_BYTES),
+		.writes = zs_shards_sum(shards, ZS_COUNT_WRITES),
+		.written_bytes = zs_shards_sum(shards, ZS_COUNT_WRITTEN_BYTES),
+		.discards = zs_shards_sum(shards, ZS_COUNT_DISCARDS),
+		.discarded_bytes = zs_shards_sum(shards, ZS_COUNT_DISCARDED_BYTES),
+		.no_space = zs_shards_sum(shards, ZS_COUNT_NO_SPACE),
+		.corrupt = zs_shards_sum(shards, ZS_COUNT_CORRUPT),
+	};
+	for (unsigned int i = 0; i <= shards->mask; i++) {
+		int64_t modified = atomic_load_explicit(&shards->shards[i].modified_nsec, memory_order_relaxed);
+
+		if (modified > ret_stats->modified_nsec)
+			ret_stats->modified_nsec = modified;
+	}
+}
+
+void zs_shards_touch(struct zs_shards *shards, unsigned int shard)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_REALTIME_COARSE, &now);
+	atomic_store_explicit(&shards->shards[shard & shards->mask].modified_nsec,
+			      (int64_t)now.tv_sec * 1000000000 + now.tv_nsec, memory_order_relaxed);
+}

@@ -1,0 +1,58 @@
+#pragma once
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Counters of a device, in shards: each thread adds to its own (zs_stream_shard()), readers sum. A shard holds
+ * differences, so that a single one may be negative; the sum is exact when nobody is writing.
+ */
+
+#include <stdatomic.h>
+#include <stdint.h>
+
+#include "base/bits.h"
+
+struct zs_device_stats;
+
+enum zs_counter {
+	ZS_COUNT_INFLIGHT, /* borrowers of the device: zs_device_get() */
+	ZS_COUNT_SAME,
+	ZS_COUNT_OBJECTS, /* without fill objects */
+	ZS_COUNT_HUGE,
+	ZS_COUNT_COMPRESSED_BYTES,
+	ZS_COUNT_COST_BYTES, /* the objects' share of pages, and their handle words */
+	ZS_COUNT_READS,
+	ZS_COUNT_READ_BYTES,
+	ZS_COUNT_WRITES,
+	ZS_COUNT_WRITTEN_BYTES,
+	ZS_COUNT_DISCARDS,
+	ZS_COUNT_DISCARDED_BYTES,
+	ZS_COUNT_NO_SPACE,
+	ZS_COUNT_CORRUPT,
+	ZS_COUNT_NR,
+};
+
+struct zs_shard {
+	_Alignas(ZS_NO_SHARE) _Atomic uint64_t counters[ZS_COUNT_NR];
+	_Atomic int64_t modified_nsec; /* last change of data by this shard's threads */
+};
+
+struct zs_shards {
+	struct zs_shard *shards;
+	unsigned int mask; /* number of shards - 1; they are a power of two */
+};
+
+/* As many shards as CPUs, rounded up to a power of two, 64 at most. Returns 0 or -ENOMEM. */
+int zs_shards_init(struct zs_shards *shards);
+void zs_shards_deinit(struct zs_shards *shards);
+/* All counters but ZS_COUNT_INFLIGHT to 0. Context: nobody else uses them. */
+void zs_shards_reset(struct zs_shards *shards);
+
+uint64_t zs_shards_sum(const struct zs_shards *shards, enum zs_counter counter);
+/* Fills what the shards know: all but memory_bytes' slot table pages and data_bytes' block size. */
+void zs_shards_stats(const struct zs_shards *shards, struct zs_device_stats *ret_stats);
+/* Notes that data has changed now; a coarse clock is enough for a file's modification time. */
+void zs_shards_touch(struct zs_shards *shards, unsigned int shard);
+
+static inline void zs_count(struct zs_shards *shards, unsigned int shard, enum zs_counter counter, uint64_t amount)
+{
+	atomic_fetch_add_explicit(&shards->shards[shard & shards->mask].counters[counter], amount, memory_order_relaxed);
+}

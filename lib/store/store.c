@@ -1,0 +1,418 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The store: its life, and the devices in it.
+ *
+ * A borrower of a device (zs_device_get()) counts itself in flight and then looks at the device's id; a remover clears
+ * the id and then waits until nobody is in flight. Both accesses are sequentially consistent, so that one of the two
+ * always sees the other. The counter is sharded: borrowing touches no cache line of another thread.
+ *
+ * Removing commits first (the entry's id in the arena becomes 0) and frees afterwards, without the lock: a process
+ * killed in between has no such device, and the next open reclaims what it held.
+ */
+
+#include "store/store.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/check.h"
+#include "codec/stream.h"
+#include "store/block.h"
+#include "store/device.h"
+#include "store/device_internal.h"
+#include "store/extent.h"
+#include "store/slot.h"
+
+/* How often a remover looks whether the last borrower has gone; a request takes a millisecond at most. */
+#define DRAIN_INTERVAL_NSEC 50000
+
+static void store_closep(struct zs_store **store)
+{
+	zs_store_close(*store);
+}
+
+static unsigned int stream_shard(const struct zs_stream *stream)
+{
+	return stream ? zs_stream_shard(stream) : 0;
+}
+
+/*
+ * devices
+ */
+
+int zs_store_slot(struct zs_store *store, unsigned int index, struct zs_device **ret_device)
+{
+	struct zs_device *device = atomic_load(&store->devices[index]);
+	int error;
+
+	if (device) {
+		*ret_device = device;
+		return 0;
+	}
+	device = zs_calloc(1, sizeof(*device));
+	if (!device)
+		return -ENOMEM;
+	error = zs_shards_init(&device->shards);
+	if (error) {
+		free(device);
+		return error;
+	}
+	device->store = store;
+	device->index = index;
+	device->entry = &store->entries[index];
+	atomic_store(&store->devices[index], device);
+	*ret_device = device;
+	return 0;
+}
+
+int zs_device_start(struct zs_device *device, const struct zs_device_options *options, uint64_t table_offset)
+{
+	struct zs_store *store = device->store;
+
+	device->size_bytes = options->size_bytes;
+	device->block_size = options->block_size;
+	device->block_shift = zs_ilog2(options->block_size);
+	device->codec = options->codec;
+	atomic_store(&device->limit_bytes, options->memory_limit_bytes);
+	atomic_store(&device->charged_bytes, 0);
+	zs_shards_reset(&device->shards);
+	return zs_table_init(&device->table, &store->arena, store->heap, table_offset,
+			     options->size_bytes / options->block_size);
+}
+
+struct zs_device *zs_device_get(struct zs_store *store, uint64_t id, struct zs_stream *stream)
+{
+	struct zs_device *device = atomic_load_explicit(&store->devices[zs_device_index(id)], memory_order_acquire);
+	_Atomic uint64_t *inflight;
+
+	if (!device || !id)
+		return NULL;
+	inflight = &device->shards.shards[stream_shard(stream) & device->shards.mask].counters[ZS_COUNT_INFLIGHT];
+	atomic_fetch_add(inflight, 1);
+	if (__builtin_expect(atomic_load(&device->id) == id, 1))
+		return device;
+	atomic_fetch_sub(inflight, 1);
+	return NULL;
+}
+
+void zs_device_put(struct zs_device *device, struct zs_stream *stream)
+{
+	unsigned int shard = stream_shard(stream) & device->shards.mask;
+
+	/* release: the remover's acquire sees all that was done with the device */
+	atomic_fetch_sub_explicit(&device->shards.shards[shard].counters[ZS_COUNT_INFLIGHT], 1, memory_order_release);
+}
+
+/*
+ * adding
+ */
+
+static int check_options(const struct zs_device_options *options, enum zs_device_field *ret_field)
+{
+	const struct zs_codec *codec = zs_codec_find(options->codec.codec);
+
+	*ret_field = ZS_FIELD_NAME;
+	if (!options->name || !zs_name_is_valid(options->name))
+		return -EINVAL;
+	*ret_field = ZS_FIELD_BLOCK_SIZE;
+	if (!zs_is_power_of_two(options->block_size) || options->block_size < ZS_BLOCK_MIN_BYTES ||
+	    options->block_size > ZS_OBJECT_MAX_BYTES)
+		return -EINVAL;
+	*ret_field = ZS_FIELD_SIZE;
+	if (!options->size_bytes || options->size_bytes % options->block_size)
+		return -EINVAL;
+	*ret_field = ZS_FIELD_CODEC;
+	if (!codec || options->codec.level < codec->level_min || options->codec.level > codec->level_max)
+		return -EINVAL;
+	*ret_field = ZS_FIELD_NONE;
+	return 0;
+}
+
+static int find_free(struct zs_store *store, struct zs_device **ret_device)
+{
+	for (unsigned int i = 0; i < store->nr_entries; i++) {
+		struct zs_device *device = atomic_load(&store->devices[i]);
+
+		if (!device || device->state == ZS_DEVICE_FREE)
+			return zs_store_slot(store, i, ret_device);
+	}
+	return -ENFILE;
+}
+
+static bool name_is_taken(struct zs_store *store, const char *name)
+{
+	for (unsigned int i = 0; i < store->nr_entries; i++) {
+		const struct zs_device *device = atomic_load(&store->devices[i]);
+
+		if (device && device->state == ZS_DEVICE_ACTIVE && !strcmp(device->entry->name, name))
+			return true;
+	}
+	return false;
+}
+
+static int add_locked(struct zs_store *store, const struct zs_device_options *options, uint64_t *ret_id)
+{
+	uint64_t offset, longest, id;
+	struct zs_device *device;
+	int error;
+
+	if (name_is_taken(store, options->name))
+		return -EEXIST;
+	error = find_free(store, &device);
+	if (error)
+		return error;
+	error = zs_extent_find(store, zs_table_bytes(options->size_bytes / options->block_size), &offset, &longest);
+	if (error)
+		return error;
+	error = zs_arena_populate(&store->arena, ZS_REGION_DEVICES,
+				  zs_align_down(device->index * sizeof(*device->entry), ZS_PAGE_SIZE), ZS_PAGE_SIZE);
+	if (error)
+		return error;
+	error = zs_device_start(device, options, offset);
+	if (error)
+		return error;
+	id = zs_arena_next_generation(&store->arena) << ZS_DEVICE_INDEX_BITS | device->index;
+	zs_entry_commit(device->entry, id, options, offset, (int64_t)time(NULL));
+	device->state = ZS_DEVICE_ACTIVE;
+	atomic_store(&device->id, id);
+	*ret_id = id;
+	return 0;
+}
+
+int zs_store_add(struct zs_store *store, const struct zs_device_options *options, enum zs_device_field *ret_field,
+		 uint64_t *ret_id)
+{
+	struct zs_device_options complete = *options;
+	enum zs_device_field field;
+	int error;
+
+	if (!complete.block_size)
+		complete.block_size = ZS_BLOCK_MIN_BYTES;
+	if (!complete.mode)
+		complete.mode = 0600;
+	error = check_options(&complete, &field);
+	if (error) {
+		if (ret_field)
+			*ret_field = field;
+		return error;
+	}
+	ZS_LOCK_SCOPE(&store->lock);
+	return add_locked(store, &complete, ret_id);
+}
+
+/*
+ * removing
+ */
+
+static void drain(struct zs_device *device)
+{
+	const struct timespec interval = { .tv_nsec = DRAIN_INTERVAL_NSEC };
+
+	while (zs_shards_sum(&device->shards, ZS_COUNT_INFLIGHT))
+		nanosleep(&interval, NULL);
+	atomic_thread_fence(memory_order_acquire);
+}
+
+/* Frees every object of a device whose entry is gone. */
+static void free_blocks(struct zs_device *device)
+{
+	struct zs_object_info info;
+	uint64_t slot;
+
+	for (uint64_t block = zs_table_next(&device->table, 0); block < device->table.nr_blocks;
+	     block = zs_table_next(&device->table, block + 1)) {
+		slot = zs_table_load(&device->table, block);
+		if (zs_slot_is_sound(slot) && zs_slot_state(slot) == ZS_SLOT_OBJECT)
+			zs_pool_free(device->store->pool, zs_slot_handle(slot), &info);
+	}
+	zs_table_punch(&device->table);
+}
+
+int zs_store_remove(struct zs_store *store, uint64_t id)
+{
+	struct zs_device *device = atomic_load(&store->devices[zs_device_index(id)]);
+
+	if (!device || !id)
+		return -ENODEV;
+	{
+		ZS_LOCK_SCOPE(&store->lock);
+		if (device->state != ZS_DEVICE_ACTIVE || atomic_load(&device->id) != id)
+			return -ENODEV;
+		device->state = ZS_DEVICE_REMOVING;
+		atomic_store(&device->id, 0);
+		/* the commit: from here on there is no such device */
+		atomic_store_explicit(&device->entry->id, 0, memory_order_release);
+	}
+	drain(device);
+	free_blocks(device);
+	zs_table_deinit(&device->table);
+	ZS_LOCK_SCOPE(&store->lock);
+	device->state = ZS_DEVICE_FREE;
+	return 0;
+}
+
+uint64_t zs_store_max_device_bytes(struct zs_store *store, uint32_t block_size)
+{
+	uint64_t offset, longest = 0;
+	ZS_LOCK_SCOPE(&store->lock);
+
+	if (zs_extent_find(store, UINT64_MAX, &offset, &longest) == -ENOMEM)
+		return 0;
+	return longest / sizeof(uint64_t) * (block_size ? block_size : ZS_BLOCK_MIN_BYTES);
+}
+
+/*
+ * finding
+ */
+
+int zs_store_find(struct zs_store *store, const char *name, uint64_t *ret_id)
+{
+	ZS_LOCK_SCOPE(&store->lock);
+
+	for (unsigned int i = 0; i < store->nr_entries; i++) {
+		const struct zs_device *device = atomic_load(&store->devices[i]);
+
+		if (!device || device->state != ZS_DEVICE_ACTIVE || strcmp(device->entry->name, name) != 0)
+			continue;
+		*ret_id = atomic_load(&device->id);
+		return 0;
+	}
+	return -ENODEV;
+}
+
+bool zs_store_next(struct zs_store *store, unsigned int *cursor, uint64_t *ret_id)
+{
+	while (*cursor < store->nr_entries) {
+		const struct zs_device *device = atomic_load(&store->devices[(*cursor)++]);
+		uint64_t id = device ? atomic_load(&device->id) : 0;
+
+		if (!id)
+			continue;
+		*ret_id = id;
+		return true;
+	}
+	return false;
+}
+
+/*
+ * life
+ */
+
+/* All but the arena. */
+static int store_init(struct zs_store *store, bool fresh, uint64_t memory_limit_bytes)
+{
+	int error;
+
+	store->entries = zs_arena_at(&store->arena, ZS_REGION_DEVICES, 0);
+	store->nr_entries = (unsigned int)zs_min(store->arena.region_bytes[ZS_REGION_DEVICES] / sizeof(store->entries[0]),
+						 ZS_DEVICES_MAX);
+	if (!fresh) {
+		error = zs_store_check_entries(store);
+		if (error)
+			return error;
+	}
+	error = zs_heap_create(&store->arena, fresh, &store->heap);
+	if (!error)
+		error = zs_pool_create(store->heap, &store->pool);
+	if (!error && !fresh)
+		error = zs_store_rebuild(store);
+	if (!error)
+		zs_heap_set_limit(store->heap, memory_limit_bytes);
+	return error;
+}
+
+static struct zs_store *store_new(void)
+{
+	struct zs_store *store = zs_calloc(1, sizeof(*store));
+
+	if (!store)
+		return NULL;
+	store->arena.fd = -1;
+	zs_lock_init(&store->lock, ZS_LOCK_DEVICES);
+	for (unsigned int i = 0; i < ZS_MODIFY_LOCKS; i++)
+		zs_lock_init(&store->modify[i], ZS_LOCK_MODIFY);
+	return store;
+}
+
+int zs_store_create(const struct zs_store_options *options, struct zs_store **ret_store)
+{
+	ZS_CLEANUP(store_closep) struct zs_store *store = store_new();
+	int error;
+
+	if (!store)
+		return -ENOMEM;
+	error = zs_arena_create(&store->arena, &options->arena);
+	if (!error)
+		error = store_init(store, true, options->memory_limit_bytes);
+	if (error)
+		return error;
+	*ret_store = zs_take(store);
+	return 0;
+}
+
+int zs_store_open(int fd, const struct zs_store_options *options, struct zs_store **ret_store)
+{
+	ZS_CLEANUP(store_closep) struct zs_store *store = store_new();
+	int error;
+
+	if (!store)
+		return -ENOMEM;
+	error = zs_arena_open(&store->arena, fd);
+	if (!error)
+		error = store_init(store, false, options->memory_limit_bytes);
+	if (error)
+		return error;
+	*ret_store = zs_take(store);
+	return 0;
+}
+
+void zs_store_close(struct zs_store *store)
+{
+	if (!store)
+		return;
+	for (unsigned int i = 0; i < ZS_DEVICES_MAX; i++) {
+		struct zs_device *device = atomic_load(&store->devices[i]);
+
+		if (!device)
+			continue;
+		zs_table_deinit(&device->table);
+		zs_shards_deinit(&device->shards);
+		free(device);
+	}
+	zs_pool_abandon(store->pool);
+	zs_heap_destroy(store->heap);
+	zs_arena_close(&store->arena);
+	for (unsigned int i = 0; i < ZS_MODIFY_LOCKS; i++)
+		zs_lock_deinit(&store->modify[i]);
+	zs_lock_deinit(&store->lock);
+	free(store);
+}
+
+int zs_store_fd(const struct zs_store *store)
+{
+	return store->arena.fd;
+}
+
+struct zs_pool *zs_store_pool(struct zs_store *store)
+{
+	return store->pool;
+}
+
+void zs_store_set_limit(struct zs_store *store, uint64_t memory_limit_bytes)
+{
+	zs_heap_set_limit(store->heap, memory_limit_bytes);
+}
+
+void zs_store_stats(struct zs_store *store, struct zs_store_stats *ret_stats)
+{
+	unsigned int cursor = 0;
+	uint64_t id;
+
+	*ret_stats = (struct zs_store_stats){ .resident_bytes = zs_arena_resident_bytes(&store->arena) };
+	zs_heap_stats(store->heap, &ret_stats->heap);
+	zs_pool_stats(store->pool, &ret_stats->pool);
+	while (zs_store_next(store, &cursor, &id))
+		ret_stats->nr_devices++;
+}

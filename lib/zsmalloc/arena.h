@@ -1,0 +1,90 @@
+#pragma once
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The arena: one sparse memfd with everything that must outlive the process, found by index and never by pointer.
+ *
+ *   header | device table | slot tables | handle words | pages
+ *
+ * The file is as long as it may ever become; only touched pages take memory. This module owns the descriptor and the
+ * mapping, and is the only one that calls mmap, memfd_create, madvise and fallocate; it knows where the regions are
+ * and not what is in them. Any thread may call any function; there are no locks, since the layout never changes.
+ */
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/bits.h"
+
+/* Raised whenever the meaning of a byte in the arena changes; an arena of another version is refused. */
+#define ZS_ARENA_LAYOUT_VERSION 1
+
+enum zs_region {
+	ZS_REGION_DEVICES, /* struct zs_device_entry, see store/entry.h */
+	ZS_REGION_SLOTS,   /* the devices' slot tables */
+	ZS_REGION_HANDLES, /* handle words, see zsmalloc/handle.h */
+	ZS_REGION_PAGES,   /* zspages */
+	ZS_REGION_NR,
+};
+
+/* Sizes in bytes, rounded up to pages; they bound what can ever be stored and cost nothing by themselves. */
+struct zs_arena_options {
+	uint64_t region_bytes[ZS_REGION_NR];
+};
+
+struct zs_arena {
+	int fd;
+	char *base;
+	uint64_t size_bytes;
+	uint64_t region_offset[ZS_REGION_NR];
+	uint64_t region_bytes[ZS_REGION_NR];
+};
+
+/* Sizes for a machine with that much memory (sysconf's if 0). */
+void zs_arena_options_default(struct zs_arena_options *options, uint64_t memory_bytes);
+
+/* Creates an empty arena. Returns 0, -EINVAL (a region of size 0), -ENOMEM, -EMFILE or -ENFILE. */
+int zs_arena_create(struct zs_arena *arena, const struct zs_arena_options *options);
+
+/*
+ * Maps an existing arena; fd is duplicated, not consumed. Nothing is written. Returns 0, -EMEDIUMTYPE (not an arena),
+ * -EPROTONOSUPPORT (another layout version or geometry), -EBADMSG (header damaged, or file truncated), -ENOMEM.
+ */
+int zs_arena_open(struct zs_arena *arena, int fd);
+
+/* Unmaps and closes; the memory lives on if somebody else holds a descriptor of it. */
+void zs_arena_close(struct zs_arena *arena);
+
+static inline void *zs_arena_at(const struct zs_arena *arena, enum zs_region region, uint64_t offset)
+{
+	return arena->base + arena->region_offset[region] + offset;
+}
+
+/*
+ * Makes memory for a page-aligned range, so that touching it can't fail later. Returns 0 or -ENOMEM; part of the range
+ * may have been populated then, and the caller punches it.
+ */
+int zs_arena_populate(const struct zs_arena *arena, enum zs_region region, uint64_t offset, uint64_t length);
+
+/* Gives a page-aligned range back to the system; it reads as zeros. It can't fail on a memfd. */
+void zs_arena_punch(const struct zs_arena *arena, enum zs_region region, uint64_t offset, uint64_t length);
+
+/*
+ * The next range with memory at or after *offset: sets *offset and *ret_length, page-aligned; false if there is none.
+ */
+bool zs_arena_next_data(const struct zs_arena *arena, enum zs_region region, uint64_t *offset, uint64_t *ret_length);
+
+/* Memory that the arena's file takes now, as the kernel counts it. */
+uint64_t zs_arena_resident_bytes(const struct zs_arena *arena);
+
+/* The next number that names one device for ever; kept in the header, so that no reopened arena repeats one. */
+uint64_t zs_arena_next_generation(const struct zs_arena *arena);
+
+/*
+ * Zeroed private memory that is reserved at its maximum and takes room as it is touched: for derived tables whose size
+ * follows the arena's. Returns NULL when address space is short. Free with zs_reserve_free().
+ */
+void *zs_reserve(uint64_t size_bytes);
+void zs_reserve_free(void *memory, uint64_t size_bytes);
+/* Drops the content of whole pages of reserved memory. */
+void zs_reserve_drop(void *memory, uint64_t size_bytes);

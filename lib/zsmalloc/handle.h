@@ -1,0 +1,151 @@
+#pragma once
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Handles: stable names of objects, and the handle words that say where the objects are.
+ *
+ * A handle is the 32-bit index of a 64-bit word in the arena; 0 names nothing. The word:
+ *
+ *   bits  0-8   pins      readers that need the object to stay where it is
+ *   bit   9     lock      a mover owns the object; pinning waits for it
+ *   bits 10-11  state     see below
+ *   bits 12-63  location  page (32) | class (8) | index in the zspage (12)
+ *
+ *   state    the object                         pins may rise   next
+ *   FREE     there is none: bits 12-63 belong   no              LIVE, by zs_handle_publish()
+ *            to the slab cache; or it is being
+ *            written, and they say where
+ *   LIVE     is in memory at location           yes             DOOMED, by zs_handle_doom()
+ *   BACKED   is in the backing file             (not yet used)
+ *   DOOMED   is no longer referenced by a slot  no              FREE, by whoever sees pins == 0
+ *
+ * So an object can't be pinned before it is written, it is freed by the last of its readers, and nobody ever waits for
+ * one. Pins and lock mean nothing after a restart: the scan clears them.
+ */
+
+#include <errno.h>
+#include <sched.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/check.h"
+
+struct zs_handle {
+	uint32_t index;
+};
+
+#define ZS_NO_HANDLE ((struct zs_handle){ 0 })
+
+enum zs_handle_state { ZS_HANDLE_FREE, ZS_HANDLE_LIVE, ZS_HANDLE_BACKED, ZS_HANDLE_DOOMED };
+
+#define ZS_HANDLE_PINS_MASK UINT64_C(0x1ff)
+#define ZS_HANDLE_LOCK (UINT64_C(1) << 9)
+#define ZS_HANDLE_STATE_SHIFT 10
+#define ZS_HANDLE_LOCATION_SHIFT 12
+#define ZS_LOCATION_INDEX_BITS 12
+#define ZS_LOCATION_CLASS_BITS 8
+
+/* Where an object is. */
+struct zs_location {
+	uint32_t page;	 /* first page of the zspage */
+	uint16_t index;	 /* of the object in the zspage */
+	uint8_t class;	 /* index of the size class; compaction never changes it */
+};
+
+static inline enum zs_handle_state zs_handle_state(uint64_t word)
+{
+	return (enum zs_handle_state)((word >> ZS_HANDLE_STATE_SHIFT) & 3);
+}
+
+static inline unsigned int zs_handle_pins(uint64_t word)
+{
+	return (unsigned int)(word & ZS_HANDLE_PINS_MASK);
+}
+
+static inline struct zs_location zs_handle_location(uint64_t word)
+{
+	return (struct zs_location){
+		.index = (uint16_t)((word >> 12) & 0xfff),
+		.class = (uint8_t)((word >> 24) & 0xff),
+		.page = (uint32_t)(word >> 32),
+	};
+}
+
+static inline uint64_t zs_handle_word(enum zs_handle_state state, struct zs_location location, unsigned int pins)
+{
+	return pins | (uint64_t)state << ZS_HANDLE_STATE_SHIFT | (uint64_t)location.index << 12 |
+	       (uint64_t)location.class << 24 | (uint64_t)location.page << 32;
+}
+
+/*
+ * Keeps the object where it is until zs_handle_unpin(). Returns 0 and the word, or -EAGAIN if there is no live object
+ * behind the handle (any more): the caller looks again where it had the handle from.
+ */
+static inline int zs_handle_pin(_Atomic uint64_t *word, uint64_t *ret_word)
+{
+	uint64_t old = atomic_load_explicit(word, memory_order_relaxed);
+
+	for (;;) {
+		if (zs_handle_state(old) != ZS_HANDLE_LIVE)
+			return -EAGAIN;
+		if (__builtin_expect((old & ZS_HANDLE_LOCK) || zs_handle_pins(old) == ZS_HANDLE_PINS_MASK, 0)) {
+			sched_yield();
+			old = atomic_load_explicit(word, memory_order_relaxed);
+			continue;
+		}
+		/* acquire: pairs with the release of zs_handle_publish() */
+		if (atomic_compare_exchange_weak_explicit(word, &old, old + 1, memory_order_acquire,
+							  memory_order_relaxed))
+			break;
+	}
+	*ret_word = old + 1;
+	return 0;
+}
+
+/* True if the caller held the last pin of a doomed object and must free it now. */
+static inline bool zs_handle_unpin(_Atomic uint64_t *word)
+{
+	/* release: what was done with the object is over; acquire: the last one sees that of all the others */
+	uint64_t old = atomic_fetch_sub_explicit(word, 1, memory_order_acq_rel);
+
+	zs_debug_assert(zs_handle_pins(old));
+	return zs_handle_state(old) == ZS_HANDLE_DOOMED && zs_handle_pins(old) == 1;
+}
+
+/* Says where a new object is that its owner is going to write: it can't be pinned yet. */
+static inline void zs_handle_reserve(_Atomic uint64_t *word, struct zs_location location)
+{
+	atomic_store_explicit(word, zs_handle_word(ZS_HANDLE_FREE, location, 0), memory_order_relaxed);
+}
+
+/* The object is written. release: pairs with the acquire of zs_handle_pin(). */
+static inline void zs_handle_publish(_Atomic uint64_t *word, struct zs_location location)
+{
+	atomic_store_explicit(word, zs_handle_word(ZS_HANDLE_LIVE, location, 0), memory_order_release);
+}
+
+/*
+ * The object is no longer referenced. True if nobody has it pinned, so that the caller must free it now; otherwise the
+ * last zs_handle_unpin() does. *ret_word is the word as it was. Asserts that the object was live: a second free of
+ * the same handle must stop the program before it frees somebody else's object.
+ */
+static inline bool zs_handle_doom(_Atomic uint64_t *word, uint32_t index, uint64_t *ret_word)
+{
+	uint64_t old = atomic_load_explicit(word, memory_order_relaxed);
+
+	for (;;) {
+		zs_assert_msg(zs_handle_state(old) == ZS_HANDLE_LIVE, "handle %u freed twice or never allocated, word %#llx",
+			      index, (unsigned long long)old);
+		if (__builtin_expect((old & ZS_HANDLE_LOCK) != 0, 0)) {
+			sched_yield();
+			old = atomic_load_explicit(word, memory_order_relaxed);
+			continue;
+		}
+		if (atomic_compare_exchange_weak_explicit(word, &old,
+							  old | (uint64_t)ZS_HANDLE_DOOMED << ZS_HANDLE_STATE_SHIFT,
+							  memory_order_acq_rel, memory_order_relaxed))
+			break;
+	}
+	*ret_word = old;
+	return zs_handle_pins(old) == 0;
+}

@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The heap: what all pools share. */
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "base/check.h"
+#include "zsmalloc/pool_internal.h"
+
+static int handles_grow(void *context, uint64_t page, enum zs_urgency urgency)
+{
+	struct zs_heap *heap = context;
+	int error = zs_pages_charge(&heap->pages, ZS_CHARGE_HANDLE, 1, urgency);
+
+	if (error)
+		return error;
+	error = zs_arena_populate(heap->arena, ZS_REGION_HANDLES, page * ZS_PAGE_SIZE, ZS_PAGE_SIZE);
+	if (error)
+		zs_pages_uncharge(&heap->pages, ZS_CHARGE_HANDLE, 1);
+	return error;
+}
+
+static void handles_shrink(void *context, uint64_t page)
+{
+	struct zs_heap *heap = context;
+
+	zs_arena_punch(heap->arena, ZS_REGION_HANDLES, page * ZS_PAGE_SIZE, ZS_PAGE_SIZE);
+	zs_pages_uncharge(&heap->pages, ZS_CHARGE_HANDLE, 1);
+}
+
+static const struct zs_slab_ops handle_ops = { .grow = handles_grow, .shrink = handles_shrink };
+
+/* Descriptors are private memory: some 32 bytes for each 4 to 64 KiB of zspage, not counted against the limit. */
+static int zspages_grow(void *context, uint64_t page, enum zs_urgency urgency)
+{
+	return zs_fault() ? -ENOMEM : 0;
+}
+
+static void zspages_shrink(void *context, uint64_t page)
+{
+	struct zs_heap *heap = context;
+
+	zs_reserve_drop((char *)heap->zspage_memory + page * ZS_PAGE_SIZE, ZS_PAGE_SIZE);
+}
+
+static const struct zs_slab_ops zspage_ops = { .grow = zspages_grow, .shrink = zspages_shrink };
+
+static int heap_init_handles(struct zs_heap *heap)
+{
+	uint64_t nr_pages = heap->arena->region_bytes[ZS_REGION_HANDLES] / ZS_PAGE_SIZE;
+
+	/* 32 bits name 2^32 handles, no more. */
+	nr_pages = zs_min(nr_pages, (UINT64_C(1) << 32) / ZS_HANDLES_PER_PAGE);
+	return zs_slab_init(&heap->handles, zs_arena_at(heap->arena, ZS_REGION_HANDLES, 0), sizeof(uint64_t),
+			    (uint32_t)nr_pages, &handle_ops, heap);
+}
+
+static int heap_init_zspages(struct zs_heap *heap)
+{
+	uint64_t per_page = ZS_PAGE_SIZE / sizeof(struct zspage);
+	uint64_t nr_pages = heap->pages.nr_pages / per_page + 1;
+
+	heap->zspage_memory_bytes = nr_pages * ZS_PAGE_SIZE;
+	heap->zspage_memory = zs_reserve(heap->zspage_memory_bytes);
+	if (!heap->zspage_memory)
+		return -ENOMEM;
+	return zs_slab_init(&heap->zspages, heap->zspage_memory, sizeof(struct zspage), (uint32_t)nr_pages, &zspage_ops,
+			    heap);
+}
+
+static int heap_init_adopted(struct zs_heap *heap)
+{
+	heap->adopted_bytes = (uint64_t)heap->handles.nr_pages_max * ZS_HANDLES_PER_PAGE / 8;
+	heap->adopted = zs_reserve(heap->adopted_bytes);
+	return heap->adopted ? 0 : -ENOMEM;
+}
+
+static void heap_destroyp(struct zs_heap **heap)
+{
+	zs_heap_destroy(*heap);
+}
+
+int zs_heap_create(struct zs_arena *arena, bool fresh, struct zs_heap **ret_heap)
+{
+	ZS_CLEANUP(heap_destroyp) struct zs_heap *heap = zs_calloc(1, sizeof(*heap));
+	int error;
+
+	if (!heap)
+		return -ENOMEM;
+	heap->arena = arena;
+	heap->geometry = zs_geometry();
+	error = zs_pages_init(&heap->pages, arena);
+	if (!error)
+		error = heap_init_handles(heap);
+	if (!error)
+		error = heap_init_zspages(heap);
+	if (!error && !fresh)
+		error = heap_init_adopted(heap);
+	if (error)
+		return error;
+	*ret_heap = zs_take(heap);
+	return 0;
+}
+
+void zs_heap_destroy(struct zs_heap *heap)
+{
+	if (!heap)
+		return;
+	if (heap->adopted)
+		zs_reserve_free(heap->adopted, heap->adopted_bytes);
+	zs_slab_deinit(&heap->zspages);
+	zs_reserve_free(heap->zspage_memory, heap->zspage_memory_bytes);
+	zs_slab_deinit(&heap->handles);
+	zs_pages_deinit(&heap->pages);
+	free(heap);
+}
+
+void zs_heap_set_limit(struct zs_heap *heap, uint64_t limit_bytes)
+{
+	zs_pages_set_limit(&heap->pages, zs_div_round_up(limit_bytes, ZS_PAGE_SIZE));
+}
+
+int zs_heap_charge_table(struct zs_heap *heap, uint64_t nr_pages, enum zs_urgency urgency)
+{
+	return zs_pages_charge(&heap->pages, ZS_CHARGE_TABLE, nr_pages, urgency);
+}
+
+void zs_heap_uncharge_table(struct zs_heap *heap, uint64_t nr_pages)
+{
+	zs_pages_uncharge(&heap->pages, ZS_CHARGE_TABLE, nr_pages);
+}
+
+static void stats_of_pages(struct zs_pages *pages, struct zs_heap_stats *stats)
+{
+	ZS_LOCK_SCOPE(&pages->lock);
+	stats->limit_bytes = pages->nr_limit * ZS_PAGE_SIZE;
+	stats->used_bytes = pages->nr_used * ZS_PAGE_SIZE;
+	stats->peak_bytes = pages->nr_peak * ZS_PAGE_SIZE;
+	stats->zspage_pages = pages->nr_charged[ZS_CHARGE_ZSPAGE];
+	stats->slot_table_pages = pages->nr_charged[ZS_CHARGE_TABLE];
+	stats->handle_pages = pages->nr_charged[ZS_CHARGE_HANDLE];
+	stats->reserve_pages = pages->nr_reserve;
+	stats->punched_pages = pages->nr_punched;
+	stats->limit_hits = pages->limit_hits;
+}
+
+static void stats_of_slab(struct zs_slab *slab, uint64_t *ret_active, uint64_t *ret_total)
+{
+	ZS_LOCK_SCOPE(&slab->lock);
+	*ret_active = slab->nr_active;
+	*ret_total = slab->nr_memory * slab->objects_per_page;
+}
+
+void zs_heap_stats(struct zs_heap *heap, struct zs_heap_stats *ret_stats)
+{
+	*ret_stats = (struct zs_heap_stats){ .zspage_object_bytes = sizeof(struct zspage) };
+	stats_of_pages(&heap->pages, ret_stats);
+	stats_of_slab(&heap->handles, &ret_stats->handles_active, &ret_stats->handles_total);
+	stats_of_slab(&heap->zspages, &ret_stats->zspages_active, &ret_stats->zspages_total);
+	ret_stats->leaked_objects = atomic_load_explicit(&heap->nr_leaked, memory_order_relaxed);
+}

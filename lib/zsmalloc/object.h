@@ -1,0 +1,44 @@
+#pragma once
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The object header: 12 bytes before each payload, in memory and later in the backing file alike.
+ *
+ *   offset  bytes
+ *   0       4      handle      the way back; 0 in a free object
+ *   4       4      meta        bits 0-16 payload size, 17-20 codec, 21-31 dictionary;
+ *                              in a free object the index of the next free one of its zspage
+ *   8       4      checksum    low half of XXH3-64 of the payload, xor meta * 0x9e3779b1
+ *
+ * The factor is odd, so that every change of meta changes the product, and with it the checksum that is expected.
+ */
+
+#include <assert.h>
+#include <stdatomic.h>
+#include <stdint.h>
+
+#include "zsmalloc/geometry.h"
+#include "zsmalloc/pool.h"
+
+struct zs_object_header {
+	_Atomic uint32_t handle; /* written under the class's lock; compaction finds the owner of an object by it */
+	uint32_t meta;
+	uint32_t checksum;
+};
+
+static_assert(sizeof(struct zs_object_header) == ZS_OBJECT_HEADER_BYTES, "the geometry counts the header");
+
+static inline uint32_t zs_object_meta(const struct zs_object_info *info)
+{
+	return info->size | (uint32_t)info->codec << 17 | (uint32_t)info->dictionary << 21;
+}
+
+static inline struct zs_object_info zs_object_info(uint32_t meta)
+{
+	return (struct zs_object_info){
+		.size = meta & 0x1ffff,
+		.codec = (uint8_t)(meta >> 17 & 0xf),
+		.dictionary = (uint16_t)(meta >> 21),
+	};
+}
+
+uint32_t zs_object_checksum(uint32_t meta, const void *payload);

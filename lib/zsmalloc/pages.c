@@ -1,0 +1,341 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The page source.
+ *
+ *   state of a run   memory   counted in              map entry of its first page
+ *   in use           yes      nr_charged[ZSPAGE]      zspage index (all its pages)
+ *   reserve          yes      nr_reserve              MAP_FREE | next
+ *   hole             no       nothing                 MAP_FREE | next
+ *   fresh            no       nothing                 0
+ */
+
+#include "zsmalloc/pages.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "base/check.h"
+
+#define MAP_FREE UINT32_C(0x80000000)
+#define MAP_END UINT32_C(0x7fffffff)
+
+/* Free memory worth keeping: 4 MiB cost little and save the population of some 300 zspages. */
+#define RESERVE_HIGH_PAGES 1024
+#define RESERVE_LOW_PAGES 512
+/* Runs punched in one go; a batch lives on the stack. */
+#define PUNCH_BATCH 128
+
+struct run {
+	uint32_t page;
+	uint32_t nr;
+};
+
+static void list_push(struct zs_pages *pages, uint32_t *list, uint32_t page)
+{
+	atomic_store_explicit(&pages->map[page], MAP_FREE | *list, memory_order_relaxed);
+	*list = page;
+}
+
+static bool list_pop(struct zs_pages *pages, uint32_t *list, uint32_t *ret_page)
+{
+	if (*list == MAP_END)
+		return false;
+	*ret_page = *list;
+	*list = atomic_load_explicit(&pages->map[*list], memory_order_relaxed) & ~MAP_FREE;
+	atomic_store_explicit(&pages->map[*ret_page], 0, memory_order_relaxed);
+	return true;
+}
+
+int zs_pages_init(struct zs_pages *pages, struct zs_arena *arena)
+{
+	uint64_t nr = arena->region_bytes[ZS_REGION_PAGES] >> ZS_PAGE_SHIFT;
+
+	*pages = (struct zs_pages){ .arena = arena, .nr_pages = (uint32_t)zs_min(nr, MAP_END) };
+	pages->map = zs_reserve(pages->nr_pages * sizeof(*pages->map));
+	if (!pages->map)
+		return -ENOMEM;
+	for (unsigned int i = 0; i <= ZS_RUN_MAX_PAGES; i++)
+		pages->reserve[i] = pages->holes[i] = MAP_END;
+	zs_lock_init(&pages->lock, ZS_LOCK_PAGES);
+	return 0;
+}
+
+void zs_pages_deinit(struct zs_pages *pages)
+{
+	if (!pages->map)
+		return;
+	zs_lock_deinit(&pages->lock);
+	zs_reserve_free(pages->map, pages->nr_pages * sizeof(*pages->map));
+	pages->map = NULL;
+}
+
+void zs_pages_set_limit(struct zs_pages *pages, uint64_t nr_pages)
+{
+	ZS_LOCK_SCOPE(&pages->lock);
+	pages->nr_limit = nr_pages;
+}
+
+/* How many pages may be in use at this urgency. */
+static uint64_t allowed_pages(const struct zs_pages *pages, enum zs_urgency urgency)
+{
+	if (!pages->nr_limit || urgency == ZS_URGENCY_MUST)
+		return UINT64_MAX;
+	return urgency == ZS_URGENCY_NEW ? pages->nr_limit - pages->nr_limit / 64 : pages->nr_limit;
+}
+
+static int charge_locked(struct zs_pages *pages, enum zs_charge charge, uint64_t nr, enum zs_urgency urgency)
+{
+	uint64_t allowed = allowed_pages(pages, urgency);
+
+	zs_lock_assert_held(&pages->lock);
+	if (nr > allowed || pages->nr_used > allowed - nr) {
+		pages->limit_hits++;
+		return -ENOSPC;
+	}
+	pages->nr_charged[charge] += nr;
+	pages->nr_used += nr;
+	pages->nr_peak = zs_max(pages->nr_peak, pages->nr_used);
+	return 0;
+}
+
+static void uncharge_locked(struct zs_pages *pages, enum zs_charge charge, uint64_t nr)
+{
+	zs_lock_assert_held(&pages->lock);
+	zs_assert(pages->nr_charged[charge] >= nr);
+	pages->nr_charged[charge] -= nr;
+	pages->nr_used -= nr;
+}
+
+int zs_pages_charge(struct zs_pages *pages, enum zs_charge charge, uint64_t nr, enum zs_urgency urgency)
+{
+	ZS_LOCK_SCOPE(&pages->lock);
+	return charge_locked(pages, charge, nr, urgency);
+}
+
+void zs_pages_uncharge(struct zs_pages *pages, enum zs_charge charge, uint64_t nr)
+{
+	ZS_LOCK_SCOPE(&pages->lock);
+	uncharge_locked(pages, charge, nr);
+}
+
+/* Cuts nr pages off the shortest hole that is longer. */
+static bool split_hole(struct zs_pages *pages, unsigned int nr, uint32_t *ret_page)
+{
+	for (unsigned int length = nr + 1; length <= ZS_RUN_MAX_PAGES; length++) {
+		if (!list_pop(pages, &pages->holes[length], ret_page))
+			continue;
+		list_push(pages, &pages->holes[length - nr], *ret_page + nr);
+		return true;
+	}
+	return false;
+}
+
+/* Finds address space for a run that has no memory yet. */
+static bool take_hole(struct zs_pages *pages, unsigned int nr, uint32_t *ret_page)
+{
+	if (list_pop(pages, &pages->holes[nr], ret_page))
+		return true;
+	if (pages->nr_pages - pages->fresh >= nr) {
+		*ret_page = pages->fresh;
+		pages->fresh += nr;
+		return true;
+	}
+	return split_hole(pages, nr, ret_page);
+}
+
+int zs_pages_alloc(struct zs_pages *pages, unsigned int nr, enum zs_urgency urgency, uint32_t *ret_page)
+{
+	uint32_t page;
+	int error;
+
+	zs_assert(nr && nr <= ZS_RUN_MAX_PAGES);
+	{
+		ZS_LOCK_SCOPE(&pages->lock);
+		error = charge_locked(pages, ZS_CHARGE_ZSPAGE, nr, urgency);
+		if (error)
+			return error;
+		if (list_pop(pages, &pages->reserve[nr], ret_page)) {
+			pages->nr_reserve -= nr;
+			return 0;
+		}
+		if (!take_hole(pages, nr, &page)) {
+			uncharge_locked(pages, ZS_CHARGE_ZSPAGE, nr);
+			return -ENOSPC;
+		}
+	}
+	error = zs_arena_populate(pages->arena, ZS_REGION_PAGES, (uint64_t)page << ZS_PAGE_SHIFT,
+				  (uint64_t)nr << ZS_PAGE_SHIFT);
+	if (error) {
+		zs_arena_punch(pages->arena, ZS_REGION_PAGES, (uint64_t)page << ZS_PAGE_SHIFT,
+			       (uint64_t)nr << ZS_PAGE_SHIFT);
+		ZS_LOCK_SCOPE(&pages->lock);
+		list_push(pages, &pages->holes[nr], page);
+		uncharge_locked(pages, ZS_CHARGE_ZSPAGE, nr);
+		return error;
+	}
+	*ret_page = page;
+	return 0;
+}
+
+/* Takes runs out of the reserve, longest first, until it is low or the batch is full. */
+static unsigned int take_batch(struct zs_pages *pages, struct run batch[static PUNCH_BATCH])
+{
+	unsigned int count = 0;
+
+	for (unsigned int nr = ZS_RUN_MAX_PAGES; nr; nr--) {
+		while (count < PUNCH_BATCH && pages->nr_reserve > RESERVE_LOW_PAGES &&
+		       list_pop(pages, &pages->reserve[nr], &batch[count].page)) {
+			pages->nr_reserve -= nr;
+			batch[count++].nr = nr;
+		}
+	}
+	return count;
+}
+
+static int compare_runs(const void *a, const void *b)
+{
+	const struct run *left = a, *right = b;
+
+	return (left->page > right->page) - (left->page < right->page);
+}
+
+static void punch_pages(struct zs_pages *pages, uint32_t page, uint64_t nr)
+{
+	zs_arena_punch(pages->arena, ZS_REGION_PAGES, (uint64_t)page << ZS_PAGE_SHIFT, nr << ZS_PAGE_SHIFT);
+}
+
+/* Punches a batch, neighbours in one call. */
+static void punch_batch(struct zs_pages *pages, struct run *batch, unsigned int count)
+{
+	uint32_t start, end;
+
+	qsort(batch, count, sizeof(batch[0]), compare_runs);
+	for (unsigned int i = 0; i < count;) {
+		start = batch[i].page;
+		for (end = start; i < count && batch[i].page == end; i++)
+			end += batch[i].nr;
+		punch_pages(pages, start, end - start);
+	}
+}
+
+/* Shrinks the reserve to its low mark, in batches; the system calls are made without the lock. */
+static void shrink_reserve(struct zs_pages *pages)
+{
+	struct run batch[PUNCH_BATCH];
+	unsigned int count;
+
+	do {
+		{
+			ZS_LOCK_SCOPE(&pages->lock);
+			count = take_batch(pages, batch);
+		}
+		punch_batch(pages, batch, count);
+		ZS_LOCK_SCOPE(&pages->lock);
+		for (unsigned int i = 0; i < count; i++) {
+			list_push(pages, &pages->holes[batch[i].nr], batch[i].page);
+			pages->nr_punched += batch[i].nr;
+		}
+	} while (count == PUNCH_BATCH);
+}
+
+void zs_pages_free(struct zs_pages *pages, uint32_t page, unsigned int nr)
+{
+	bool full;
+
+	zs_assert(nr && nr <= ZS_RUN_MAX_PAGES && page < pages->nr_pages);
+	zs_pages_set_zspage(pages, page, nr, 0);
+	{
+		ZS_LOCK_SCOPE(&pages->lock);
+		uncharge_locked(pages, ZS_CHARGE_ZSPAGE, nr);
+		list_push(pages, &pages->reserve[nr], page);
+		pages->nr_reserve += nr;
+		full = pages->nr_reserve > RESERVE_HIGH_PAGES;
+	}
+	if (full)
+		shrink_reserve(pages);
+}
+
+void zs_pages_set_zspage(struct zs_pages *pages, uint32_t page, unsigned int nr, uint32_t zspage)
+{
+	for (unsigned int i = 0; i < nr; i++)
+		atomic_store_explicit(&pages->map[page + i], zspage, memory_order_relaxed);
+}
+
+uint32_t zs_pages_zspage(const struct zs_pages *pages, uint32_t page)
+{
+	uint32_t entry = atomic_load_explicit(&pages->map[page], memory_order_relaxed);
+
+	return entry & MAP_FREE ? 0 : entry;
+}
+
+bool zs_pages_adopt(struct zs_pages *pages, uint32_t page, unsigned int nr, uint32_t zspage)
+{
+	if (page >= pages->nr_pages || nr > pages->nr_pages - page)
+		return false;
+	for (unsigned int i = 0; i < nr; i++) {
+		if (zs_pages_zspage(pages, page + i))
+			return false;
+	}
+	zs_pages_set_zspage(pages, page, nr, zspage);
+	ZS_LOCK_SCOPE(&pages->lock);
+	pages->fresh = (uint32_t)zs_max(pages->fresh, page + nr);
+	zs_assert(!charge_locked(pages, ZS_CHARGE_ZSPAGE, nr, ZS_URGENCY_MUST));
+	return true;
+}
+
+/* Makes holes of the pages from start to end. */
+static void add_holes(struct zs_pages *pages, uint32_t start, uint32_t end)
+{
+	while (start < end) {
+		uint32_t nr = (uint32_t)zs_min(end - start, ZS_RUN_MAX_PAGES);
+
+		list_push(pages, &pages->holes[nr], start);
+		start += nr;
+	}
+}
+
+void zs_pages_rebuild_end(struct zs_pages *pages)
+{
+	uint32_t start, page = 0;
+
+	ZS_LOCK_SCOPE(&pages->lock);
+	while (page < pages->fresh) {
+		for (start = page; page < pages->fresh && !pages->map[page]; page++)
+			continue;
+		if (page > start) {
+			punch_pages(pages, start, page - start);
+			add_holes(pages, start, page);
+		}
+		while (page < pages->fresh && zs_pages_zspage(pages, page))
+			page++;
+	}
+	punch_pages(pages, pages->fresh, pages->nr_pages - pages->fresh);
+}
+
+/* Counts the pages on a list and asserts that each run is free and inside. */
+static uint64_t check_list(struct zs_pages *pages, uint32_t head, unsigned int nr)
+{
+	uint64_t count = 0;
+
+	for (uint32_t page = head; page != MAP_END; page = atomic_load(&pages->map[page]) & ~MAP_FREE) {
+		zs_assert(page + nr <= pages->fresh);
+		zs_assert(atomic_load(&pages->map[page]) & MAP_FREE);
+		count += nr;
+	}
+	return count;
+}
+
+void zs_pages_check(struct zs_pages *pages)
+{
+	uint64_t reserve = 0, holes = 0;
+
+	ZS_LOCK_SCOPE(&pages->lock);
+	for (unsigned int nr = 1; nr <= ZS_RUN_MAX_PAGES; nr++) {
+		reserve += check_list(pages, pages->reserve[nr], nr);
+		holes += check_list(pages, pages->holes[nr], nr);
+	}
+	zs_assert(reserve == pages->nr_reserve);
+	zs_assert(reserve + holes + pages->nr_charged[ZS_CHARGE_ZSPAGE] == pages->fresh);
+	zs_assert(pages->nr_used == pages->nr_charged[ZS_CHARGE_ZSPAGE] + pages->nr_charged[ZS_CHARGE_TABLE] +
+					    pages->nr_charged[ZS_CHARGE_HANDLE]);
+}

@@ -1,0 +1,80 @@
+#pragma once
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The page source: runs of pages of the arena, the limit, and the map from a page to its zspage.
+ *
+ * Owns the pages region. Runs of 1 to ZS_RUN_MAX_PAGES pages are handed out with memory behind them and come back
+ * whole. A run that comes back stays in a small reserve, memory included; when the reserve is full, a batch of runs is
+ * sorted, merged and punched at once, outside the lock. A punched run takes address space only, so it is kept for runs
+ * of its own length and split for shorter ones only when the region has no untouched end left.
+ *
+ * Lock: pages->lock, the innermost one. Any thread.
+ */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/lock.h"
+#include "zsmalloc/arena.h"
+#include "zsmalloc/geometry.h"
+#include "zsmalloc/pool.h"
+
+/* What counts against the limit. */
+enum zs_charge { ZS_CHARGE_ZSPAGE, ZS_CHARGE_TABLE, ZS_CHARGE_HANDLE, ZS_CHARGE_NR };
+
+struct zs_pages {
+	struct zs_arena *arena; /* immutable */
+	uint32_t nr_pages;	/* length of the region; immutable */
+	/*
+	 * For each page of a zspage its descriptor's index; for the first page of a free run the link to the next one
+	 * of its list. Entries of a zspage are stable while the caller knows an object in it; the rest is guarded by lock.
+	 */
+	_Atomic uint32_t *map;
+
+	struct zs_lock lock; /* guards all below */
+	uint32_t fresh;	     /* pages from here on were never handed out */
+	uint32_t reserve[ZS_RUN_MAX_PAGES + 1]; /* lists of free runs with memory, by length */
+	uint32_t holes[ZS_RUN_MAX_PAGES + 1];	/* lists of free runs without */
+	uint64_t nr_reserve;			/* pages in reserve */
+	uint64_t nr_charged[ZS_CHARGE_NR];	/* pages in use, by what for */
+	uint64_t nr_used;			/* sum of nr_charged */
+	uint64_t nr_peak;			/* highest nr_used */
+	uint64_t nr_limit;			/* 0 = none */
+	uint64_t nr_punched;			/* given back to the system so far */
+	uint64_t limit_hits;
+};
+
+/* Returns 0 or -ENOMEM. */
+int zs_pages_init(struct zs_pages *pages, struct zs_arena *arena);
+void zs_pages_deinit(struct zs_pages *pages);
+
+void zs_pages_set_limit(struct zs_pages *pages, uint64_t nr_pages);
+
+/* A run of nr pages with memory. Returns 0, -ENOSPC (limit, or no address space left) or -ENOMEM. */
+int zs_pages_alloc(struct zs_pages *pages, unsigned int nr, enum zs_urgency urgency, uint32_t *ret_page);
+/* Takes a run back, as it was handed out. */
+void zs_pages_free(struct zs_pages *pages, uint32_t page, unsigned int nr);
+
+/* Counts pages that come from elsewhere against the limit. Returns 0 or -ENOSPC. */
+int zs_pages_charge(struct zs_pages *pages, enum zs_charge charge, uint64_t nr, enum zs_urgency urgency);
+void zs_pages_uncharge(struct zs_pages *pages, enum zs_charge charge, uint64_t nr);
+
+/* Says to which zspage a run belongs. */
+void zs_pages_set_zspage(struct zs_pages *pages, uint32_t page, unsigned int nr, uint32_t zspage);
+/* The zspage of a page, or 0. */
+uint32_t zs_pages_zspage(const struct zs_pages *pages, uint32_t page);
+
+/*
+ * rebuild: zs_pages_adopt() takes a run that has no owner yet (false if it has one, or lies outside);
+ * zs_pages_rebuild_end() makes free runs of all that was not adopted and punches it. One thread.
+ */
+bool zs_pages_adopt(struct zs_pages *pages, uint32_t page, unsigned int nr, uint32_t zspage);
+void zs_pages_rebuild_end(struct zs_pages *pages);
+
+/* Asserts that the lists and counters agree. Context: no other thread. */
+void zs_pages_check(struct zs_pages *pages);
+
+static inline void *zs_pages_at(const struct zs_pages *pages, uint32_t page)
+{
+	return zs_arena_at(pages->arena, ZS_REGION_PAGES, (uint64_t)page << ZS_PAGE_SHIFT);
+}

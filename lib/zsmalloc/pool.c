@@ -1,0 +1,339 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Objects: allocate, write, read, free.
+ *
+ * Lock order (base/lock.h): class -> slab -> pages. There is no lock per pool. New zspages are made, and empty ones
+ * given back, without any lock held; so two threads may each make a zspage for the same class at the same time: the
+ * second one to come back finds the first one's, and returns its own.
+ *
+ * Who may touch an object's bytes:
+ *   from zs_pool_alloc() to zs_obj_write()   the writer; the handle can't be pinned yet
+ *   afterwards                               nobody writes; readers hold a pin each
+ *   doomed with pins left                    the same readers, until the last one frees it
+ *   free                                     whoever holds the class's lock
+ */
+
+#include "zsmalloc/pool.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "zsmalloc/pool_internal.h"
+
+/* Compressed payloads that save less than 1/32 of a raw block's cost are not worth their decompression. */
+#define HUGE_GAIN 32
+
+static void pool_destroyp(struct zs_pool **pool)
+{
+	zs_pool_destroy(*pool);
+}
+
+static void size_class_init(struct zs_size_class *class)
+{
+	zs_lock_init(&class->lock, ZS_LOCK_CLASS);
+	for (unsigned int group = 0; group < ZS_FULLNESS_NR; group++)
+		zs_list_init(&class->groups[group]);
+}
+
+void size_class_remove(struct zs_size_class *class, struct zspage *zspage)
+{
+	zs_list_unlink(&zspage->link);
+	if (zs_list_empty(&class->groups[zspage->group]))
+		class->occupied &= (uint16_t)~(1u << zspage->group);
+}
+
+void size_class_refile(struct zs_heap *heap, struct zs_size_class *class, struct zspage *zspage)
+{
+	enum zs_fullness group = zspage_fullness(heap, zspage);
+
+	if (group == zspage->group && !zs_list_empty(&zspage->link))
+		return;
+	size_class_remove(class, zspage);
+	zspage->group = (uint8_t)group;
+	zs_list_push(&class->groups[group], &zspage->link);
+	class->occupied |= (uint16_t)(1u << group);
+}
+
+struct zspage *size_class_find(struct zs_size_class *class)
+{
+	unsigned int candidates = class->occupied & ~(1u << ZS_FULLNESS_FULL);
+
+	if (!candidates)
+		return NULL;
+	return zs_list_entry(class->groups[zs_ilog2(candidates)].next, struct zspage, link);
+}
+
+int zs_pool_create(struct zs_heap *heap, struct zs_pool **ret_pool)
+{
+	ZS_CLEANUP(pool_destroyp) struct zs_pool *pool = NULL;
+
+	if (zs_fault())
+		return -ENOMEM;
+	pool = aligned_alloc(_Alignof(struct zs_pool), sizeof(*pool));
+	if (!pool)
+		return -ENOMEM;
+	memset(pool, 0, sizeof(*pool));
+	pool->heap = heap;
+	for (unsigned int i = 0; i < heap->geometry->nr_classes; i++)
+		size_class_init(&pool->classes[i]);
+	*ret_pool = zs_take(pool);
+	return 0;
+}
+
+void zs_pool_destroy(struct zs_pool *pool)
+{
+	if (!pool)
+		return;
+	for (unsigned int i = 0; i < pool->heap->geometry->nr_classes; i++)
+		zs_assert_msg(!pool->classes[i].nr_objects, "class %u of a pool that is destroyed has objects", i);
+	zs_pool_abandon(pool);
+}
+
+void zs_pool_abandon(struct zs_pool *pool)
+{
+	if (!pool)
+		return;
+	for (unsigned int i = 0; i < pool->heap->geometry->nr_classes; i++)
+		zs_lock_deinit(&pool->classes[i].lock);
+	free(pool);
+}
+
+/* Takes an object from a zspage of the class that has one; false if there is none. Under class->lock. */
+static bool class_take(struct zs_pool *pool, unsigned int index, struct zs_handle handle, struct zs_location *ret_location)
+{
+	struct zs_size_class *class = &pool->classes[index];
+	struct zspage *zspage = size_class_find(class);
+
+	if (!zspage)
+		return false;
+	ret_location->page = zspage->page;
+	ret_location->class = (uint8_t)index;
+	ret_location->index = (uint16_t)zspage_object_alloc(pool->heap, zspage, handle);
+	class->nr_objects++;
+	size_class_refile(pool->heap, class, zspage);
+	return true;
+}
+
+/* The slow path of object_alloc(): the class needs a zspage. */
+static int class_grow_and_take(struct zs_pool *pool, unsigned int index, enum zs_urgency urgency, struct zs_handle handle,
+			       struct zs_location *ret_location)
+{
+	struct zs_size_class *class = &pool->classes[index];
+	struct zspage *zspage;
+	int error;
+	bool taken;
+
+	error = zspage_create(pool->heap, index, urgency, &zspage);
+	if (error)
+		return error;
+	zs_lock(&class->lock);
+	taken = class_take(pool, index, handle, ret_location);
+	if (!taken) {
+		size_class_refile(pool->heap, class, zspage);
+		class->nr_zspages++;
+		zs_assert(class_take(pool, index, handle, ret_location));
+	}
+	zs_unlock(&class->lock);
+	if (taken)
+		zspage_destroy(pool->heap, zspage);
+	return 0;
+}
+
+static int object_alloc(struct zs_pool *pool, unsigned int index, enum zs_urgency urgency, struct zs_handle handle,
+			struct zs_location *ret_location)
+{
+	{
+		ZS_LOCK_SCOPE(&pool->classes[index].lock);
+		if (class_take(pool, index, handle, ret_location))
+			return 0;
+	}
+	return class_grow_and_take(pool, index, urgency, handle, ret_location);
+}
+
+int zs_pool_alloc(struct zs_pool *pool, size_t size, enum zs_urgency urgency, struct zs_handle *ret_handle)
+{
+	struct zs_heap *heap = pool->heap;
+	struct zs_location location;
+	struct zs_handle handle;
+	int error;
+
+	zs_assert_msg(size && size <= ZS_OBJECT_MAX_BYTES, "object of %zu bytes", size);
+	error = zs_slab_alloc(&heap->handles, urgency, &handle.index);
+	if (error)
+		return error;
+	error = object_alloc(pool, zs_geometry_class(heap->geometry, size + ZS_OBJECT_HEADER_BYTES), urgency, handle,
+			     &location);
+	if (error) {
+		zs_slab_free(&heap->handles, handle.index);
+		return error;
+	}
+	zs_handle_reserve(heap_handle_word(heap, handle.index), location);
+	*ret_handle = handle;
+	return 0;
+}
+
+/* Frees an object that is doomed and not pinned, and its handle. */
+static void object_free(struct zs_pool *pool, uint32_t handle, struct zs_location location)
+{
+	struct zs_heap *heap = pool->heap;
+	struct zs_size_class *class = &pool->classes[location.class];
+	struct zspage *zspage = heap_zspage(heap, zs_pages_zspage(&heap->pages, location.page));
+	bool empty;
+
+	zs_lock(&class->lock);
+	zspage_object_free(heap, zspage, location.index);
+	class->nr_objects--;
+	empty = !zspage->inuse;
+	if (empty) {
+		size_class_remove(class, zspage);
+		class->nr_zspages--;
+	} else {
+		size_class_refile(heap, class, zspage);
+	}
+	zs_unlock(&class->lock);
+	if (empty)
+		zspage_destroy(heap, zspage);
+	zs_slab_free(&heap->handles, handle);
+}
+
+/* True if handle word, zspage and object header agree that this is the handle's object. */
+static bool object_is_sound(struct zs_pool *pool, uint32_t handle, struct zs_location location)
+{
+	struct zs_heap *heap = pool->heap;
+	uint32_t index;
+
+	if (!heap_location_is_valid(heap, location))
+		return false;
+	index = zs_pages_zspage(&heap->pages, location.page);
+	if (!index || heap_zspage(heap, index)->page != location.page || heap_zspage(heap, index)->class != location.class)
+		return false;
+	return atomic_load_explicit(&heap_object(heap, location)->handle, memory_order_relaxed) == handle;
+}
+
+void zs_obj_write(struct zs_pool *pool, struct zs_handle handle, const struct zs_object_info *info, const void *payload)
+{
+	_Atomic uint64_t *word = heap_handle_word(pool->heap, handle.index);
+	uint64_t value = atomic_load_explicit(word, memory_order_relaxed);
+	struct zs_location location = zs_handle_location(value);
+	struct zs_object_header *header = heap_object(pool->heap, location);
+
+	zs_assert_msg(zs_handle_state(value) == ZS_HANDLE_FREE, "handle %u written twice", handle.index);
+	zs_assert(atomic_load_explicit(&header->handle, memory_order_relaxed) == handle.index);
+	zs_assert(info->size && info->size + ZS_OBJECT_HEADER_BYTES <= pool->heap->geometry->classes[location.class].size);
+	header->meta = zs_object_meta(info);
+	header->checksum = zs_object_checksum(header->meta, payload);
+	memcpy(header + 1, payload, info->size);
+	zs_handle_publish(word, location);
+}
+
+void zs_pool_free(struct zs_pool *pool, struct zs_handle handle, struct zs_object_info *ret_info)
+{
+	_Atomic uint64_t *word = heap_handle_word(pool->heap, handle.index);
+	uint64_t value = atomic_load_explicit(word, memory_order_acquire);
+	struct zs_location location = zs_handle_location(value);
+
+	zs_assert_msg(zs_handle_state(value) == ZS_HANDLE_LIVE, "handle %u freed twice or never allocated, word %#llx",
+		      handle.index, (unsigned long long)value);
+	if (!object_is_sound(pool, handle.index, location)) {
+		atomic_fetch_add_explicit(&pool->heap->nr_leaked, 1, memory_order_relaxed);
+		*ret_info = (struct zs_object_info){ 0 };
+		return;
+	}
+	*ret_info = zs_object_info(heap_object(pool->heap, location)->meta);
+	if (zs_handle_doom(word, handle.index, &value))
+		object_free(pool, handle.index, location);
+}
+
+size_t zs_obj_cost(struct zs_pool *pool, struct zs_handle handle)
+{
+	uint64_t word = atomic_load_explicit(heap_handle_word(pool->heap, handle.index), memory_order_relaxed);
+	struct zs_location location = zs_handle_location(word);
+
+	if (zs_handle_state(word) != ZS_HANDLE_LIVE || location.class >= pool->heap->geometry->nr_classes)
+		return 0;
+	return pool->heap->geometry->classes[location.class].cost;
+}
+
+int zs_obj_read_begin(struct zs_pool *pool, struct zs_handle handle, struct zs_object *ret_object)
+{
+	struct zs_heap *heap = pool->heap;
+	struct zs_object_header *header;
+	struct zs_object_info info;
+	struct zs_location location;
+	uint64_t word;
+	int error;
+
+	if (!handle.index || handle.index / ZS_HANDLES_PER_PAGE >= heap->handles.nr_pages_max)
+		return -EBADMSG;
+	error = zs_handle_pin(heap_handle_word(heap, handle.index), &word);
+	if (error)
+		return error;
+	location = zs_handle_location(word);
+	if (!heap_location_is_valid(heap, location))
+		goto damaged;
+	header = heap_object(heap, location);
+	info = zs_object_info(header->meta);
+	if (atomic_load_explicit(&header->handle, memory_order_relaxed) != handle.index || !info.size ||
+	    info.size + ZS_OBJECT_HEADER_BYTES > heap->geometry->classes[location.class].size)
+		goto damaged;
+	*ret_object = (struct zs_object){
+		.handle = handle,
+		.info = info,
+		.payload = header + 1,
+		.checksum = header->checksum,
+	};
+	return 0;
+
+damaged:
+	zs_obj_read_end(pool, &(struct zs_object){ .handle = handle });
+	return -EBADMSG;
+}
+
+void zs_obj_read_end(struct zs_pool *pool, const struct zs_object *object)
+{
+	_Atomic uint64_t *word = heap_handle_word(pool->heap, object->handle.index);
+	uint64_t value = atomic_load_explicit(word, memory_order_relaxed);
+
+	/* Where a doomed object is must be known before the pin is gone: afterwards the word may be somebody else's. */
+	if (zs_handle_unpin(word))
+		object_free(pool, object->handle.index, zs_handle_location(value));
+}
+
+int zs_obj_verify(const struct zs_object *object)
+{
+	uint32_t meta = zs_object_meta(&object->info);
+
+	return zs_object_checksum(meta, object->payload) == object->checksum ? 0 : -EBADMSG;
+}
+
+size_t zs_pool_cost(size_t size)
+{
+	const struct zs_geometry *geometry = zs_geometry();
+
+	return geometry->classes[zs_geometry_class(geometry, size + ZS_OBJECT_HEADER_BYTES)].cost;
+}
+
+bool zs_pool_is_huge(size_t size, size_t block_size)
+{
+	size_t raw = zs_pool_cost(block_size);
+
+	return zs_pool_cost(size) > raw - raw / HUGE_GAIN;
+}
+
+void zs_pool_stats(struct zs_pool *pool, struct zs_pool_stats *ret_stats)
+{
+	struct zs_pool_stats stats = { 0 };
+
+	for (unsigned int i = 0; i < pool->heap->geometry->nr_classes; i++) {
+		const struct zs_class_shape *shape = &pool->heap->geometry->classes[i];
+		struct zs_size_class *class = &pool->classes[i];
+		ZS_LOCK_SCOPE(&class->lock);
+
+		stats.objects += class->nr_objects;
+		stats.objects_total += class->nr_zspages * shape->objects;
+		stats.pages += class->nr_zspages * shape->pages;
+	}
+	*ret_stats = stats;
+}

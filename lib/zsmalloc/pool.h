@@ -1,0 +1,159 @@
+#pragma once
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The allocator: objects of 32 bytes to 64 KiB in zspages, named by handles.
+ *
+ * Words, one meaning each:
+ *   page        4 KiB of the arena                    object    header and compressed payload
+ *   zspage      run of pages cut into equal objects   handle    stable name of an object (zsmalloc/handle.h)
+ *   size class  the zspages with objects of one size  location  where an object is; compaction changes it
+ *   heap        what all pools share: the pages, the cache of handles and the cache of zspage descriptors
+ *   pool        size classes and their zspages
+ *
+ * The life of an object: zs_pool_alloc() -> zs_obj_write() -> (the caller publishes the handle with one 8-byte store)
+ * -> any number of zs_obj_read_begin()/_end() -> zs_pool_free(). An object is never changed in place.
+ *
+ * Context: every function may be called by any thread at any time unless it says otherwise. Locks taken: the size
+ * class's, the slab caches', the pages'; never more than one of a kind, in the order of base/lock.h.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "zsmalloc/handle.h"
+
+struct zs_arena;
+struct zs_heap;
+struct zs_pool;
+
+/* The largest payload: one raw block of 64 KiB. */
+#define ZS_OBJECT_MAX_BYTES ((size_t)64 << 10)
+
+/* What the header of an object says besides its handle. */
+struct zs_object_info {
+	uint32_t size;	     /* payload, bytes */
+	uint8_t codec;	     /* enum zs_codec_id, opaque here */
+	uint16_t dictionary; /* 0 = none, opaque here; 11 bits */
+};
+
+/* An object in memory, valid between zs_obj_read_begin() and zs_obj_read_end(). */
+struct zs_object {
+	struct zs_handle handle;
+	struct zs_object_info info;
+	const void *payload;
+	uint32_t checksum; /* as stored; zs_obj_verify() compares */
+};
+
+/* How hard an allocation may try when the heap's limit is near. */
+enum zs_urgency {
+	ZS_URGENCY_NEW,	    /* new data: leaves the reserve alone */
+	ZS_URGENCY_RESERVE, /* overwrite that grows: may use the reserve (1/64 of the limit) */
+	ZS_URGENCY_MUST,    /* overwrite that doesn't grow: may pass the limit for a moment, by one zspage a class */
+};
+
+struct zs_heap_stats {
+	uint64_t limit_bytes;	     /* 0 = none */
+	uint64_t used_bytes;	     /* pages of zspages, slot tables and handle words */
+	uint64_t peak_bytes;	     /* highest used_bytes so far */
+	uint64_t zspage_pages;	     /* pages in zspages */
+	uint64_t reserve_pages;	     /* free pages that keep their memory for the next zspage */
+	uint64_t slot_table_pages;   /* pages of slot tables with memory */
+	uint64_t handle_pages;	     /* pages of handle words with memory */
+	uint64_t handles_active;     /* handles in use */
+	uint64_t handles_total;	     /* handles that have memory */
+	uint64_t zspages_active;     /* zspage descriptors in use */
+	uint64_t zspages_total;	     /* zspage descriptors that have memory */
+	uint64_t zspage_object_bytes; /* size of one descriptor */
+	uint64_t punched_pages;	     /* pages given back to the system so far */
+	uint64_t limit_hits;	     /* allocations refused by the limit so far */
+	uint64_t leaked_objects;     /* damaged objects that could not be freed */
+};
+
+struct zs_pool_stats {
+	uint64_t objects;	/* in use */
+	uint64_t objects_total; /* in use or free in existing zspages */
+	uint64_t pages;		/* pages of all zspages */
+};
+
+/*
+ * heap
+ *
+ * zs_heap_create() makes the shared part over an arena, which it borrows until zs_heap_destroy(). fresh says that the
+ * arena was just created; otherwise the caller adopts every object that is still referenced (zs_pool_adopt()) and
+ * ends the rebuild (see below) before anything else. Returns 0 or -ENOMEM.
+ */
+int zs_heap_create(struct zs_arena *arena, bool fresh, struct zs_heap **ret_heap);
+void zs_heap_destroy(struct zs_heap *heap);
+
+/* Bytes of arena memory that the heap may use; 0 = no limit. A limit below the present use refuses new data only. */
+void zs_heap_set_limit(struct zs_heap *heap, uint64_t limit_bytes);
+void zs_heap_stats(struct zs_heap *heap, struct zs_heap_stats *ret_stats);
+
+/*
+ * Counts pages of slot tables against the limit; memory is the caller's business. Returns 0 or -ENOSPC.
+ */
+int zs_heap_charge_table(struct zs_heap *heap, uint64_t nr_pages, enum zs_urgency urgency);
+void zs_heap_uncharge_table(struct zs_heap *heap, uint64_t nr_pages);
+
+/*
+ * pool
+ */
+int zs_pool_create(struct zs_heap *heap, struct zs_pool **ret_pool);
+/* Asserts that no object is left. NULL is allowed. */
+void zs_pool_destroy(struct zs_pool *pool);
+/* Frees what is derived and leaves the objects in the arena, for whoever opens it next. NULL is allowed. */
+void zs_pool_abandon(struct zs_pool *pool);
+
+/*
+ * Makes room for a payload of size bytes (1 to ZS_OBJECT_MAX_BYTES, asserted). The object can't be read
+ * before zs_obj_write(), which must follow. Returns 0, -ENOSPC (the limit) or -ENOMEM (the system).
+ */
+int zs_pool_alloc(struct zs_pool *pool, size_t size, enum zs_urgency urgency, struct zs_handle *ret_handle);
+
+/* Writes header and payload of a new object, once; it can be read from then on. info->size is that of the alloc. */
+void zs_obj_write(struct zs_pool *pool, struct zs_handle handle, const struct zs_object_info *info, const void *payload);
+
+/*
+ * Frees the object as soon as no reader has it pinned. Asserts that the handle names an object. Returns what its header
+ * said of it; if the header is damaged the object is left where it is (and counted in leaked_objects), size then being 0.
+ */
+void zs_pool_free(struct zs_pool *pool, struct zs_handle handle, struct zs_object_info *ret_info);
+
+/* Memory that the live object behind this handle costs, as zs_pool_cost(); 0 if there is none. A hint: it may go. */
+size_t zs_obj_cost(struct zs_pool *pool, struct zs_handle handle);
+
+/*
+ * Pins the object. Returns 0; -EAGAIN if the handle names nothing (any more), and the caller reads its slot again;
+ * -EBADMSG if handle word or header are damaged (nothing is pinned then).
+ * The caller must look at its slot once more after this: only if it still holds the handle is the object its own.
+ */
+int zs_obj_read_begin(struct zs_pool *pool, struct zs_handle handle, struct zs_object *ret_object);
+void zs_obj_read_end(struct zs_pool *pool, const struct zs_object *object);
+/* Compares the payload with the checksum of the header. Returns 0 or -EBADMSG. Between begin and end. */
+int zs_obj_verify(const struct zs_object *object);
+
+/* Memory that an object with this payload costs: its share of its zspage's pages, rounded up, in bytes. */
+size_t zs_pool_cost(size_t size);
+/* True if storing size bytes costs no less than storing the raw block does: compression does not pay a class. */
+bool zs_pool_is_huge(size_t size, size_t block_size);
+
+void zs_pool_stats(struct zs_pool *pool, struct zs_pool_stats *ret_stats);
+
+/* Walks every structure and asserts the invariants. Context: no other thread uses the pool. */
+void zs_pool_check(struct zs_pool *pool);
+/* Prints the table of size classes. */
+void zs_pool_dump(struct zs_pool *pool, FILE *stream);
+
+/*
+ * rebuild: after a restart, before any other use, by one thread
+ *
+ * zs_pool_adopt() says that a slot refers to this handle. Returns 0 and the object's info; -EBADMSG if there is no sound
+ * object behind it, or -EEXIST if the handle was adopted before.
+ * zs_pool_rebuild_end(), once for each pool, rebuilds the free lists of its zspages; zs_heap_rebuild_end(), last, those
+ * of handles and pages, and frees whatever was not adopted. Returns 0 or -ENOMEM.
+ */
+int zs_pool_adopt(struct zs_pool *pool, struct zs_handle handle, struct zs_object_info *ret_info);
+void zs_pool_rebuild_end(struct zs_pool *pool);
+int zs_heap_rebuild_end(struct zs_heap *heap);

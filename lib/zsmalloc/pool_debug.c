@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The checker and the printer of a pool. */
+
+#include "base/check.h"
+#include "zsmalloc/pool_internal.h"
+
+/* Counts the free objects of a zspage by its list, and asserts that each is marked free. */
+static unsigned int count_free(const struct zs_heap *heap, const struct zspage *zspage)
+{
+	unsigned int count = 0;
+
+	for (unsigned int index = zspage->free; index != ZSPAGE_END; count++) {
+		const struct zs_object_header *header;
+
+		zs_assert(index < zspage->fresh && count < zspage->fresh);
+		header = zspage_object(heap, zspage, index);
+		zs_assert(!header->handle);
+		index = (uint16_t)header->meta;
+	}
+	return count;
+}
+
+/* Asserts that each object in use and its handle name each other. */
+static void check_objects(const struct zs_heap *heap, const struct zspage *zspage)
+{
+	unsigned int inuse = 0;
+
+	for (unsigned int index = 0; index < zspage->fresh; index++) {
+		uint32_t handle = zspage_object(heap, zspage, index)->handle;
+		struct zs_location location;
+
+		if (!handle)
+			continue;
+		location = zs_handle_location(atomic_load(heap_handle_word(heap, handle)));
+		zs_assert(location.page == zspage->page && location.class == zspage->class && location.index == index);
+		inuse++;
+	}
+	zs_assert(inuse == zspage->inuse);
+}
+
+static void check_zspage(struct zs_heap *heap, struct zspage *zspage, unsigned int class, unsigned int group)
+{
+	const struct zs_class_shape *shape = &heap->geometry->classes[class];
+
+	zs_assert(zspage->class == class && zspage->group == group && zspage_fullness(heap, zspage) == group);
+	zs_assert(heap_zspage(heap, zspage->index) == zspage);
+	for (unsigned int i = 0; i < shape->pages; i++)
+		zs_assert(zs_pages_zspage(&heap->pages, zspage->page + i) == zspage->index);
+	zs_assert(zspage->fresh <= shape->objects);
+	zs_assert(zspage->inuse + count_free(heap, zspage) == zspage->fresh);
+	check_objects(heap, zspage);
+}
+
+static void check_class(struct zs_pool *pool, unsigned int index)
+{
+	struct zs_size_class *class = &pool->classes[index];
+	uint64_t zspages = 0, objects = 0;
+	ZS_LOCK_SCOPE(&class->lock);
+
+	for (unsigned int group = 0; group < ZS_FULLNESS_NR; group++) {
+		zs_assert(!(class->occupied >> group & 1) == zs_list_empty(&class->groups[group]));
+		zs_list_for_each(link, &class->groups[group]) {
+			struct zspage *zspage = zs_list_entry(link, struct zspage, link);
+
+			check_zspage(pool->heap, zspage, index, group);
+			objects += zspage->inuse;
+			zspages++;
+		}
+	}
+	zs_assert(objects == class->nr_objects && zspages == class->nr_zspages);
+}
+
+void zs_pool_check(struct zs_pool *pool)
+{
+	for (unsigned int i = 0; i < pool->heap->geometry->nr_classes; i++)
+		check_class(pool, i);
+	zs_slab_check(&pool->heap->handles);
+	zs_slab_check(&pool->heap->zspages);
+	zs_pages_check(&pool->heap->pages);
+}
+
+static void dump_class(struct zs_pool *pool, unsigned int index, FILE *stream)
+{
+	const struct zs_class_shape *shape = &pool->heap->geometry->classes[index];
+	struct zs_size_class *class = &pool->classes[index];
+	ZS_LOCK_SCOPE(&class->lock);
+
+	if (!class->nr_zspages)
+		return;
+	fprintf(stream, "%5u %6u %5u %8llu %10llu %10llu ", index, shape->size, shape->pages,
+		(unsigned long long)class->nr_zspages, (unsigned long long)class->nr_objects,
+		(unsigned long long)(class->nr_zspages * shape->objects));
+	for (unsigned int group = 0; group < ZS_FULLNESS_NR; group++) {
+		unsigned int count = 0;
+
+		zs_list_for_each(link, &class->groups[group])
+			count++;
+		fprintf(stream, " %6u", count);
+	}
+	fputc('\n', stream);
+}
+
+void zs_pool_dump(struct zs_pool *pool, FILE *stream)
+{
+	fputs("class   size pages  zspages    objects      total       0%    <10    <20    <30    <40    <50    <60    <70"
+	      "    <80    <90   <100   100%\n",
+	      stream);
+	for (unsigned int i = 0; i < pool->heap->geometry->nr_classes; i++)
+		dump_class(pool, i, stream);
+}

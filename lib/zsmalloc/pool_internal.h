@@ -1,0 +1,73 @@
+#pragma once
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The structures behind zsmalloc/pool.h; for this folder and for tests. */
+
+#include "base/lock.h"
+#include "zsmalloc/arena.h"
+#include "zsmalloc/geometry.h"
+#include "zsmalloc/pages.h"
+#include "zsmalloc/slab.h"
+#include "zsmalloc/zspage.h"
+
+/* Every page starts with handles of index 512n: the first page of handle words has 511. */
+#define ZS_HANDLES_PER_PAGE (ZS_PAGE_SIZE / sizeof(uint64_t))
+
+struct zs_heap {
+	struct zs_arena *arena;		    /* borrowed */
+	const struct zs_geometry *geometry; /* immutable */
+	struct zs_pages pages;
+	struct zs_slab handles;	     /* of handle words in the arena */
+	struct zs_slab zspages;	     /* of struct zspage in zspage_memory */
+	void *zspage_memory;
+	uint64_t zspage_memory_bytes;
+	uint64_t *adopted;	     /* bit per handle, while the heap is rebuilt; else NULL */
+	uint64_t adopted_bytes;
+	_Atomic uint64_t nr_leaked;  /* relaxed, statistics */
+};
+
+struct zs_size_class {
+	_Alignas(ZS_NO_SHARE) struct zs_lock lock; /* guards all below, and the zspages of the class */
+	struct zs_list groups[ZS_FULLNESS_NR];	   /* zspages by fullness */
+	uint16_t occupied;			   /* bit per group: its list is not empty */
+	uint64_t nr_zspages;
+	uint64_t nr_objects; /* in use */
+};
+
+struct zs_pool {
+	struct zs_heap *heap; /* borrowed */
+	struct zs_size_class classes[ZS_CLASSES_MAX];
+};
+
+static inline _Atomic uint64_t *heap_handle_word(const struct zs_heap *heap, uint32_t handle)
+{
+	return (_Atomic uint64_t *)zs_slab_at(&heap->handles, handle);
+}
+
+static inline struct zspage *heap_zspage(const struct zs_heap *heap, uint32_t index)
+{
+	return zs_slab_at(&heap->zspages, index);
+}
+
+static inline struct zs_object_header *heap_object(const struct zs_heap *heap, struct zs_location location)
+{
+	char *zspage = zs_pages_at(&heap->pages, location.page);
+
+	return (struct zs_object_header *)(void *)(zspage + (size_t)location.index *
+								    heap->geometry->classes[location.class].size);
+}
+
+/* True if an object can be at location: it lies inside the arena, whatever is there. */
+static inline bool heap_location_is_valid(const struct zs_heap *heap, struct zs_location location)
+{
+	const struct zs_class_shape *shape = &heap->geometry->classes[location.class];
+
+	return location.class < heap->geometry->nr_classes && location.index < shape->objects &&
+	       location.page < heap->pages.nr_pages && shape->pages <= heap->pages.nr_pages - location.page;
+}
+
+/* Puts a zspage that is on no list, or has changed its fullness, on the list where it belongs. Under class->lock. */
+void size_class_refile(struct zs_heap *heap, struct zs_size_class *class, struct zspage *zspage);
+/* Takes a zspage off its list. Under class->lock. */
+void size_class_remove(struct zs_size_class *class, struct zspage *zspage);
+/* The fullest zspage with a free object, or NULL. Under class->lock. */
+struct zspage *size_class_find(struct zs_size_class *class);

@@ -1,0 +1,242 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Slab caches.
+ *
+ *   page         on list    memory   nr_used
+ *   never used   none       no       0              index >= nr_fresh
+ *   partial      partial    yes      1 .. all - 1
+ *   full         none       yes      all
+ *   empty        empty      yes      0
+ *   dropped      dropped    no       0
+ *
+ * Objects are taken from the partial page that was touched last, then from an empty page, a dropped one, a new one.
+ */
+
+#include "zsmalloc/slab.h"
+
+#include <errno.h>
+
+#include "base/check.h"
+#include "zsmalloc/arena.h"
+
+#define SLAB_END UINT16_MAX
+/* Empty pages that keep their memory, so that one object going back and forth doesn't cost a system call. */
+#define SLAB_EMPTY_MAX 1
+/* The link of a free object lies where a handle word has its location. */
+#define LINK_SHIFT ZS_HANDLE_LOCATION_SHIFT
+
+static _Atomic uint64_t *object_word(const struct zs_slab *slab, const struct zs_slab_page *page, unsigned int object)
+{
+	uint64_t offset = (uint64_t)(page - slab->pages) * ZS_PAGE_SIZE + (uint64_t)object * slab->object_bytes;
+
+	return (_Atomic uint64_t *)(void *)(slab->base + offset);
+}
+
+int zs_slab_init(struct zs_slab *slab, void *base, uint32_t object_bytes, uint32_t nr_pages_max,
+		 const struct zs_slab_ops *ops, void *context)
+{
+	zs_assert(object_bytes >= 8 && object_bytes % 8 == 0 && nr_pages_max);
+	*slab = (struct zs_slab){
+		.base = base,
+		.object_bytes = object_bytes,
+		.objects_per_page = (uint32_t)ZS_PAGE_SIZE / object_bytes,
+		.nr_pages_max = nr_pages_max,
+		.ops = ops,
+		.context = context,
+	};
+	slab->pages = zs_reserve(nr_pages_max * sizeof(slab->pages[0]));
+	if (!slab->pages)
+		return -ENOMEM;
+	zs_list_init(&slab->partial);
+	zs_list_init(&slab->empty);
+	zs_list_init(&slab->dropped);
+	zs_lock_init(&slab->lock, ZS_LOCK_SLAB);
+	return 0;
+}
+
+void zs_slab_deinit(struct zs_slab *slab)
+{
+	if (!slab->pages)
+		return;
+	zs_lock_deinit(&slab->lock);
+	zs_reserve_free(slab->pages, slab->nr_pages_max * sizeof(slab->pages[0]));
+	slab->pages = NULL;
+}
+
+/* Objects of a page that can be in use: the first one of the first page can't, it would have index 0. */
+static unsigned int page_capacity(const struct zs_slab *slab, const struct zs_slab_page *page)
+{
+	return slab->objects_per_page - (page == slab->pages);
+}
+
+/* Starts a page that has no memory: all its objects are fresh. */
+static int page_start(struct zs_slab *slab, struct zs_slab_page *page, enum zs_urgency urgency)
+{
+	int error = slab->ops->grow(slab->context, (uint64_t)(page - slab->pages), urgency);
+
+	if (error)
+		return error;
+	page->nr_used = 0;
+	page->fresh = page == slab->pages;
+	page->free = SLAB_END;
+	page->has_memory = true;
+	slab->nr_memory++;
+	return 0;
+}
+
+/* Gives the memory of a page back. */
+static void page_drop(struct zs_slab *slab, struct zs_slab_page *page)
+{
+	slab->ops->shrink(slab->context, (uint64_t)(page - slab->pages));
+	page->has_memory = false;
+	slab->nr_memory--;
+	zs_list_push(&slab->dropped, &page->link);
+}
+
+/* A page with a free object, on the partial list. */
+static int find_page(struct zs_slab *slab, enum zs_urgency urgency, struct zs_slab_page **ret_page)
+{
+	struct zs_slab_page *page;
+	bool fresh = false;
+	int error;
+
+	if (!zs_list_empty(&slab->partial)) {
+		*ret_page = zs_list_entry(slab->partial.next, struct zs_slab_page, link);
+		return 0;
+	}
+	if (!zs_list_empty(&slab->empty)) {
+		page = zs_list_entry(slab->empty.next, struct zs_slab_page, link);
+		slab->nr_empty--;
+	} else {
+		fresh = zs_list_empty(&slab->dropped);
+		if (fresh && slab->nr_fresh == slab->nr_pages_max)
+			return -ENOSPC;
+		page = fresh ? &slab->pages[slab->nr_fresh] : zs_list_entry(slab->dropped.next, struct zs_slab_page, link);
+		error = page_start(slab, page, urgency);
+		if (error)
+			return error;
+		slab->nr_fresh += fresh;
+	}
+	if (!fresh)
+		zs_list_unlink(&page->link);
+	zs_list_push(&slab->partial, &page->link);
+	*ret_page = page;
+	return 0;
+}
+
+int zs_slab_alloc(struct zs_slab *slab, enum zs_urgency urgency, uint32_t *ret_index)
+{
+	struct zs_slab_page *page;
+	unsigned int object;
+	int error;
+
+	ZS_LOCK_SCOPE(&slab->lock);
+	error = find_page(slab, urgency, &page);
+	if (error)
+		return error;
+	if (page->free != SLAB_END) {
+		object = page->free;
+		page->free = (uint16_t)(atomic_load_explicit(object_word(slab, page, object), memory_order_relaxed) >>
+					LINK_SHIFT);
+	} else {
+		object = page->fresh++;
+	}
+	if (++page->nr_used == page_capacity(slab, page))
+		zs_list_unlink(&page->link);
+	slab->nr_active++;
+	*ret_index = (uint32_t)(page - slab->pages) * slab->objects_per_page + object;
+	return 0;
+}
+
+/* Files a page whose last object has gone. */
+static void page_emptied(struct zs_slab *slab, struct zs_slab_page *page)
+{
+	zs_list_unlink(&page->link);
+	if (slab->nr_empty == SLAB_EMPTY_MAX) {
+		page_drop(slab, page);
+		return;
+	}
+	slab->nr_empty++;
+	zs_list_push(&slab->empty, &page->link);
+}
+
+void zs_slab_free(struct zs_slab *slab, uint32_t index)
+{
+	struct zs_slab_page *page = &slab->pages[index / slab->objects_per_page];
+	unsigned int object = index % slab->objects_per_page;
+
+	zs_assert(index && index / slab->objects_per_page < slab->nr_pages_max);
+	ZS_LOCK_SCOPE(&slab->lock);
+	zs_assert(page->nr_used && object < page->fresh);
+	atomic_store_explicit(object_word(slab, page, object), (uint64_t)page->free << LINK_SHIFT, memory_order_relaxed);
+	page->free = (uint16_t)object;
+	if (page->nr_used-- == page_capacity(slab, page))
+		zs_list_push(&slab->partial, &page->link);
+	slab->nr_active--;
+	if (!page->nr_used)
+		page_emptied(slab, page);
+}
+
+/* Chains the objects of an adopted page that are not in use, lowest first. */
+static void chain_free(struct zs_slab *slab, struct zs_slab_page *page, const uint64_t *used)
+{
+	for (unsigned int object = slab->objects_per_page; object-- > (page == slab->pages);) {
+		if (used[object / 64] >> (object % 64) & 1) {
+			page->nr_used++;
+			continue;
+		}
+		atomic_store_explicit(object_word(slab, page, object), (uint64_t)page->free << LINK_SHIFT,
+				      memory_order_relaxed);
+		page->free = (uint16_t)object;
+	}
+}
+
+void zs_slab_adopt(struct zs_slab *slab, uint32_t index, const uint64_t *used)
+{
+	struct zs_slab_page *page = &slab->pages[index];
+
+	ZS_LOCK_SCOPE(&slab->lock);
+	zs_assert(index >= slab->nr_fresh && index < slab->nr_pages_max);
+	for (; slab->nr_fresh < index; slab->nr_fresh++)
+		zs_list_push(&slab->dropped, &slab->pages[slab->nr_fresh].link);
+	slab->nr_fresh = index + 1;
+	zs_assert(!page_start(slab, page, ZS_URGENCY_MUST));
+	page->fresh = (uint16_t)slab->objects_per_page;
+	chain_free(slab, page, used);
+	slab->nr_active += page->nr_used;
+	zs_list_init(&page->link);
+	if (!page->nr_used)
+		page_drop(slab, page);
+	else if (page->nr_used < page_capacity(slab, page))
+		zs_list_push(&slab->partial, &page->link);
+}
+
+/* Asserts what holds for one page and answers the free objects that were handed out before. */
+static void check_page(struct zs_slab *slab, struct zs_slab_page *page)
+{
+	unsigned int count = 0;
+
+	for (unsigned int object = page->free; object != SLAB_END; count++) {
+		zs_assert(object < page->fresh && count <= slab->objects_per_page);
+		object = (uint16_t)(atomic_load(object_word(slab, page, object)) >> LINK_SHIFT);
+	}
+	zs_assert(page->nr_used + count + (page == slab->pages) == page->fresh);
+}
+
+void zs_slab_check(struct zs_slab *slab)
+{
+	uint64_t active = 0, memory = 0;
+
+	ZS_LOCK_SCOPE(&slab->lock);
+	for (uint32_t i = 0; i < slab->nr_fresh; i++) {
+		struct zs_slab_page *page = &slab->pages[i];
+
+		if (!page->has_memory)
+			continue;
+		check_page(slab, page);
+		active += page->nr_used;
+		memory++;
+	}
+	zs_assert(active == slab->nr_active);
+	zs_assert(memory == slab->nr_memory);
+}

@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Zspages and the objects in them. */
+
+#include "zsmalloc/zspage.h"
+
+#include "base/check.h"
+#include "zsmalloc/pool_internal.h"
+
+int zspage_create(struct zs_heap *heap, unsigned int class, enum zs_urgency urgency, struct zspage **ret_zspage)
+{
+	const struct zs_class_shape *shape = &heap->geometry->classes[class];
+	struct zspage *zspage;
+	uint32_t index, page;
+	int error;
+
+	error = zs_slab_alloc(&heap->zspages, urgency, &index);
+	if (error)
+		return error;
+	error = zs_pages_alloc(&heap->pages, shape->pages, urgency, &page);
+	if (error) {
+		zs_slab_free(&heap->zspages, index);
+		return error;
+	}
+	zspage = heap_zspage(heap, index);
+	*zspage = (struct zspage){ .page = page, .free = ZSPAGE_END, .class = (uint8_t)class, .index = index };
+	zs_list_init(&zspage->link);
+	zs_pages_set_zspage(&heap->pages, page, shape->pages, index);
+	*ret_zspage = zspage;
+	return 0;
+}
+
+void zspage_destroy(struct zs_heap *heap, struct zspage *zspage)
+{
+	zs_assert(!zspage->inuse && zs_list_empty(&zspage->link));
+	zs_pages_free(&heap->pages, zspage->page, heap->geometry->classes[zspage->class].pages);
+	zs_slab_free(&heap->zspages, zspage->index);
+}
+
+struct zs_object_header *zspage_object(const struct zs_heap *heap, const struct zspage *zspage, unsigned int index)
+{
+	return heap_object(heap, (struct zs_location){
+					 .page = zspage->page, .class = zspage->class, .index = (uint16_t)index });
+}
+
+unsigned int zspage_object_alloc(const struct zs_heap *heap, struct zspage *zspage, struct zs_handle handle)
+{
+	const struct zs_class_shape *shape = &heap->geometry->classes[zspage->class];
+	struct zs_object_header *header;
+	unsigned int index;
+
+	if (zspage->free != ZSPAGE_END) {
+		index = zspage->free;
+		header = zspage_object(heap, zspage, index);
+		zspage->free = (uint16_t)header->meta;
+	} else {
+		index = zspage->fresh++;
+		header = zspage_object(heap, zspage, index);
+	}
+	zs_assert(index < shape->objects && zspage->inuse < shape->objects);
+	atomic_store_explicit(&header->handle, handle.index, memory_order_relaxed);
+	zspage->inuse++;
+	return index;
+}
+
+void zspage_object_free(const struct zs_heap *heap, struct zspage *zspage, unsigned int index)
+{
+	struct zs_object_header *header = zspage_object(heap, zspage, index);
+
+	zs_assert(zspage->inuse && index < zspage->fresh);
+	atomic_store_explicit(&header->handle, 0, memory_order_relaxed);
+	header->meta = zspage->free;
+	zspage->free = (uint16_t)index;
+	zspage->inuse--;
+}
+
+enum zs_fullness zspage_fullness(const struct zs_heap *heap, const struct zspage *zspage)
+{
+	unsigned int objects = heap->geometry->classes[zspage->class].objects;
+
+	if (!zspage->inuse)
+		return ZS_FULLNESS_EMPTY;
+	if (zspage->inuse == objects)
+		return ZS_FULLNESS_FULL;
+	return (enum zs_fullness)(zspage->inuse * 10u / objects + 1);
+}

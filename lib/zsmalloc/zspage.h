@@ -1,0 +1,51 @@
+#pragma once
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * A zspage: a run of pages cut into objects of one size, contiguous in the arena, so that an object is read in place
+ * also where it crosses a page border.
+ *
+ * The descriptor is private memory, from the heap's cache of descriptors, and named by its index there. A free object
+ * holds the index of the next free one in its header's meta; objects that were never handed out are not touched.
+ *
+ *   inuse + |free list| + (objects - fresh) == objects of the class
+ *
+ * Context: all but create and destroy want the lock of the zspage's class.
+ */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/list.h"
+#include "zsmalloc/geometry.h"
+#include "zsmalloc/object.h"
+
+struct zs_heap;
+
+/* How full a zspage is: 0, 1-9 %, ... 80-89 %, 90-99 %, 100 %; as zsmalloc's fullness groups. */
+enum zs_fullness { ZS_FULLNESS_EMPTY, ZS_FULLNESS_ALMOST = 10, ZS_FULLNESS_FULL, ZS_FULLNESS_NR };
+
+struct zspage {
+	struct zs_list link; /* the class's list of its fullness group */
+	uint32_t page;	     /* first page; immutable, as is class */
+	uint16_t inuse;	     /* objects handed out */
+	uint16_t free;	     /* first free object, or ZSPAGE_END */
+	uint16_t fresh;	     /* objects from here on were never handed out */
+	uint8_t class;
+	uint8_t group; /* enum zs_fullness of the list that it is on */
+	uint32_t index; /* its own, in the cache of descriptors; immutable */
+};
+
+#define ZSPAGE_END UINT16_MAX
+
+/* A new zspage, on no list yet. Locks: slab, pages. Returns 0, -ENOSPC or -ENOMEM. */
+int zspage_create(struct zs_heap *heap, unsigned int class, enum zs_urgency urgency, struct zspage **ret_zspage);
+/* Gives back an empty zspage that is on no list. */
+void zspage_destroy(struct zs_heap *heap, struct zspage *zspage);
+
+struct zs_object_header *zspage_object(const struct zs_heap *heap, const struct zspage *zspage, unsigned int index);
+
+/* Hands out an object of a zspage that is not full, and writes the handle into it. */
+unsigned int zspage_object_alloc(const struct zs_heap *heap, struct zspage *zspage, struct zs_handle handle);
+void zspage_object_free(const struct zs_heap *heap, struct zspage *zspage, unsigned int index);
+
+enum zs_fullness zspage_fullness(const struct zs_heap *heap, const struct zspage *zspage);
