@@ -280,8 +280,10 @@ static void drop_object(struct zs_device *device, struct zs_stream *stream, uint
 
 	if (zs_slot_state(slot) == ZS_SLOT_OBJECT) {
 		zs_pool_free(device->store->pool, zs_slot_handle(slot), &info);
-		if (!info.size)
+		if (!info.size) {
+			zs_count(&device->shards, zs_stream_shard(stream), ZS_COUNT_CORRUPT, 1);
 			return;
+		}
 	}
 	weight = weigh(slot, &info);
 	if (weight.cost)
@@ -418,4 +420,6 @@ void zs_block_discard(struct zs_device *device, struct zs_stream *stream, uint64
 	old = zs_table_exchange(&device->table, block, ZS_SLOT_NONE);
 	if (zs_slot_is_sound(old))
 		drop_object(device, stream, old, true);
+	else
+		report_damage(device, stream, block, "discarded; its object is lost until the next start");
 }

@@ -129,7 +129,9 @@ int zs_entry_check(const struct zs_device_entry *entry, unsigned int index, uint
 	    attributes->checksum != attributes_checksum(attributes))
 		return -EBADMSG;
 	if (!shape_is_sound(entry, slots_bytes) || !memchr(entry->name, 0, sizeof(entry->name)) ||
-	    !zs_name_is_valid(entry->name) || !zs_codec_find(entry->codec))
+	    !zs_name_is_valid(entry->name))
+		return -EBADMSG;
+	if (!zs_codec_params_are_valid(&(struct zs_codec_params){ .codec = entry->codec, .level = entry->level }))
 		return -EBADMSG;
 	return 0;
 }

@@ -200,7 +200,8 @@ int zs_store_rebuild(struct zs_store *store)
 	if (error)
 		return error;
 	zs_pool_rebuild_end(store->pool);
-	return zs_heap_rebuild_end(store->heap);
+	zs_heap_rebuild_end(store->heap);
+	return 0;
 }
 
 /*

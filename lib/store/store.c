@@ -111,8 +111,6 @@ void zs_device_put(struct zs_device *device, struct zs_stream *stream)
 
 static int check_options(const struct zs_device_options *options, enum zs_device_field *ret_field)
 {
-	const struct zs_codec *codec = zs_codec_find(options->codec.codec);
-
 	*ret_field = ZS_FIELD_NAME;
 	if (!options->name || !zs_name_is_valid(options->name))
 		return -EINVAL;
@@ -124,7 +122,7 @@ static int check_options(const struct zs_device_options *options, enum zs_device
 	if (!options->size_bytes || options->size_bytes % options->block_size)
 		return -EINVAL;
 	*ret_field = ZS_FIELD_CODEC;
-	if (!codec || options->codec.level < codec->level_min || options->codec.level > codec->level_max)
+	if (!zs_codec_params_are_valid(&options->codec))
 		return -EINVAL;
 	*ret_field = ZS_FIELD_NONE;
 	return 0;

@@ -152,8 +152,8 @@ void zs_pool_dump(struct zs_pool *pool, FILE *stream);
  * zs_pool_adopt() says that a slot refers to this handle. Returns 0 and the object's info; -EBADMSG if there is no sound
  * object behind it, or -EEXIST if the handle was adopted before.
  * zs_pool_rebuild_end(), once for each pool, rebuilds the free lists of its zspages; zs_heap_rebuild_end(), last, those
- * of handles and pages, and frees whatever was not adopted. Returns 0 or -ENOMEM.
+ * of handles and pages, and frees whatever was not adopted.
  */
 int zs_pool_adopt(struct zs_pool *pool, struct zs_handle handle, struct zs_object_info *ret_info);
 void zs_pool_rebuild_end(struct zs_pool *pool);
-int zs_heap_rebuild_end(struct zs_heap *heap);
+void zs_heap_rebuild_end(struct zs_heap *heap);

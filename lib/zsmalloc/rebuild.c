@@ -153,7 +153,7 @@ void zs_pool_rebuild_end(struct zs_pool *pool)
 		size_class_rebuild(pool->heap, &pool->classes[i]);
 }
 
-int zs_heap_rebuild_end(struct zs_heap *heap)
+void zs_heap_rebuild_end(struct zs_heap *heap)
 {
 	uint64_t words_per_page = ZS_HANDLES_PER_PAGE / 64;
 	uint64_t offset = 0, length;
@@ -161,12 +161,13 @@ int zs_heap_rebuild_end(struct zs_heap *heap)
 	while (zs_arena_next_data(heap->arena, ZS_REGION_HANDLES, &offset, &length)) {
 		uint64_t first = offset / ZS_PAGE_SIZE, end = (offset + length) / ZS_PAGE_SIZE;
 
-		for (uint64_t page = first; page < end && page < heap->handles.nr_pages_max; page++)
+		for (uint64_t page = first; page < end && page < heap->handles.nr_pages_max; page++) {
+			zs_assert(!zs_pages_charge(&heap->pages, ZS_CHARGE_HANDLE, 1, ZS_URGENCY_MUST));
 			zs_slab_adopt(&heap->handles, (uint32_t)page, heap->adopted + page * words_per_page);
+		}
 		offset += length;
 	}
 	zs_pages_rebuild_end(&heap->pages);
 	zs_reserve_free(heap->adopted, heap->adopted_bytes);
 	heap->adopted = NULL;
-	return 0;
 }

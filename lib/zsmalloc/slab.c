@@ -69,19 +69,14 @@ static unsigned int page_capacity(const struct zs_slab *slab, const struct zs_sl
 	return slab->objects_per_page - (page == slab->pages);
 }
 
-/* Starts a page that has no memory: all its objects are fresh. */
-static int page_start(struct zs_slab *slab, struct zs_slab_page *page, enum zs_urgency urgency)
+/* Starts a page that has got its memory: all its objects are fresh. */
+static void page_start(struct zs_slab *slab, struct zs_slab_page *page)
 {
-	int error = slab->ops->grow(slab->context, (uint64_t)(page - slab->pages), urgency);
-
-	if (error)
-		return error;
 	page->nr_used = 0;
 	page->fresh = page == slab->pages;
 	page->free = SLAB_END;
 	page->has_memory = true;
 	slab->nr_memory++;
-	return 0;
 }
 
 /* Gives the memory of a page back. */
@@ -112,9 +107,10 @@ static int find_page(struct zs_slab *slab, enum zs_urgency urgency, struct zs_sl
 		if (fresh && slab->nr_fresh == slab->nr_pages_max)
 			return -ENOSPC;
 		page = fresh ? &slab->pages[slab->nr_fresh] : zs_list_entry(slab->dropped.next, struct zs_slab_page, link);
-		error = page_start(slab, page, urgency);
+		error = slab->ops->grow(slab->context, (uint64_t)(page - slab->pages), urgency);
 		if (error)
 			return error;
+		page_start(slab, page);
 		slab->nr_fresh += fresh;
 	}
 	if (!fresh)
@@ -200,7 +196,7 @@ void zs_slab_adopt(struct zs_slab *slab, uint32_t index, const uint64_t *used)
 	for (; slab->nr_fresh < index; slab->nr_fresh++)
 		zs_list_push(&slab->dropped, &slab->pages[slab->nr_fresh].link);
 	slab->nr_fresh = index + 1;
-	zs_assert(!page_start(slab, page, ZS_URGENCY_MUST));
+	page_start(slab, page);
 	page->fresh = (uint16_t)slab->objects_per_page;
 	chain_free(slab, page, used);
 	slab->nr_active += page->nr_used;

@@ -70,8 +70,8 @@ static inline void *zs_slab_at(const struct zs_slab *slab, uint32_t index)
 }
 
 /*
- * rebuild: says that a page has memory, and which of its objects are in use (bit i of the bitmap for the page's ith
- * object). A page without any is given back. Pages in ascending order, each once. One thread.
+ * rebuild: says that a page has memory (ops->grow isn't called), and which of its objects are in use (bit i of the bitmap
+ * for the page's ith object). A page without any is given back. Pages in ascending order, each once. One thread.
  */
 void zs_slab_adopt(struct zs_slab *slab, uint32_t page, const uint64_t *used);
 
