@@ -30,6 +30,9 @@
 /* Tries to pin what a slot names before the slot counts as damaged: far more than any race can need. */
 #define PIN_TRIES 10000
 
+/* Damaged blocks of a device that are all named in the log; of further ones each time their number has doubled. */
+#define DAMAGE_LOGGED 16
+
 /* What a block is about to be stored as. */
 struct candidate {
 	const void *payload; /* NULL: no object, slot is final */
@@ -79,9 +82,14 @@ static void count_weight(struct zs_device *device, struct zs_stream *stream, str
 	}
 }
 
+/* Counts every damaged block, and logs some: a client that reads one for ever must not fill the journal. */
 static void report_damage(struct zs_device *device, struct zs_stream *stream, uint64_t block, const char *what)
 {
+	uint64_t count = zs_shards_sum(&device->shards, ZS_COUNT_CORRUPT) + 1;
+
 	zs_count(&device->shards, zs_stream_shard(stream), ZS_COUNT_CORRUPT, 1);
+	if (count > DAMAGE_LOGGED && !zs_is_power_of_two(count))
+		return;
 	zs_log(ZS_LOG_ERR, "device=%s block=%llu damaged: %s", device->entry->name, (unsigned long long)block, what);
 }
 
@@ -235,15 +243,17 @@ static int charge_device(struct zs_device *device, uint64_t cost, enum zs_urgenc
 {
 	uint64_t limit = atomic_load_explicit(&device->limit_bytes, memory_order_relaxed), charged;
 
-	if (!limit || !cost)
+	if (!limit)
 		return 0;
-	charged = atomic_fetch_add_explicit(&device->charged_bytes, cost, memory_order_relaxed) + cost;
 	if (urgency == ZS_URGENCY_NEW)
 		limit -= limit / 64;
-	if (urgency == ZS_URGENCY_MUST || charged <= limit)
-		return 0;
-	atomic_fetch_sub_explicit(&device->charged_bytes, cost, memory_order_relaxed);
-	return -ENOSPC;
+	charged = atomic_load_explicit(&device->charged_bytes, memory_order_relaxed);
+	do {
+		if (urgency != ZS_URGENCY_MUST && (cost > limit || charged > limit - cost))
+			return -ENOSPC;
+	} while (!atomic_compare_exchange_weak_explicit(&device->charged_bytes, &charged, charged + cost,
+							memory_order_relaxed, memory_order_relaxed));
+	return 0;
 }
 
 static void uncharge_device(struct zs_device *device, uint64_t cost)
