@@ -49,8 +49,9 @@ uint64_t zs_shards_sum(const struct zs_shards *shards, enum zs_counter counter)
 {
 	uint64_t sum = 0;
 
+	/* acquire: whoever waits for ZS_COUNT_INFLIGHT to become 0 pairs with zs_device_put() */
 	for (unsigned int i = 0; i <= shards->mask; i++)
-		sum += atomic_load_explicit(&shards->shards[i].counters[counter], memory_order_relaxed);
+		sum += atomic_load_explicit(&shards->shards[i].counters[counter], memory_order_acquire);
 	return sum;
 }
 

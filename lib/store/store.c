@@ -101,7 +101,7 @@ void zs_device_put(struct zs_device *device, struct zs_stream *stream)
 {
 	unsigned int shard = stream_shard(stream) & device->shards.mask;
 
-	/* release: the remover's acquire sees all that was done with the device */
+	/* release: pairs with zs_shards_sum() in drain(), so that the remover sees all that was done with the device */
 	atomic_fetch_sub_explicit(&device->shards.shards[shard].counters[ZS_COUNT_INFLIGHT], 1, memory_order_release);
 }
 
@@ -210,7 +210,6 @@ static void drain(struct zs_device *device)
 
 	while (zs_shards_sum(&device->shards, ZS_COUNT_INFLIGHT))
 		nanosleep(&interval, NULL);
-	atomic_thread_fence(memory_order_acquire);
 }
 
 /* Frees every object of a device whose entry is gone. */
