@@ -34,7 +34,7 @@ struct zs_device {
 	uint32_t block_size;
 	unsigned int block_shift;
 	struct zs_codec_params codec;
-	struct zs_table table;
+	struct zs_table table;		  /* its place also guarded by store->lock while state is not FREE */
 	_Atomic uint64_t limit_bytes;	  /* 0 = none */
 	_Atomic uint64_t charged_bytes;	  /* what counts against the limit; kept only while there is one */
 	struct zs_shards shards;

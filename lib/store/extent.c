@@ -59,6 +59,7 @@ int zs_extent_find(const struct zs_store *store, uint64_t bytes, uint64_t *ret_o
 	if (!extents)
 		return -ENOMEM;
 	for (unsigned int i = 0; i < nr; i++) {
+		zs_assert(extents[i].start >= end);
 		if (error && extents[i].start - end >= bytes) {
 			*ret_offset = end;
 			error = 0;
@@ -79,6 +80,7 @@ int zs_extent_punch_gaps(const struct zs_store *store)
 	if (!extents)
 		return -ENOMEM;
 	for (unsigned int i = 0; i < nr; i++) {
+		zs_assert(extents[i].start >= end);
 		zs_arena_punch(&store->arena, ZS_REGION_SLOTS, end, extents[i].start - end);
 		end = extents[i].end;
 	}

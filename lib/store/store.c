@@ -244,8 +244,9 @@ int zs_store_remove(struct zs_store *store, uint64_t id)
 	}
 	drain(device);
 	free_blocks(device);
-	zs_table_deinit(&device->table);
+	/* Until the lock is held the table's place is taken, and zs_extent_find() may be reading where it is. */
 	ZS_LOCK_SCOPE(&store->lock);
+	zs_table_deinit(&device->table);
 	device->state = ZS_DEVICE_FREE;
 	return 0;
 }
