@@ -332,15 +332,23 @@ static int prepare(struct zs_device *device, uint64_t block, uint64_t old, struc
 	return urgency == ZS_URGENCY_NEW ? error : make_object(device, candidate, urgency);
 }
 
+/* Frees what a slot held that was replaced. A damaged one can't say what that was. */
+static void drop_old(struct zs_device *device, struct zs_stream *stream, uint64_t block, uint64_t old)
+{
+	if (zs_slot_is_sound(old)) {
+		drop_object(device, stream, old, true);
+		return;
+	}
+	zs_pool_note_leak(device->store->pool);
+	report_damage(device, stream, block, "replaced; its object is lost until the next start");
+}
+
 /* Counts a commit that has happened, and frees what it replaced. */
 static void committed(struct zs_device *device, struct zs_stream *stream, uint64_t block, uint64_t old,
 		      const struct candidate *candidate)
 {
 	count_weight(device, stream, weigh(candidate->slot, &candidate->info), 1);
-	if (zs_slot_is_sound(old))
-		drop_object(device, stream, old, true);
-	else
-		report_damage(device, stream, block, "replaced; its object is lost until the next start");
+	drop_old(device, stream, block, old);
 }
 
 static int count_failure(struct zs_device *device, struct zs_stream *stream, int error)
@@ -428,8 +436,5 @@ void zs_block_discard(struct zs_device *device, struct zs_stream *stream, uint64
 	if (!zs_table_load(&device->table, block))
 		return;
 	old = zs_table_exchange(&device->table, block, ZS_SLOT_NONE);
-	if (zs_slot_is_sound(old))
-		drop_object(device, stream, old, true);
-	else
-		report_damage(device, stream, block, "discarded; its object is lost until the next start");
+	drop_old(device, stream, block, old);
 }

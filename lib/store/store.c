@@ -221,7 +221,9 @@ static void free_blocks(struct zs_device *device)
 	for (uint64_t block = zs_table_next(&device->table, 0); block < device->table.nr_blocks;
 	     block = zs_table_next(&device->table, block + 1)) {
 		slot = zs_table_load(&device->table, block);
-		if (zs_slot_is_sound(slot) && zs_slot_state(slot) == ZS_SLOT_OBJECT)
+		if (!zs_slot_is_sound(slot))
+			zs_pool_note_leak(device->store->pool);
+		else if (zs_slot_state(slot) == ZS_SLOT_OBJECT)
 			zs_pool_free(device->store->pool, zs_slot_handle(slot), &info);
 	}
 	zs_table_punch(&device->table);

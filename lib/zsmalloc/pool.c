@@ -228,6 +228,11 @@ void zs_obj_write(struct zs_pool *pool, struct zs_handle handle, const struct zs
 	zs_handle_publish(word, location);
 }
 
+void zs_pool_note_leak(struct zs_pool *pool)
+{
+	atomic_fetch_add_explicit(&pool->heap->nr_leaked, 1, memory_order_relaxed);
+}
+
 void zs_pool_free(struct zs_pool *pool, struct zs_handle handle, struct zs_object_info *ret_info)
 {
 	_Atomic uint64_t *word = heap_handle_word(pool->heap, handle.index);
@@ -237,7 +242,7 @@ void zs_pool_free(struct zs_pool *pool, struct zs_handle handle, struct zs_objec
 	zs_assert_msg(zs_handle_state(value) == ZS_HANDLE_LIVE, "handle %u freed twice or never allocated, word %#llx",
 		      handle.index, (unsigned long long)value);
 	if (!object_is_sound(pool, handle.index, location)) {
-		atomic_fetch_add_explicit(&pool->heap->nr_leaked, 1, memory_order_relaxed);
+		zs_pool_note_leak(pool);
 		*ret_info = (struct zs_object_info){ 0 };
 		return;
 	}

@@ -121,6 +121,9 @@ void zs_obj_write(struct zs_pool *pool, struct zs_handle handle, const struct zs
  */
 void zs_pool_free(struct zs_pool *pool, struct zs_handle handle, struct zs_object_info *ret_info);
 
+/* Counts an object that nobody can name any more, since what named it is damaged: the next open reclaims it. */
+void zs_pool_note_leak(struct zs_pool *pool);
+
 /* Memory that the live object behind this handle costs, as zs_pool_cost(); 0 if there is none. A hint: it may go. */
 size_t zs_obj_cost(struct zs_pool *pool, struct zs_handle handle);
 
