@@ -13,7 +13,7 @@
 #define ZS_NO_SHARE 128
 
 #define ZS_ARRAY_SIZE(array) (sizeof(array) / sizeof((array)[0]))
-#define zs_container_of(pointer, type, member) ((type *)((char *)(pointer) - offsetof(type, member)))
+#define zs_container_of(pointer, type, member) ((type *)(void *)((char *)(pointer) - offsetof(type, member)))
 
 static inline bool zs_is_power_of_two(uint64_t value)
 {

@@ -34,9 +34,9 @@ int zs_size_parse(const char *text, uint64_t *ret_bytes)
 	if (!isdigit((unsigned char)*at))
 		return -EINVAL;
 	for (; isdigit((unsigned char)*at); at++) {
-		whole = whole * 10 + (uint64_t)(*at - '0');
-		if (whole >> 60)
+		if (whole > (UINT64_MAX - 9) / 10)
 			return -ERANGE;
+		whole = whole * 10 + (uint64_t)(*at - '0');
 	}
 	if (*at == '.') {
 		at++;
@@ -57,7 +57,10 @@ int zs_size_parse(const char *text, uint64_t *ret_bytes)
 	shift = unit_shift(at);
 	if (shift < 0)
 		return -EINVAL;
-	bytes = ((__uint128_t)whole * scale + fraction) << shift;
+	bytes = (__uint128_t)whole * scale + fraction;
+	if (bytes >> (127 - shift))
+		return -ERANGE;
+	bytes <<= shift;
 	if (bytes % scale)
 		return -EINVAL;
 	bytes /= scale;

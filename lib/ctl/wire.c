@@ -213,7 +213,8 @@ static bool take_members(json_t *root, const struct member *members, size_t nr)
 	const char *key;
 	json_t *value;
 
-	json_object_foreach(root, key, value) {
+	json_object_foreach(root, key, value)
+	{
 		member = find_member(members, nr, key);
 		if (!member || !take_member(member, value))
 			return false;

@@ -17,7 +17,7 @@
 #include <stddef.h>
 
 /* Calls name a thing and a few values; a list of thousands of devices is a long reply. */
-#define ZS_WIRE_CALL_MAX_BYTES ((size_t)1 << 20)
+#define ZS_WIRE_CALL_MAX_BYTES	((size_t)1 << 20)
 #define ZS_WIRE_REPLY_MAX_BYTES ((size_t)16 << 20)
 /* Our own messages nest four deep; JSON parsers recurse, so that depth is stack. */
 #define ZS_WIRE_DEPTH_MAX 32

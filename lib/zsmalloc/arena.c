@@ -66,7 +66,7 @@ static_assert(sizeof(struct arena_header) <= ZS_PAGE_SIZE, "the header is one pa
 
 static struct arena_header *arena_header(const struct zs_arena *arena)
 {
-	return (struct arena_header *)arena->base;
+	return (struct arena_header *)(void *)arena->base;
 }
 
 static uint64_t header_checksum(const struct arena_header *header)
