@@ -20,11 +20,16 @@ static unsigned int count_free(const struct zs_heap *heap, const struct zspage *
 	return count;
 }
 
-/* Asserts that each object in use and its handle name each other. */
+/*
+ * Asserts that each object in use and its handle name each other. Headers that were found damaged can't be judged; they
+ * stay where they are and are counted, and while there is one the other objects are not judged either.
+ */
 static void check_objects(const struct zs_heap *heap, const struct zspage *zspage)
 {
 	unsigned int inuse = 0;
 
+	if (atomic_load_explicit(&heap->nr_leaked, memory_order_relaxed))
+		return;
 	for (unsigned int index = 0; index < zspage->fresh; index++) {
 		uint32_t handle = zspage_object(heap, zspage, index)->handle;
 		struct zs_location location;
