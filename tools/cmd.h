@@ -1,0 +1,18 @@
+#pragma once
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The commands of zsctl. Each one says on stderr what went wrong and answers the exit status. */
+
+struct zsctl_options;
+
+/* Exit statuses, as in zsctl(1). */
+enum zsctl_exit {
+	ZSCTL_OK = 0,
+	ZSCTL_ERROR = 1,       /* the daemon refused, or failed */
+	ZSCTL_USAGE = 2,       /* the command line is wrong */
+	ZSCTL_UNREACHABLE = 3, /* no daemon answers */
+};
+
+enum zsctl_exit cmd_add(const struct zsctl_options *options, char *const *names);
+enum zsctl_exit cmd_list(const struct zsctl_options *options, char *const *names);
+enum zsctl_exit cmd_remove(const struct zsctl_options *options, char *const *names);
+enum zsctl_exit cmd_stats(const struct zsctl_options *options, char *const *names);

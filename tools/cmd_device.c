@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* add, list, remove */
+
+#include "cmd.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "columns.h"
+#include "ctl/client.h"
+#include "options.h"
+#include "output.h"
+#include "request.h"
+
+/* What is done to what, for messages; a longer name is cut. */
+#define WHAT_BYTES 96
+
+static void client_destroyp(struct zs_client **client)
+{
+	zs_client_destroy(*client);
+}
+
+#define CLEANUP_CLIENT ZS_CLEANUP(client_destroyp)
+
+/*
+ * add
+ */
+
+static json_t *add_parameters(const struct zsctl_options *options, const char *name)
+{
+	CLEANUP_JSON json_t *parameters = json_pack("{s:s, s:I, s:s*, s:s*}", "name", name, "size_bytes",
+						    (json_int_t)options->size_bytes, "algorithm", options->algorithm,
+						    "mode", options->mode);
+
+	if (options->block_size_bytes &&
+	    json_object_set_new(parameters, "block_size_bytes", json_integer((json_int_t)options->block_size_bytes)))
+		return NULL;
+	if (options->memory_limit_bytes && json_object_set_new(parameters, "memory_limit_bytes",
+							       json_integer((json_int_t)options->memory_limit_bytes)))
+		return NULL;
+	return zs_take(parameters);
+}
+
+enum zsctl_exit cmd_add(const struct zsctl_options *options, char *const *names)
+{
+	CLEANUP_CLIENT struct zs_client *client = NULL;
+	CLEANUP_JSON json_t *result = NULL;
+	char what[WHAT_BYTES];
+	enum zsctl_exit status = zsctl_check_name(names[0]);
+
+	if (status)
+		return status;
+	if (!options->size_bytes) {
+		fprintf(stderr, "zsctl: add %s: the size is missing; add one, as in --size 8G\n", names[0]);
+		return ZSCTL_USAGE;
+	}
+	snprintf(what, sizeof(what), "add %s", names[0]);
+	status = zsctl_connect(options, &client);
+	if (!status)
+		status = zsctl_call(client, what, "Add", add_parameters(options, names[0]), false, &result);
+	if (status)
+		return status;
+	if (options->json)
+		return zsctl_print_json(zs_take(result));
+	puts(json_string_value(json_object_get(result, "file")) ?: "");
+	return ZSCTL_OK;
+}
+
+/*
+ * list
+ */
+
+static enum zsctl_exit list_named(struct zs_client *client, const char *name, json_t *rows)
+{
+	CLEANUP_JSON json_t *result = NULL;
+	char what[WHAT_BYTES];
+	enum zsctl_exit status;
+
+	snprintf(what, sizeof(what), "list %s", name);
+	status = zsctl_check_name(name);
+	if (!status)
+		status = zsctl_call(client, what, "List", json_pack("{s:s}", "name", name), false, &result);
+	if (status)
+		return status;
+	return json_array_extend(rows, json_object_get(result, "devices")) ? zsctl_no_memory() : ZSCTL_OK;
+}
+
+/* A name that there is no device of spoils the exit status, not the others. */
+static enum zsctl_exit list_all_named(struct zs_client *client, char *const *names, json_t *rows)
+{
+	enum zsctl_exit result = ZSCTL_OK;
+
+	for (; *names && result != ZSCTL_UNREACHABLE; names++) {
+		enum zsctl_exit status = list_named(client, *names, rows);
+
+		result = status ?: result;
+	}
+	return result;
+}
+
+static enum zsctl_exit list_everything(struct zs_client *client, json_t *rows)
+{
+	CLEANUP_JSON json_t *result = NULL;
+	enum zsctl_exit status = zsctl_call(client, "list", "List", json_object(), true, &result);
+
+	if (status)
+		return status;
+	return json_array_extend(rows, json_object_get(result, "devices")) ? zsctl_no_memory() : ZSCTL_OK;
+}
+
+enum zsctl_exit cmd_list(const struct zsctl_options *options, char *const *names)
+{
+	CLEANUP_CLIENT struct zs_client *client = NULL;
+	CLEANUP_JSON json_t *rows = json_array();
+	struct zsctl_selection selection;
+	enum zsctl_exit status = zsctl_select(zsctl_list_columns, options, &selection), printed;
+
+	if (!status)
+		status = zsctl_connect(options, &client);
+	if (status)
+		return status;
+	status = *names ? list_all_named(client, names, rows) : list_everything(client, rows);
+	if (status == ZSCTL_UNREACHABLE || (status && !json_array_size(rows)))
+		return status;
+	if (options->json)
+		printed = zsctl_print_json(json_pack("{s:o}", "devices", zsctl_select_fields(&selection, rows)));
+	else
+		printed = zsctl_print_table(options, &selection, rows);
+	return status ?: printed;
+}
+
+/*
+ * remove
+ */
+
+static enum zsctl_exit remove_one(struct zs_client *client, const struct zsctl_options *options, const char *name)
+{
+	CLEANUP_JSON json_t *result = NULL;
+	char what[WHAT_BYTES];
+	enum zsctl_exit status = zsctl_check_name(name);
+
+	if (status)
+		return status;
+	snprintf(what, sizeof(what), "remove %s", name);
+	return zsctl_call(client, what, "Remove", json_pack("{s:s, s:b}", "name", name, "force", options->force), false,
+			  &result);
+}
+
+enum zsctl_exit cmd_remove(const struct zsctl_options *options, char *const *names)
+{
+	CLEANUP_CLIENT struct zs_client *client = NULL;
+	enum zsctl_exit result = zsctl_connect(options, &client);
+
+	for (; *names && result != ZSCTL_UNREACHABLE; names++) {
+		enum zsctl_exit status = remove_one(client, options, *names);
+
+		result = status ?: result;
+	}
+	return result;
+}

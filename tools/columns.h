@@ -1,0 +1,8 @@
+#pragma once
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The columns of the tables: what zsctl(1) documents. Each ends with a column without a name. */
+
+#include "output.h"
+
+extern const struct zsctl_column zsctl_list_columns[];
+extern const struct zsctl_column zsctl_stats_columns[];

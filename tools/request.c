@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* One call of the daemon. */
+
+#include "request.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/bits.h"
+#include "ctl/client.h"
+#include "options.h"
+
+#define INTERFACE "io.zsd.control."
+/* What sd-varlink waits. */
+#define TIMEOUT_MS 45000
+
+enum zsctl_exit zsctl_no_memory(void)
+{
+	fputs("zsctl: out of memory\n", stderr);
+	return ZSCTL_ERROR;
+}
+
+static const char *why_not_connected(int error)
+{
+	switch (error) {
+	case -ENOENT:
+		return "there is no such socket; start the daemon (systemctl start zsd), or name its socket (--socket)";
+	case -ECONNREFUSED:
+		return "nobody listens; start the daemon (systemctl start zsd)";
+	case -EACCES:
+	case -EPERM:
+		return "no permission; become root, or a member of the group zsd";
+	case -ETIMEDOUT:
+		return "the daemon does not take the connection; is it stuck?";
+	case -ENAMETOOLONG:
+		return "the path is too long for a socket; use a shorter one";
+	default:
+		return strerror(-error);
+	}
+}
+
+enum zsctl_exit zsctl_connect(const struct zsctl_options *options, struct zs_client **ret_client)
+{
+	int error = zs_client_connect(options->socket, TIMEOUT_MS, ret_client);
+
+	if (!error)
+		return ZSCTL_OK;
+	fprintf(stderr, "zsctl: %s: %s\n", options->socket, why_not_connected(error));
+	return ZSCTL_UNREACHABLE;
+}
+
+static enum zsctl_exit refuse_broken(const char *what, int error)
+{
+	if (error == -ENOMEM)
+		return zsctl_no_memory();
+	fprintf(stderr, "zsctl: %s: %s\n", what,
+		error == -ETIMEDOUT    ? "the daemon does not answer; is it stuck?"
+		: error == -ECONNRESET ? "the daemon closed the connection; see its log"
+		: error == -EBADMSG    ? "the answer is not Varlink; is this the socket of a zsd?"
+				       : strerror(-error));
+	return ZSCTL_UNREACHABLE;
+}
+
+/* A message may quote a name with anything in it; the terminal must not obey it. */
+static void print_safely(const char *text)
+{
+	for (; *text; text++) {
+		unsigned char byte = (unsigned char)*text;
+		bool c1 = byte == 0xc2 && ((unsigned char)text[1] & 0xe0) == 0x80;
+
+		fputc(byte < 0x20 || byte == 0x7f || c1 ? '?' : byte, stderr);
+		text += c1;
+	}
+}
+
+/* What the daemon's errors leave open, since they don't know who asks. */
+static const struct {
+	const char *error;
+	const char *text;
+} hints[] = {
+	{INTERFACE "NoSuchDevice", "; 'zsctl list' shows those there are"},
+	{INTERFACE "DeviceBusy", " (--force)"},
+	{"org.varlink.service.PermissionDenied",
+	 "no permission to change anything; become root, or a member of the group zsd"},
+	{"org.varlink.service.MethodNotFound", "the daemon does not know this command; is it older than zsctl?"},
+	{"org.varlink.service.InterfaceNotFound",
+	 "the daemon does not know this command; is this the socket of a zsd?"},
+	{"org.varlink.service.InvalidParameter", "the daemon does not know a parameter; is it older than zsctl?"},
+};
+
+static const char *hint_of(const char *error)
+{
+	for (size_t i = 0; i < ZS_ARRAY_SIZE(hints); i++) {
+		if (strcmp(hints[i].error, error) == 0)
+			return hints[i].text;
+	}
+	return NULL;
+}
+
+static enum zsctl_exit refuse_answered(const char *what, const struct zs_wire_reply *reply)
+{
+	const char *message = json_string_value(json_object_get(reply->parameters, "message"));
+	const char *hint = hint_of(reply->error);
+
+	fputs("zsctl: ", stderr);
+	if (message) {
+		print_safely(message);
+	} else {
+		print_safely(what);
+		fputs(": ", stderr);
+	}
+	if (hint)
+		fputs(hint, stderr);
+	else if (!message)
+		print_safely(reply->error);
+	fputc('\n', stderr);
+	return ZSCTL_ERROR;
+}
+
+/* Moves the devices of a further reply to those of the first one. */
+static int merge(json_t *result, json_t *parameters)
+{
+	json_t *devices = json_object_get(parameters, "devices");
+
+	return json_array_extend(json_object_get(result, "devices"), devices) ? -EBADMSG : 0;
+}
+
+static enum zsctl_exit receive(struct zs_client *client, const char *what, bool more, json_t **ret_result)
+{
+	CLEANUP_JSON json_t *result = NULL;
+	struct zs_wire_reply reply;
+	bool continues;
+
+	do {
+		int error = zs_client_receive(client, &reply);
+
+		if (error)
+			return refuse_broken(what, error);
+		if (reply.error) {
+			enum zsctl_exit status = refuse_answered(what, &reply);
+
+			zs_wire_reply_deinit(&reply);
+			return status;
+		}
+		continues = reply.continues;
+		if (result)
+			error = merge(result, reply.parameters);
+		else
+			result = reply.parameters ? json_incref(reply.parameters) : json_object();
+		zs_wire_reply_deinit(&reply);
+		if (error || (continues && !more))
+			return refuse_broken(what, -EBADMSG);
+	} while (continues);
+	if (!result)
+		return zsctl_no_memory();
+	*ret_result = zs_take(result);
+	return ZSCTL_OK;
+}
+
+enum zsctl_exit zsctl_check_name(const char *name)
+{
+	CLEANUP_JSON json_t *value = json_string(name);
+
+	if (value)
+		return ZSCTL_OK;
+	fputs("zsctl: the name is not UTF-8; use another one\n", stderr);
+	return ZSCTL_USAGE;
+}
+
+enum zsctl_exit zsctl_call(struct zs_client *client, const char *what, const char *method, json_t *parameters,
+			   bool more, json_t **ret_result)
+{
+	char name[64];
+	int error;
+
+	snprintf(name, sizeof(name), INTERFACE "%s", method);
+	error = parameters ? zs_client_send(client, name, parameters, more) : -ENOMEM;
+	json_decref(parameters);
+	return error ? refuse_broken(what, error) : receive(client, what, more, ret_result);
+}

@@ -1,0 +1,36 @@
+#pragma once
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* One call of the daemon, with messages for people when it goes wrong. */
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/cleanup.h"
+#include "cmd.h"
+
+struct zs_client;
+struct zsctl_options;
+
+/* Connects. ZSCTL_OK, or ZSCTL_UNREACHABLE after a message. */
+enum zsctl_exit zsctl_connect(const struct zsctl_options *options, struct zs_client **ret_client);
+
+/*
+ * Calls a method of io.zsd.control and waits for the reply, or with more for all replies, whose "devices" are put into
+ * one array. parameters is taken over, and may be NULL for lack of memory. what is attempted, for messages: "add vm0".
+ */
+enum zsctl_exit zsctl_call(struct zs_client *client, const char *what, const char *method, json_t *parameters,
+			   bool more, json_t **ret_result);
+
+/* A name that is not UTF-8 can't be sent: ZSCTL_USAGE after a message. */
+enum zsctl_exit zsctl_check_name(const char *name);
+
+/* "zsctl: out of memory" */
+enum zsctl_exit zsctl_no_memory(void);
+
+static inline void zsctl_decrefp(json_t **value)
+{
+	json_decref(*value);
+}
+
+#define CLEANUP_JSON ZS_CLEANUP(zsctl_decrefp)
