@@ -1,0 +1,384 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The methods of io.zsd.control. */
+
+#include "command.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/bits.h"
+#include "base/log.h"
+#include "base/size.h"
+#include "command_options.h"
+#include "command_report.h"
+#include "interface.h"
+#include "service.h"
+
+#define ERROR(name) ZSD_INTERFACE_CONTROL "." name
+/* A name from a call may be a megabyte; this much of it goes into a message. */
+#define SHOWN_MAX     80
+#define MESSAGE_BYTES (ZSD_REASON_BYTES + SHOWN_MAX + 64)
+
+/*
+ * answers
+ */
+
+/* Takes parameters over, also when they are NULL for lack of memory. */
+static int answer(struct zsd_answer *ret_answer, const char *error, json_t *parameters)
+{
+	if (!parameters)
+		return -ENOMEM;
+	*ret_answer = (struct zsd_answer){.error = error, .parameters = parameters};
+	return 0;
+}
+
+static int answer_invalid_value(struct zsd_answer *ret_answer, const char *parameter, const char *value,
+				const char *reason)
+{
+	char message[MESSAGE_BYTES];
+	int shown = (int)zs_min(strlen(value), SHOWN_MAX);
+
+	/* A sequence is not cut in the middle: it would not be UTF-8 any more. */
+	while (value[shown] && shown && ((unsigned char)value[shown] & 0xc0) == 0x80)
+		shown--;
+	snprintf(message, sizeof(message), "%s '%.*s%s': %s", parameter, shown, value, value[shown] ? "..." : "",
+		 reason);
+	return answer(ret_answer, ERROR("InvalidValue"),
+		      json_pack("{s:s, s:s}", "parameter", parameter, "message", message));
+}
+
+static int answer_invalid_number(struct zsd_answer *ret_answer, const char *parameter, json_int_t value,
+				 const char *reason)
+{
+	char text[32];
+
+	snprintf(text, sizeof(text), "%" JSON_INTEGER_FORMAT, value);
+	return answer_invalid_value(ret_answer, parameter, text, reason);
+}
+
+static int answer_no_such_device(struct zsd_answer *ret_answer, const char *name)
+{
+	return answer(ret_answer, ERROR("NoSuchDevice"),
+		      json_pack("{s:s, s:s+}", "name", name, "message", name, ": there is no device with this name"));
+}
+
+static int answer_too_large(struct zsd_answer *ret_answer, struct zsd_service *service,
+			    const struct zs_device_options *options)
+{
+	uint64_t limit = zs_store_max_device_bytes(zsd_service_store(service), options->block_size);
+	char message[MESSAGE_BYTES], size_text[ZS_SIZE_TEXT_BYTES], limit_text[ZS_SIZE_TEXT_BYTES];
+
+	zs_size_format(options->size_bytes, size_text);
+	zs_size_format(limit, limit_text);
+	snprintf(message, sizeof(message),
+		 "size %s: the slot tables have room for %s at this block size; use less, or larger blocks", size_text,
+		 limit_text);
+	return answer(ret_answer, ERROR("DeviceTooLarge"),
+		      json_pack("{s:I, s:I, s:s}", "size_bytes", (json_int_t)options->size_bytes, "limit_bytes",
+				(json_int_t)limit, "message", message));
+}
+
+static int answer_pool_full(struct zsd_answer *ret_answer, struct zsd_service *service)
+{
+	char message[MESSAGE_BYTES], used_text[ZS_SIZE_TEXT_BYTES], limit_text[ZS_SIZE_TEXT_BYTES];
+	struct zs_store_stats stats;
+
+	zs_store_stats(zsd_service_store(service), &stats);
+	snprintf(message, sizeof(message),
+		 "pool: full, it uses %s of its limit of %s; remove a device, or discard data",
+		 zs_size_format(stats.heap.used_bytes, used_text), zs_size_format(stats.heap.limit_bytes, limit_text));
+	return answer(ret_answer, ERROR("PoolFull"),
+		      json_pack("{s:I, s:I, s:s}", "used_bytes", (json_int_t)stats.heap.used_bytes, "limit_bytes",
+				(json_int_t)stats.heap.limit_bytes, "message", message));
+}
+
+static int answer_system(struct zsd_answer *ret_answer, int error, const char *step)
+{
+	char message[MESSAGE_BYTES];
+	const char *name = strerrorname_np(-error);
+
+	snprintf(message, sizeof(message), "%s: %s (%s); the daemon's log may say more", step, strerror(-error),
+		 name ? name : "?");
+	return answer(ret_answer, ERROR("System"),
+		      json_pack("{s:i, s:s, s:s, s:s}", "errno", -error, "errno_name", name ? name : "?", "step", step,
+				"message", message));
+}
+
+/*
+ * Add
+ */
+
+static int answer_add_failed(struct zsd_answer *ret_answer, struct zsd_service *service,
+			     const struct zs_device_options *options, int error)
+{
+	switch (error) {
+	case -EEXIST:
+		return answer(ret_answer, ERROR("DeviceExists"),
+			      json_pack("{s:s, s:s+}", "name", options->name, "message", options->name,
+					": there is a device with this name already; remove it, or use another name"));
+	case -EFBIG:
+		return answer_too_large(ret_answer, service, options);
+	case -ENFILE:
+		return answer(ret_answer, ERROR("TooManyDevices"),
+			      json_pack("{s:i, s:s}", "limit", ZS_DEVICES_MAX, "message",
+					"store: it holds as many devices as it can; remove one first"));
+	case -ENOSPC:
+		return answer_pool_full(ret_answer, service);
+	default:
+		return answer_system(ret_answer, error, "adding the device");
+	}
+}
+
+static int answer_bad_field(const struct zsd_call *call, enum zs_device_field field, const char *reason,
+			    struct zsd_answer *ret_answer)
+{
+	const char *parameter = field == ZS_FIELD_BLOCK_SIZE ? "block_size_bytes" : "size_bytes";
+
+	if (field == ZS_FIELD_NAME)
+		return answer_invalid_value(ret_answer, "name", zsd_call_string(call, "name"), reason);
+	return answer_invalid_number(ret_answer, parameter, zsd_call_int(call, parameter, 0), reason);
+}
+
+/* The numbers of a call that can't be negative. */
+static const char *negative_parameter(const struct zsd_call *call)
+{
+	static const char *const names[] = {"size_bytes", "block_size_bytes", "memory_limit_bytes"};
+
+	for (size_t i = 0; i < ZS_ARRAY_SIZE(names); i++) {
+		if (zsd_call_int(call, names[i], 0) < 0)
+			return names[i];
+	}
+	return NULL;
+}
+
+/* Fills options from the call. Returns 0, or 1 if the call was refused in *ret_answer, or -ENOMEM. */
+static int read_options(const struct zsd_call *call, struct zs_device_options *options, struct zsd_answer *ret_answer)
+{
+	const char *algorithm = zsd_call_string(call, "algorithm"), *mode = zsd_call_string(call, "mode");
+	const char *negative = negative_parameter(call);
+	char reason[ZSD_REASON_BYTES];
+	enum zs_device_field field;
+
+	zsd_options_init(options);
+	if (negative)
+		return answer_invalid_number(ret_answer, negative, zsd_call_int(call, negative, 0),
+					     "less than nothing; use a positive number")
+			       ?: 1;
+	if (algorithm && zsd_options_set_algorithm(options, algorithm, reason))
+		return answer_invalid_value(ret_answer, "algorithm", algorithm, reason) ?: 1;
+	if (mode && zsd_options_set_mode(options, mode, reason))
+		return answer_invalid_value(ret_answer, "mode", mode, reason) ?: 1;
+	options->name = zsd_call_string(call, "name");
+	options->size_bytes = (uint64_t)zsd_call_int(call, "size_bytes", 0);
+	/* Whatever is beyond 32 bits is refused as the largest number of 32 bits is. */
+	options->block_size = (uint32_t)zs_min((uint64_t)zsd_call_int(call, "block_size_bytes", ZS_BLOCK_MIN_BYTES),
+					       UINT32_MAX);
+	options->memory_limit_bytes = (uint64_t)zsd_call_int(call, "memory_limit_bytes", 0);
+	options->uid = call->peer->uid;
+	options->gid = call->peer->gid;
+	if (zsd_options_check(options, &field, reason))
+		return answer_bad_field(call, field, reason, ret_answer) ?: 1;
+	return 0;
+}
+
+static int run_add(struct zsd_call *call, struct zsd_answer *ret_answer)
+{
+	struct zs_device_options options;
+	enum zs_device_field field;
+	uint64_t id;
+	int error = read_options(call, &options, ret_answer);
+
+	if (error)
+		return error < 0 ? error : 0;
+	error = zsd_service_add(call->service, &options, &field, &id);
+	if (error)
+		return answer_add_failed(ret_answer, call->service, &options, error);
+	zs_log(ZS_LOG_INFO, "device added by command: name=%s size_bytes=%" PRIu64 " uid=%u pid=%d", options.name,
+	       options.size_bytes, call->peer->uid, call->peer->pid);
+	return answer(ret_answer, NULL,
+		      json_pack("{s:s++}", "file", zsd_service_mount_point(call->service), "/", options.name));
+}
+
+/*
+ * Remove
+ */
+
+static int answer_busy(struct zsd_answer *ret_answer, const char *name, unsigned int open_count)
+{
+	char message[MESSAGE_BYTES];
+
+	snprintf(message, sizeof(message),
+		 "%s: in use, its file is open %u time%s; close it (unmount it, detach its loop device), or force the "
+		 "removal",
+		 name, open_count, open_count == 1 ? "" : "s");
+	return answer(
+		ret_answer, ERROR("DeviceBusy"),
+		json_pack("{s:s, s:I, s:s}", "name", name, "open_count", (json_int_t)open_count, "message", message));
+}
+
+static int run_remove(struct zsd_call *call, struct zsd_answer *ret_answer)
+{
+	const char *name = zsd_call_string(call, "name");
+	bool force = zsd_call_bool(call, "force");
+	unsigned int open_count = 0;
+	int error = zsd_service_remove(call->service, name, force, &open_count);
+
+	switch (error) {
+	case 0:
+		zs_log(ZS_LOG_INFO, "device removed by command: name=%s force=%d uid=%u pid=%d", name, force,
+		       call->peer->uid, call->peer->pid);
+		return answer(ret_answer, NULL, json_object());
+	case -ENODEV:
+		return answer_no_such_device(ret_answer, name);
+	case -EBUSY:
+		return answer_busy(ret_answer, name, open_count);
+	default:
+		return answer_system(ret_answer, error, "removing the device");
+	}
+}
+
+/*
+ * List and Stats
+ */
+
+typedef json_t *report_function(struct zsd_service *service, struct zs_device *device);
+
+/* The report on one device; NULL and 0 if it is gone meanwhile. */
+static int report_one(struct zsd_service *service, uint64_t id, report_function *report, json_t **ret_report)
+{
+	struct zs_device *device = zs_device_get(zsd_service_store(service), id, NULL);
+
+	*ret_report = NULL;
+	if (!device)
+		return 0;
+	*ret_report = report(service, device);
+	zs_device_put(device, NULL);
+	return *ret_report ? 0 : -ENOMEM;
+}
+
+/* Appends the reports on all devices to array, or on the one with this name. Returns 0, -ENODEV or -ENOMEM. */
+static int report_all(struct zsd_service *service, const char *name, report_function *report, json_t *array)
+{
+	struct zs_store *store = zsd_service_store(service);
+	unsigned int cursor = 0;
+	json_t *entry = NULL;
+	uint64_t id;
+	int error;
+
+	if (name) {
+		error = zs_store_find(store, name, &id) ?: report_one(service, id, report, &entry);
+		if (error)
+			return error;
+		return entry ? (json_array_append_new(array, entry) ? -ENOMEM : 0) : -ENODEV;
+	}
+	while (zs_store_next(store, &cursor, &id)) {
+		error = report_one(service, id, report, &entry);
+		if (error)
+			return error;
+		if (entry && json_array_append_new(array, entry))
+			return -ENOMEM;
+	}
+	return 0;
+}
+
+/* The next device at or after *cursor. */
+static int report_next(struct zsd_service *service, unsigned int *cursor, json_t **ret_report)
+{
+	uint64_t id;
+
+	*ret_report = NULL;
+	while (!*ret_report && zs_store_next(zsd_service_store(service), cursor, &id)) {
+		int error = report_one(service, id, zsd_report_device, ret_report);
+
+		if (error)
+			return error;
+	}
+	return 0;
+}
+
+/* One reply a device. Whether another one follows can be known only by finding it: it is kept until the next step. */
+static int run_list_more(struct zsd_call *call, struct zsd_answer *ret_answer)
+{
+	json_t *report = call->carried;
+	int error = 0;
+
+	call->carried = NULL;
+	if (!report && !call->cursor)
+		error = report_next(call->service, &call->cursor, &report);
+	if (!error && report)
+		error = report_next(call->service, &call->cursor, &call->carried);
+	if (error) {
+		json_decref(report);
+		return error;
+	}
+	error = answer(ret_answer, NULL,
+		       report ? json_pack("{s:[o]}", "devices", report) : json_pack("{s:[]}", "devices"));
+	if (!error)
+		ret_answer->continues = call->carried != NULL;
+	return error;
+}
+
+static int run_list(struct zsd_call *call, struct zsd_answer *ret_answer)
+{
+	const char *name = zsd_call_string(call, "name");
+	json_t *devices;
+	int error;
+
+	if (call->wire.more && !name)
+		return run_list_more(call, ret_answer);
+	devices = json_array();
+	error = devices ? report_all(call->service, name, zsd_report_device, devices) : -ENOMEM;
+	if (!error)
+		return answer(ret_answer, NULL, json_pack("{s:o}", "devices", devices));
+	json_decref(devices);
+	return error == -ENODEV ? answer_no_such_device(ret_answer, name) : error;
+}
+
+static int run_stats(struct zsd_call *call, struct zsd_answer *ret_answer)
+{
+	const char *name = zsd_call_string(call, "name");
+	json_t *devices = json_array();
+	int error = devices ? report_all(call->service, name, zsd_report_device_stats, devices) : -ENOMEM;
+
+	if (!error)
+		return answer(ret_answer, NULL,
+			      json_pack("{s:o, s:o}", "pool", zsd_report_pool(call->service), "devices", devices));
+	json_decref(devices);
+	return error == -ENODEV ? answer_no_such_device(ret_answer, name) : error;
+}
+
+const struct zsd_method zsd_command_methods[] = {
+	{
+		.name = "Add",
+		.changes = true,
+		.parameters =
+			{
+				{"name", ZSD_PARAMETER_STRING, true},
+				{"size_bytes", ZSD_PARAMETER_INT, true},
+				{"algorithm", ZSD_PARAMETER_STRING, false},
+				{"block_size_bytes", ZSD_PARAMETER_INT, false},
+				{"memory_limit_bytes", ZSD_PARAMETER_INT, false},
+				{"mode", ZSD_PARAMETER_STRING, false},
+			},
+		.run = run_add,
+	},
+	{
+		.name = "Remove",
+		.changes = true,
+		.parameters = {{"name", ZSD_PARAMETER_STRING, true}, {"force", ZSD_PARAMETER_BOOL, false}},
+		.run = run_remove,
+	},
+	{
+		.name = "List",
+		.parameters = {{"name", ZSD_PARAMETER_STRING, false}},
+		.run = run_list,
+	},
+	{
+		.name = "Stats",
+		.parameters = {{"name", ZSD_PARAMETER_STRING, false}},
+		.run = run_stats,
+	},
+	{},
+};

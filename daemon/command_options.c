@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Device options from text and numbers. */
+
+#include "command_options.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <grp.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <pwd.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/bits.h"
+#include "base/check.h"
+#include "codec/stream.h"
+#include "store/entry.h"
+
+#define MODE_MAX 0777u
+/* An entry of the user or group database; a group with thousands of members needs more, and its number then. */
+#define NAME_LOOKUP_BYTES ((size_t)16 << 10)
+
+__attribute__((format(printf, 2, 3))) static int refuse(char reason[static ZSD_REASON_BYTES], const char *format, ...)
+{
+	va_list arguments;
+
+	va_start(arguments, format);
+	vsnprintf(reason, ZSD_REASON_BYTES, format, arguments);
+	va_end(arguments);
+	return -EINVAL;
+}
+
+void zsd_options_init(struct zs_device_options *options)
+{
+	*options = (struct zs_device_options){.block_size = ZS_BLOCK_MIN_BYTES, .uid = geteuid(), .gid = getegid()};
+	zs_assert(zs_codec_parse("lz4", &options->codec, NULL) == 0);
+}
+
+int zsd_options_set_algorithm(struct zs_device_options *options, const char *text, char reason[static ZSD_REASON_BYTES])
+{
+	const struct zs_codec *codec = NULL;
+
+	switch (zs_codec_parse(text, &options->codec, &codec)) {
+	case 0:
+		return 0;
+	case -ERANGE:
+		return refuse(reason, "%s out of range; use %s:%d to %s:%d", codec->level_word, codec->name,
+			      codec->level_min, codec->name, codec->level_max);
+	case -ENOENT:
+		return refuse(reason, "no such algorithm; use lz4, lz4:ACCELERATION, zstd or zstd:LEVEL");
+	default:
+		return refuse(reason, "no number behind the colon; write it as in lz4:4 or zstd:19");
+	}
+}
+
+int zsd_options_set_mode(struct zs_device_options *options, const char *text, char reason[static ZSD_REASON_BYTES])
+{
+	uint32_t mode = 0;
+	size_t length = strlen(text);
+
+	if (length < 3 || length > 4 || strspn(text, "01234567") != length)
+		return refuse(reason, "not a file mode; write it in octal, as in 0660");
+	for (const char *digit = text; *digit; digit++)
+		mode = mode * 8 + (uint32_t)(*digit - '0');
+	if (!mode || mode > MODE_MAX)
+		return refuse(reason, "not possible for a device; use 0001 to 0777");
+	options->mode = mode;
+	return 0;
+}
+
+/* An id in decimal; the last one, -1, means "unchanged" to chown(2) and is nobody's. */
+static bool parse_id(const char *text, uint32_t *ret_id)
+{
+	char *end;
+	unsigned long id;
+
+	if (!isdigit((unsigned char)*text))
+		return false;
+	errno = 0;
+	id = strtoul(text, &end, 10);
+	if (errno || *end || id >= UINT32_MAX)
+		return false;
+	*ret_id = (uint32_t)id;
+	return true;
+}
+
+static bool find_user(const char *name, uint32_t *ret_uid, uint32_t *ret_gid)
+{
+	char buffer[NAME_LOOKUP_BYTES];
+	struct passwd entry, *found = NULL;
+
+	if (getpwnam_r(name, &entry, buffer, sizeof(buffer), &found) || !found)
+		return parse_id(name, ret_uid);
+	*ret_uid = found->pw_uid;
+	*ret_gid = found->pw_gid;
+	return true;
+}
+
+static bool find_group(const char *name, uint32_t *ret_gid)
+{
+	char buffer[NAME_LOOKUP_BYTES];
+	struct group entry, *found = NULL;
+
+	if (getgrnam_r(name, &entry, buffer, sizeof(buffer), &found) || !found)
+		return parse_id(name, ret_gid);
+	*ret_gid = found->gr_gid;
+	return true;
+}
+
+int zsd_options_set_owner(struct zs_device_options *options, const char *text, char reason[static ZSD_REASON_BYTES])
+{
+	const char *colon = strchr(text, ':');
+	size_t length = colon ? (size_t)(colon - text) : strlen(text);
+	uint32_t uid, gid = options->gid;
+	char user[LOGIN_NAME_MAX];
+
+	if (!length || length >= sizeof(user) || (colon && !colon[1]))
+		return refuse(reason, "not an owner; write it as USER or USER:GROUP");
+	memcpy(user, text, length);
+	user[length] = 0;
+	if (!find_user(user, &uid, &gid))
+		return refuse(reason, "no such user; create it first, or use a number");
+	if (colon && !find_group(colon + 1, &gid))
+		return refuse(reason, "no such group; create it first, or use a number");
+	options->uid = uid;
+	options->gid = gid;
+	return 0;
+}
+
+static int check_size(const struct zs_device_options *options, char reason[static ZSD_REASON_BYTES])
+{
+	uint64_t block_size = options->block_size;
+
+	if (!options->size_bytes)
+		return refuse(reason, "a device has at least one block; use %" PRIu64 " bytes or more", block_size);
+	if (options->size_bytes % block_size)
+		return refuse(reason, "not a multiple of the block size, %" PRIu64 " bytes; the next one is %" PRIu64,
+			      block_size, zs_align_up(options->size_bytes, block_size));
+	return 0;
+}
+
+int zsd_options_check(const struct zs_device_options *options, enum zs_device_field *ret_field,
+		      char reason[static ZSD_REASON_BYTES])
+{
+	*ret_field = ZS_FIELD_NAME;
+	if (!zs_name_is_valid(options->name))
+		return refuse(reason,
+			      "not a device name; use 1 to %d bytes of UTF-8 without '/', '.' and control "
+			      "characters",
+			      ZS_DEVICE_NAME_BYTES - 1);
+	*ret_field = ZS_FIELD_BLOCK_SIZE;
+	if (!zs_is_power_of_two(options->block_size) || options->block_size < ZS_BLOCK_MIN_BYTES ||
+	    options->block_size > ZS_BLOCK_MAX_BYTES)
+		return refuse(reason, "not a block size; use 4K, 8K, 16K, 32K or 64K");
+	*ret_field = ZS_FIELD_SIZE;
+	if (check_size(options, reason))
+		return -EINVAL;
+	*ret_field = ZS_FIELD_NONE;
+	return 0;
+}

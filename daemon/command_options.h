@@ -1,0 +1,29 @@
+#pragma once
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Device options from text and numbers, and in words what is wrong with them: shared by the Add command and zsd.conf.
+ *
+ * Every function returns 0, or -EINVAL and a reason of the form "why; what to do". The caller puts in front what it
+ * is about, in its own terms: a parameter, or a line of a file.
+ */
+
+#include "store/store.h"
+
+#define ZSD_REASON_BYTES 192
+
+/* lz4, no limits, 4 KiB blocks, 0600, owned by the daemon's user. Name and size are left to the caller. */
+void zsd_options_init(struct zs_device_options *options);
+
+/* "lz4", "lz4:4", "zstd:19" */
+int zsd_options_set_algorithm(struct zs_device_options *options, const char *text,
+			      char reason[static ZSD_REASON_BYTES]);
+
+/* Permission bits in octal, as chmod(1) takes them: "0660". */
+int zsd_options_set_mode(struct zs_device_options *options, const char *text, char reason[static ZSD_REASON_BYTES]);
+
+/* "USER" (with the user's own group) or "USER:GROUP", names or numbers. */
+int zsd_options_set_owner(struct zs_device_options *options, const char *text, char reason[static ZSD_REASON_BYTES]);
+
+/* Name, block size and size; *ret_field says which of them is bad. */
+int zsd_options_check(const struct zs_device_options *options, enum zs_device_field *ret_field,
+		      char reason[static ZSD_REASON_BYTES]);

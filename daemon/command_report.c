@@ -1,0 +1,188 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Devices and the pool as the types of io.zsd.control. */
+
+#include "command_report.h"
+
+#include <stdio.h>
+
+#include "base/bits.h"
+#include "base/cleanup.h"
+#include "service.h"
+
+#define USEC_PER_SEC  1000000
+#define NSEC_PER_USEC 1000
+
+/* A number with its name. */
+struct field {
+	const char *name;
+	uint64_t value;
+};
+
+static void decrefp(json_t **value)
+{
+	json_decref(*value);
+}
+
+/* Adds value to object and takes it over, also when it is NULL for lack of memory. Answers false then. */
+static bool set(json_t *object, const char *name, json_t *value)
+{
+	return json_object_set_new(object, name, value) == 0;
+}
+
+/* What jansson calls an integer has a sign; no counter of ours gets that far. */
+static bool set_numbers(json_t *object, const struct field *fields, size_t nr)
+{
+	bool done = true;
+
+	for (size_t i = 0; i < nr; i++)
+		done = done && set(object, fields[i].name, json_integer((json_int_t)fields[i].value));
+	return done;
+}
+
+/* How many bytes of data one byte of memory holds; left out as long as there is nothing to compare. */
+static bool set_ratio(json_t *object, uint64_t data_bytes, uint64_t memory_bytes)
+{
+	return !data_bytes || !memory_bytes ||
+	       set(object, "ratio", json_real((double)data_bytes / (double)memory_bytes));
+}
+
+static bool set_limit(json_t *object, uint64_t limit_bytes)
+{
+	return !limit_bytes || set(object, "memory_limit_bytes", json_integer((json_int_t)limit_bytes));
+}
+
+static bool set_file(json_t *object, struct zsd_service *service, const struct zs_device_info *info)
+{
+	char mode[8];
+
+	snprintf(mode, sizeof(mode), "%04o", info->mode & 0777);
+	return set(object, "file", json_pack("s++", zsd_service_mount_point(service), "/", info->name)) &&
+	       set(object, "mode", json_string(mode));
+}
+
+json_t *zsd_report_device(struct zsd_service *service, struct zs_device *device)
+{
+	struct zs_device_info info;
+	struct zs_device_stats stats;
+	char algorithm[ZS_CODEC_TEXT_BYTES];
+
+	zs_device_info(device, &info);
+	zs_device_stats(device, &stats);
+	const struct field fields[] = {
+		{"size_bytes", info.size_bytes},
+		{"block_size_bytes", info.block_size},
+		{"data_bytes", stats.data_bytes},
+		{"same_bytes", stats.same_blocks * info.block_size},
+		{"incompressible_bytes", stats.huge_blocks * info.block_size},
+		{"stored_bytes", stats.compressed_bytes},
+		{"memory_bytes", stats.memory_bytes},
+		{"open_count", zsd_service_open_count(service, info.id)},
+		{"errors", stats.corrupt},
+		{"uid", info.uid},
+		{"gid", info.gid},
+		{"created_usec", (uint64_t)info.created_sec * USEC_PER_SEC},
+	};
+	ZS_CLEANUP(decrefp)
+	json_t *report = json_pack("{s:s, s:s, s:s}", "name", info.name, "state", stats.corrupt ? "degraded" : "active",
+				   "algorithm", zs_codec_format(&info.codec, algorithm));
+
+	if (!report || !set_numbers(report, fields, ZS_ARRAY_SIZE(fields)) || !set_file(report, service, &info) ||
+	    !set_limit(report, info.memory_limit_bytes) || !set_ratio(report, stats.data_bytes, stats.memory_bytes))
+		return NULL;
+	return zs_take(report);
+}
+
+static bool set_modified(json_t *object, int64_t modified_nsec)
+{
+	return !modified_nsec || set(object, "modified_usec", json_integer(modified_nsec / NSEC_PER_USEC));
+}
+
+json_t *zsd_report_device_stats(struct zsd_service *service, struct zs_device *device)
+{
+	struct zs_device_info info;
+	struct zs_device_stats stats;
+
+	zs_device_info(device, &info);
+	zs_device_stats(device, &stats);
+	const struct field fields[] = {
+		{"same_blocks", stats.same_blocks},
+		{"object_blocks", stats.object_blocks},
+		{"incompressible_blocks", stats.huge_blocks},
+		{"data_bytes", stats.data_bytes},
+		{"stored_bytes", stats.compressed_bytes},
+		{"memory_bytes", stats.memory_bytes},
+		{"reads", stats.reads},
+		{"read_bytes", stats.read_bytes},
+		{"writes", stats.writes},
+		{"written_bytes", stats.written_bytes},
+		{"discards", stats.discards},
+		{"discarded_bytes", stats.discarded_bytes},
+		{"no_space", stats.no_space},
+		{"errors", stats.corrupt},
+	};
+	ZS_CLEANUP(decrefp) json_t *report = json_pack("{s:s}", "name", info.name);
+
+	if (!report || !set_numbers(report, fields, ZS_ARRAY_SIZE(fields)) ||
+	    !set_modified(report, stats.modified_nsec))
+		return NULL;
+	return zs_take(report);
+}
+
+/* Sums what is counted per device only. */
+static void sum_devices(struct zs_store *store, uint64_t *ret_data_bytes, uint64_t *ret_stored_bytes)
+{
+	struct zs_device_stats stats;
+	unsigned int cursor = 0;
+	uint64_t id;
+
+	*ret_data_bytes = 0;
+	*ret_stored_bytes = 0;
+	while (zs_store_next(store, &cursor, &id)) {
+		struct zs_device *device = zs_device_get(store, id, NULL);
+
+		if (!device)
+			continue;
+		zs_device_stats(device, &stats);
+		zs_device_put(device, NULL);
+		*ret_data_bytes += stats.data_bytes;
+		*ret_stored_bytes += stats.compressed_bytes;
+	}
+}
+
+json_t *zsd_report_pool(struct zsd_service *service)
+{
+	struct zs_store *store = zsd_service_store(service);
+	struct zs_store_stats stats;
+	uint64_t data_bytes, stored_bytes;
+
+	zs_store_stats(store, &stats);
+	sum_devices(store, &data_bytes, &stored_bytes);
+	const struct field fields[] = {
+		{"devices", stats.nr_devices},
+		{"data_bytes", data_bytes},
+		{"stored_bytes", stored_bytes},
+		{"used_bytes", stats.heap.used_bytes},
+		{"peak_bytes", stats.heap.peak_bytes},
+		{"resident_bytes", stats.resident_bytes},
+		{"zspage_bytes", stats.heap.zspage_pages * ZS_PAGE_SIZE},
+		{"slot_table_bytes", stats.heap.slot_table_pages * ZS_PAGE_SIZE},
+		{"handle_bytes", stats.heap.handle_pages * ZS_PAGE_SIZE},
+		{"reserve_bytes", stats.heap.reserve_pages * ZS_PAGE_SIZE},
+		{"objects_active", stats.pool.objects},
+		{"objects_total", stats.pool.objects_total},
+		{"handles_active", stats.heap.handles_active},
+		{"handles_total", stats.heap.handles_total},
+		{"zspages_active", stats.heap.zspages_active},
+		{"zspages_total", stats.heap.zspages_total},
+		{"zspage_descriptor_bytes", stats.heap.zspage_object_bytes},
+		{"punched_bytes", stats.heap.punched_pages * ZS_PAGE_SIZE},
+		{"limit_hits", stats.heap.limit_hits},
+		{"leaked_objects", stats.heap.leaked_objects},
+	};
+	ZS_CLEANUP(decrefp) json_t *report = json_object();
+
+	if (!report || !set_numbers(report, fields, ZS_ARRAY_SIZE(fields)) ||
+	    !set_limit(report, stats.heap.limit_bytes) || !set_ratio(report, data_bytes, stats.heap.used_bytes))
+		return NULL;
+	return zs_take(report);
+}

@@ -1,0 +1,367 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * zsd.conf: lines, sections and files; what a value means is in config_keys.c.
+ *
+ * A line is empty, a comment, a [heading] or KEY=VALUE. A heading closes the section before it, which is when a device
+ * is complete and can be judged. (libeconf 0.5.1 is no help here: it drops a key that has the name of the key in the
+ * line before, also if a heading is in between, so that of two devices with a Size= the second one is lost.)
+ */
+
+#include "config.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/check.h"
+#include "base/cleanup.h"
+#include "config_keys.h"
+
+#define DEVICE_PREFIX "Device "
+#define BLANKS	      " \t\r\n"
+
+enum section_kind {
+	SECTION_NONE, /* before the first heading */
+	SECTION_DAEMON,
+	SECTION_POOL,
+	SECTION_DEVICE,
+	SECTION_UNKNOWN,
+	NR_SECTION_KINDS,
+};
+
+struct reader {
+	const char *path;
+	uint64_t line;
+	struct zsd_config *config;
+	bool failed; /* the file is refused */
+
+	enum section_kind kind;
+	char *heading; /* without brackets; NULL before the first one */
+	uint64_t heading_line;
+	unsigned int seen[NR_SECTION_KINDS]; /* bit set of the keys that were given; of the present device only */
+	struct zs_device_options device;
+	bool device_failed;
+};
+
+static const struct zsd_config_key *const key_tables[NR_SECTION_KINDS] = {
+	[SECTION_DAEMON] = zsd_config_daemon_keys,
+	[SECTION_POOL] = zsd_config_pool_keys,
+	[SECTION_DEVICE] = zsd_config_device_keys,
+};
+
+/* Cuts blanks off both ends, in place. */
+static char *trim(char *text)
+{
+	size_t length;
+
+	text += strspn(text, BLANKS);
+	length = strlen(text);
+	while (length && strchr(BLANKS, text[length - 1]))
+		text[--length] = 0;
+	return text;
+}
+
+/*
+ * devices
+ */
+
+static bool has_device(const struct zsd_config *config, const char *name)
+{
+	for (size_t i = 0; i < config->nr_devices; i++) {
+		if (strcmp(config->devices[i].name, name) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* What can be judged only when all lines are known. Returns 0, or -EINVAL after a message. */
+static int check_device(const struct reader *reader)
+{
+	static const char *const names[] = {
+		[ZS_FIELD_NAME] = " name", [ZS_FIELD_SIZE] = " Size", [ZS_FIELD_BLOCK_SIZE] = " BlockSize"};
+	char reason[ZSD_REASON_BYTES];
+	enum zs_device_field field = ZS_FIELD_NONE;
+	const char *problem = NULL, *subject = "";
+
+	if (has_device(reader->config, reader->device.name)) {
+		problem = "there is a section for this device already; remove one of them";
+	} else if (!reader->device.size_bytes) {
+		problem = "no size; add a line such as Size=8G";
+	} else if (zsd_options_check(&reader->device, &field, reason)) {
+		problem = reason;
+		subject = names[field];
+	}
+	if (!problem)
+		return 0;
+	zs_log(ZS_LOG_ERR, "%s:%" PRIu64 ": [%s]%s: %s", reader->path, reader->heading_line, reader->heading, subject,
+	       problem);
+	return -EINVAL;
+}
+
+static int append_device(struct zsd_config *config, const struct zs_device_options *options)
+{
+	struct zs_device_options *devices = zs_fault() ? NULL
+						       : reallocarray(config->devices, config->nr_devices + 1,
+								      sizeof(*devices));
+	char *name;
+
+	if (!devices)
+		return -ENOMEM;
+	config->devices = devices;
+	name = zs_fault() ? NULL : strdup(options->name);
+	if (!name)
+		return -ENOMEM;
+	devices[config->nr_devices] = *options;
+	devices[config->nr_devices++].name = name;
+	return 0;
+}
+
+/*
+ * sections
+ */
+
+/* Returns 0 or -ENOMEM. */
+static int close_section(struct reader *reader)
+{
+	if (reader->kind != SECTION_DEVICE)
+		return 0;
+	if (!reader->device_failed && check_device(reader) == 0)
+		return append_device(reader->config, &reader->device);
+	reader->config->nr_refused++;
+	return 0;
+}
+
+static enum section_kind kind_of(const char *heading)
+{
+	if (strcmp(heading, "Daemon") == 0)
+		return SECTION_DAEMON;
+	if (strcmp(heading, "Pool") == 0)
+		return SECTION_POOL;
+	if (strncmp(heading, DEVICE_PREFIX, strlen(DEVICE_PREFIX)) == 0)
+		return SECTION_DEVICE;
+	return SECTION_UNKNOWN;
+}
+
+static void begin_device(struct reader *reader)
+{
+	zsd_options_init(&reader->device);
+	reader->device.name = reader->heading + strlen(DEVICE_PREFIX);
+	reader->device.name += strspn(reader->device.name, BLANKS);
+	reader->device_failed = false;
+	reader->seen[SECTION_DEVICE] = 0;
+}
+
+/* Returns 0 or -ENOMEM. */
+static int open_section(struct reader *reader, const char *heading)
+{
+	int error = close_section(reader);
+
+	if (error)
+		return error;
+	free(reader->heading);
+	reader->kind = SECTION_NONE;
+	reader->heading = zs_fault() ? NULL : strdup(heading);
+	if (!reader->heading)
+		return -ENOMEM;
+	reader->heading_line = reader->line;
+	reader->kind = kind_of(heading);
+	if (reader->kind == SECTION_DEVICE)
+		begin_device(reader);
+	if (reader->kind == SECTION_UNKNOWN)
+		zs_log(ZS_LOG_WARNING, "%s:%" PRIu64 ": [%s]: unknown section, ignored; see zsd.conf(5)", reader->path,
+		       reader->line, heading);
+	return 0;
+}
+
+/*
+ * lines
+ */
+
+static int refuse_line(struct reader *reader, const char *problem)
+{
+	zs_log(ZS_LOG_ERR, "%s:%" PRIu64 ": %s", reader->path, reader->line, problem);
+	reader->failed = true;
+	return 0;
+}
+
+static int take_heading(struct reader *reader, char *line)
+{
+	size_t length = strlen(line);
+
+	if (line[length - 1] != ']')
+		return refuse_line(reader, "a heading without its end; write it as [SECTION], and nothing behind it");
+	line[length - 1] = 0;
+	return open_section(reader, trim(line + 1));
+}
+
+static const struct zsd_config_key *find_key(const struct zsd_config_key *keys, const char *name)
+{
+	for (; keys->name; keys++) {
+		if (strcmp(keys->name, name) == 0)
+			return keys;
+	}
+	return NULL;
+}
+
+/* What is wrong with a value whatever its key is, or NULL. */
+static const char *bad_value(const struct reader *reader, unsigned int bit, const char *value)
+{
+	if (reader->seen[reader->kind] & bit)
+		return "the section has this key already; remove one of them";
+	if (!*value)
+		return "no value; give it one, or remove the line";
+	if (strstr(value, " #") || strstr(value, "\t#") || strstr(value, " ;") || strstr(value, "\t;"))
+		return "a comment behind the value; put it in a line of its own";
+	return NULL;
+}
+
+/* Returns 0 or -ENOMEM. */
+static int set_key(struct reader *reader, const struct zsd_config_key *key, const char *value)
+{
+	struct zsd_config_target target = {reader->config, reader->kind == SECTION_DEVICE ? &reader->device : NULL};
+	unsigned int bit = 1u << (key - key_tables[reader->kind]);
+	const char *problem = bad_value(reader, bit, value);
+	char reason[ZSD_REASON_BYTES];
+	int error;
+
+	reader->seen[reader->kind] |= bit;
+	if (!problem) {
+		error = key->set(&target, value, reason);
+		if (error != -EINVAL)
+			return error;
+		problem = reason;
+	}
+	zs_log(ZS_LOG_ERR, "%s:%" PRIu64 ": [%s] %s=%s: %s", reader->path, reader->line, reader->heading, key->name,
+	       value, problem);
+	if (reader->kind == SECTION_DEVICE)
+		reader->device_failed = true;
+	else
+		reader->failed = true;
+	return 0;
+}
+
+static int take_assignment(struct reader *reader, char *line, char *equals)
+{
+	const struct zsd_config_key *keys = key_tables[reader->kind], *key;
+	const char *name;
+
+	*equals = 0;
+	name = trim(line);
+	if (reader->kind == SECTION_NONE)
+		zs_log(ZS_LOG_WARNING, "%s:%" PRIu64 ": %s: not in a section, ignored; put it below [Daemon] or [Pool]",
+		       reader->path, reader->line, name);
+	if (!keys)
+		return 0;
+	key = find_key(keys, name);
+	if (key)
+		return set_key(reader, key, trim(equals + 1));
+	zs_log(ZS_LOG_WARNING, "%s:%" PRIu64 ": [%s] %s: unknown key, ignored; see zsd.conf(5)", reader->path,
+	       reader->line, reader->heading, name);
+	return 0;
+}
+
+/* Returns 0 also when the line is refused, or -ENOMEM. */
+static int take_line(struct reader *reader, char *text, size_t length)
+{
+	char *line, *equals;
+
+	if (strlen(text) != length)
+		return refuse_line(reader, "a NUL byte; this is no text");
+	line = trim(text);
+	equals = strchr(line, '=');
+	if (!*line || *line == '#' || *line == ';')
+		return 0;
+	if (*line == '[')
+		return take_heading(reader, line);
+	if (!equals || equals == line)
+		return refuse_line(reader, "neither a heading nor a value; write [SECTION], KEY=VALUE or #COMMENT");
+	return take_assignment(reader, line, equals);
+}
+
+/*
+ * the file
+ */
+
+static int open_file(const char *path, FILE **ret_stream)
+{
+	/* O_NONBLOCK: a FIFO is to be refused, not waited for. */
+	ZS_CLEANUP_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	struct stat status;
+
+	if (fd < 0 || fstat(fd, &status))
+		return -errno;
+	if (!S_ISREG(status.st_mode))
+		return -EINVAL;
+	*ret_stream = zs_fault() ? NULL : fdopen(fd, "r");
+	if (!*ret_stream)
+		return -ENOMEM;
+	(void)zs_take_fd(fd);
+	return 0;
+}
+
+/* Returns 0, -EINVAL (refused), -ENOMEM or -EIO. */
+static int read_lines(struct reader *reader, FILE *stream)
+{
+	ZS_CLEANUP_FREE char *text = NULL;
+	size_t capacity = 0;
+	ssize_t length;
+	int error = 0;
+
+	while (!error && (length = getline(&text, &capacity, stream)) >= 0) {
+		reader->line++;
+		error = take_line(reader, text, (size_t)length);
+	}
+	if (!error && ferror(stream))
+		error = -EIO;
+	if (!error)
+		error = close_section(reader);
+	free(reader->heading);
+	return !error && reader->failed ? -EINVAL : error;
+}
+
+static void config_freep(struct zsd_config **config)
+{
+	zsd_config_free(*config);
+}
+
+int zsd_config_load(const char *path, bool must_exist, struct zsd_config **ret_config)
+{
+	ZS_CLEANUP(config_freep) struct zsd_config *config = zs_calloc(1, sizeof(*config));
+	struct reader reader = {.path = path, .config = config};
+	FILE *stream = NULL;
+	int error = 0;
+
+	if (!config)
+		return -ENOMEM;
+	config->log_level = ZS_LOG_INFO;
+	if (path)
+		error = open_file(path, &stream);
+	if (error == -ENOENT && !must_exist)
+		error = 0;
+	else if (error)
+		zs_log(ZS_LOG_ERR, "%s: can't be read: %s", path, error == -EINVAL ? "not a file" : strerror(-error));
+	if (stream) {
+		error = read_lines(&reader, stream);
+		fclose(stream);
+	}
+	if (error)
+		return error;
+	*ret_config = zs_take(config);
+	return 0;
+}
+
+void zsd_config_free(struct zsd_config *config)
+{
+	if (!config)
+		return;
+	for (size_t i = 0; i < config->nr_devices; i++)
+		free((char *)config->devices[i].name);
+	free(config->devices);
+	free(config->mount_point);
+	free(config);
+}

@@ -1,0 +1,39 @@
+#pragma once
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * zsd.conf: read once at start, validated as a whole, then plain data.
+ *
+ * What is wrong is logged with file and line. A bad [Device] section leaves out that device only, so that one typing
+ * error doesn't take all disks away; an unknown section or key is a warning, so that one file serves several versions;
+ * a bad value in [Daemon] or [Pool] refuses the file, since a daemon with another memory limit than the one that was
+ * asked for is no help.
+ *
+ * Context: any thread; nothing is kept between calls.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/log.h"
+#include "store/store.h"
+
+#define ZSD_THREADS_MAX 256
+
+struct zsd_config {
+	unsigned int nr_threads;	   /* Threads=; 0 = one per CPU */
+	char *mount_point;		   /* MountPoint=, absolute; NULL = mnt in the runtime directory */
+	enum zs_log_level log_level;	   /* LogLevel= */
+	uint64_t memory_limit_bytes;	   /* MemoryLimit= of [Pool]; 0 = the daemon's default */
+	size_t nr_devices;		   /* entries of devices */
+	struct zs_device_options *devices; /* in the order of the file; the names are the config's */
+	size_t nr_refused;		   /* [Device] sections left out because of a bad value */
+};
+
+/*
+ * Reads a file; a missing one is an empty one unless must_exist. path NULL gives the defaults.
+ * Returns 0, -ENOENT, -EINVAL (syntax, or a bad value outside of [Device]), -ENOMEM, or an errno of open(2).
+ */
+int zsd_config_load(const char *path, bool must_exist, struct zsd_config **ret_config);
+/* NULL is allowed. */
+void zsd_config_free(struct zsd_config *config);

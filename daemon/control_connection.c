@@ -1,0 +1,345 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * One client of the control socket.
+ *
+ *   socket -> frames -> call -> step -> output -> socket
+ *
+ * A round of work is at most one read of READ_BYTES and ROUND_STEPS replies; what is left waits for the next round of
+ * the event loop, behind everybody else. There is no reading while complete messages are left, and no answering while
+ * OUTPUT_FULL_BYTES are unsent: so a client that sends without reading stops itself, and what it costs is one message,
+ * one reply and two buffers.
+ *
+ * The timer runs while a message is half there or replies are unsent, and closes the connection after STUCK_USEC. It
+ * is set anew only for a good reason: everything was sent, or a buffer's worth of it was. A byte now and then is none.
+ */
+
+#include "control_connection.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/check.h"
+#include "base/cleanup.h"
+#include "base/log.h"
+
+#define READ_BYTES	  ((size_t)64 << 10)
+#define ROUND_STEPS	  32
+#define OUTPUT_FULL_BYTES ((size_t)64 << 10)
+#define STUCK_USEC	  (UINT64_C(5) * 1000 * 1000)
+
+static void connection_destroyp(struct zsd_connection **connection)
+{
+	zsd_connection_destroy(*connection);
+}
+
+static size_t unsent(const struct zsd_connection *connection)
+{
+	return connection->output_end - connection->output_begin;
+}
+
+bool zsd_connection_is_idle(const struct zsd_connection *connection)
+{
+	return !connection->answering && connection->drained && !zs_frames_partial(&connection->frames) &&
+	       !unsent(connection);
+}
+
+/*
+ * output
+ */
+
+static void output_compact(struct zsd_connection *connection)
+{
+	size_t left = unsent(connection);
+
+	if (left && connection->output_begin)
+		memmove(connection->output, connection->output + connection->output_begin, left);
+	connection->output_begin = 0;
+	connection->output_end = left;
+	/* An idle client keeps no buffer: there may be many of them. */
+	if (!left) {
+		free(connection->output);
+		connection->output = NULL;
+		connection->output_capacity = 0;
+	}
+}
+
+static int output_append(struct zsd_connection *connection, const char *bytes, size_t length)
+{
+	size_t capacity = connection->output_capacity ? connection->output_capacity : 4096;
+	char *output;
+
+	output_compact(connection);
+	while (capacity < connection->output_end + length)
+		capacity *= 2;
+	if (capacity != connection->output_capacity) {
+		output = zs_fault() ? NULL : realloc(connection->output, capacity);
+		if (!output)
+			return -ENOMEM;
+		connection->output = output;
+		connection->output_capacity = capacity;
+	}
+	memcpy(connection->output + connection->output_end, bytes, length);
+	connection->output_end += length;
+	return 0;
+}
+
+static int output_flush(struct zsd_connection *connection)
+{
+	while (unsent(connection)) {
+		ssize_t sent = send(connection->fd, connection->output + connection->output_begin, unsent(connection),
+				    MSG_NOSIGNAL);
+
+		if (sent < 0 && errno == EINTR)
+			continue;
+		if (sent < 0)
+			return errno == EAGAIN ? 0 : -errno;
+		connection->output_begin += (size_t)sent;
+		connection->timed_sent += (size_t)sent;
+	}
+	output_compact(connection);
+	return 0;
+}
+
+/*
+ * calls
+ */
+
+/* Takes up the next complete message, if there is one. */
+static int next_call(struct zsd_connection *connection)
+{
+	struct zs_wire_call wire;
+	const char *text;
+	size_t length;
+	int error;
+
+	connection->drained = !zs_frames_next(&connection->frames, &text, &length);
+	if (connection->drained)
+		return 0;
+	error = zs_wire_call_decode(text, length, &wire);
+	if (error)
+		return error;
+	zsd_call_init(&connection->call, &wire, connection->service, &connection->peer);
+	connection->answering = true;
+	return 0;
+}
+
+static int send_answer(struct zsd_connection *connection, const struct zsd_answer *answer)
+{
+	ZS_CLEANUP_FREE char *text = NULL;
+	size_t length;
+	int error;
+
+	if (connection->call.wire.oneway)
+		return 0;
+	error = zs_wire_reply_encode(answer->error, answer->parameters, answer->continues, &text, &length);
+	return error ? error : output_append(connection, text, length);
+}
+
+static int answer_step(struct zsd_connection *connection)
+{
+	struct zsd_answer answer = {};
+	int error = zsd_call_step(&connection->call, &answer);
+
+	if (error)
+		return error;
+	error = send_answer(connection, &answer);
+	json_decref(answer.parameters);
+	/* Nobody reads the replies to a oneway call, however many there are. */
+	if (!answer.continues || connection->call.wire.oneway) {
+		zsd_call_deinit(&connection->call);
+		connection->answering = false;
+	}
+	return error;
+}
+
+static int answer_some(struct zsd_connection *connection)
+{
+	int error = 0;
+
+	for (unsigned int i = 0; i < ROUND_STEPS && !error && unsent(connection) < OUTPUT_FULL_BYTES; i++) {
+		if (!connection->answering)
+			error = next_call(connection);
+		if (error || !connection->answering)
+			break;
+		error = answer_step(connection);
+	}
+	return error ? error : output_flush(connection);
+}
+
+/*
+ * events
+ */
+
+static bool has_calls(const struct zsd_connection *connection)
+{
+	return connection->answering || !connection->drained;
+}
+
+static int watch_timer(struct zsd_connection *connection)
+{
+	bool stuck = unsent(connection) || (connection->drained && zs_frames_partial(&connection->frames));
+
+	if (connection->timing && stuck && connection->timed_sent < OUTPUT_FULL_BYTES)
+		return 0;
+	if (!connection->timing && !stuck)
+		return 0;
+	connection->timing = stuck;
+	connection->timed_sent = 0;
+	if (!stuck)
+		return sd_event_source_set_enabled(connection->timer, SD_EVENT_OFF);
+	return sd_event_source_set_time_relative(connection->timer, STUCK_USEC)
+		       ?: sd_event_source_set_enabled(connection->timer, SD_EVENT_ONESHOT);
+}
+
+/* Waits for what can go on: calls that are left, the client's next bytes, room for ours. */
+static int watch(struct zsd_connection *connection)
+{
+	bool full = unsent(connection) >= OUTPUT_FULL_BYTES;
+	uint32_t events = unsent(connection) ? EPOLLOUT : 0;
+	int error;
+
+	if (!connection->ended && !has_calls(connection) && !full)
+		events |= EPOLLIN;
+	error = sd_event_source_set_io_events(connection->io, events);
+	if (error >= 0)
+		error = sd_event_source_set_enabled(connection->resume,
+						    has_calls(connection) && !full ? SD_EVENT_ONESHOT : SD_EVENT_OFF);
+	return error < 0 ? error : watch_timer(connection);
+}
+
+static void close_connection(struct zsd_connection *connection, int error)
+{
+	if (error)
+		zs_log(ZS_LOG_DEBUG, "control connection closed: pid=%d uid=%u reason=%s", connection->peer.pid,
+		       connection->peer.uid, strerror(-error));
+	connection->on_closed(connection, connection->owner);
+}
+
+/* One round. Closes the connection when it fails or is done. */
+static int work(struct zsd_connection *connection)
+{
+	int error = answer_some(connection);
+
+	if (!error)
+		error = watch(connection);
+	if (error < 0 || (connection->ended && !has_calls(connection) && !unsent(connection)))
+		close_connection(connection, error < 0 ? error : 0);
+	return 0;
+}
+
+static uint64_t now_usec(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+}
+
+static int receive_some(struct zsd_connection *connection)
+{
+	char bytes[READ_BYTES];
+	ssize_t received = recv(connection->fd, bytes, sizeof(bytes), 0);
+
+	if (received < 0)
+		return errno == EAGAIN || errno == EINTR ? 0 : -errno;
+	connection->ended = received == 0;
+	connection->drained = connection->drained && received == 0;
+	connection->used_usec = now_usec();
+	connection->on_used(connection, connection->owner);
+	return zs_frames_feed(&connection->frames, bytes, (size_t)received);
+}
+
+/*
+ * EPOLLHUP needs no care: what the client sent before it left is still read and obeyed, then recv(2) says that there
+ * is no more, or send(2) that nobody listens.
+ */
+static int on_io(sd_event_source *source, int fd, uint32_t events, void *data)
+{
+	struct zsd_connection *connection = data;
+	int error = 0;
+
+	if (events & EPOLLIN && connection->drained && !connection->ended)
+		error = receive_some(connection);
+	if (!error)
+		return work(connection);
+	close_connection(connection, error);
+	return 0;
+}
+
+static int on_resume(sd_event_source *source, void *data)
+{
+	return work(data);
+}
+
+static int on_timer(sd_event_source *source, uint64_t usec, void *data)
+{
+	close_connection(data, -ETIMEDOUT);
+	return 0;
+}
+
+/*
+ * life
+ */
+
+static int add_sources(struct zsd_connection *connection, sd_event *event, int fd)
+{
+	sd_event_source **sources[] = {&connection->io, &connection->resume, &connection->timer};
+	int error = sd_event_add_io(event, &connection->io, fd, EPOLLIN, on_io, connection);
+
+	if (error >= 0)
+		error = sd_event_add_defer(event, &connection->resume, on_resume, connection);
+	if (error >= 0)
+		error = sd_event_source_set_enabled(connection->resume, SD_EVENT_OFF);
+	if (error >= 0)
+		error = sd_event_add_time_relative(event, &connection->timer, CLOCK_MONOTONIC, STUCK_USEC, 0, on_timer,
+						   connection);
+	if (error >= 0)
+		error = sd_event_source_set_enabled(connection->timer, SD_EVENT_OFF);
+	for (size_t i = 0; i < ZS_ARRAY_SIZE(sources) && error >= 0; i++)
+		error = sd_event_source_set_priority(*sources[i], ZSD_CONTROL_PRIORITY);
+	return error < 0 ? error : 0;
+}
+
+int zsd_connection_create(sd_event *event, int fd, const struct zsd_peer *peer, struct zsd_service *service,
+			  struct zsd_connection **ret_connection)
+{
+	ZS_CLEANUP(connection_destroyp) struct zsd_connection *connection = zs_calloc(1, sizeof(*connection));
+	int error;
+
+	if (!connection)
+		return -ENOMEM;
+	zs_list_init(&connection->link);
+	connection->fd = -1;
+	connection->peer = *peer;
+	connection->service = service;
+	connection->drained = true;
+	connection->used_usec = now_usec();
+	zs_frames_init(&connection->frames, ZS_WIRE_CALL_MAX_BYTES);
+	error = add_sources(connection, event, fd);
+	if (error)
+		return error;
+	connection->fd = fd;
+	*ret_connection = zs_take(connection);
+	return 0;
+}
+
+void zsd_connection_destroy(struct zsd_connection *connection)
+{
+	if (!connection)
+		return;
+	sd_event_source_disable_unref(connection->io);
+	sd_event_source_disable_unref(connection->resume);
+	sd_event_source_disable_unref(connection->timer);
+	if (connection->answering)
+		zsd_call_deinit(&connection->call);
+	zs_frames_deinit(&connection->frames);
+	free(connection->output);
+	if (connection->fd >= 0)
+		close(connection->fd);
+	free(connection);
+}

@@ -1,0 +1,365 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The daemon: start in order, run, stop in the reverse order.
+ *
+ *   lock -> configuration -> store and frontend -> configured devices -> mount -> transport -> control -> READY
+ *
+ * Each step that fails says what, why, and what to do, in one line; then everything before it is undone. Signals that
+ * end the daemon are blocked before the first thread is started, and read by the event loop.
+ */
+
+#include "daemon.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/bits.h"
+#include "base/cleanup.h"
+#include "base/log.h"
+#include "base/size.h"
+#include "config.h"
+#include "control.h"
+#include "frontend.h"
+#include "memory.h"
+#include "notify.h"
+#include "paths.h"
+#include "service_internal.h"
+#include "status.h"
+#include "threads.h"
+#include "transport.h"
+
+#define SOCKET_NAME "io.zsd.control"
+#define MOUNT_NAME  "mnt"
+
+static int fail(int r, const char *what, const char *remedy)
+{
+	zs_log(ZS_LOG_ERR, "%s: %s%s%s", what, strerror(-r), remedy ? "; " : "", remedy ? remedy : "");
+	return r;
+}
+
+/* runtime directory */
+
+static int resolve_runtime_dir(const char *wanted, char **ret_path)
+{
+	ZS_CLEANUP_FREE char *path = NULL;
+	int r = zsd_path_runtime(wanted, &path);
+
+	if (r == -ENOENT) {
+		zs_log(ZS_LOG_ERR, "no runtime directory: $XDG_RUNTIME_DIR is not set; give one with --runtime-dir");
+		return r;
+	}
+	if (!r)
+		r = zsd_path_resolve(path, ret_path);
+	return r ? fail(r, path ? path : "runtime directory", "choose another one with --runtime-dir") : 0;
+}
+
+static int lock_runtime_dir(struct zsd_service *service)
+{
+	pid_t owner = 0;
+	int r = zsd_runtime_lock(service->runtime_dir, &service->lock_fd, &owner);
+
+	if (r == -EBUSY) {
+		zs_log(ZS_LOG_ERR, "%s is in use by another zsd (process %d); stop it, or choose another --runtime-dir",
+		       service->runtime_dir, (int)owner);
+		return r;
+	}
+	return r ? fail(r, service->runtime_dir, "choose another one with --runtime-dir") : 0;
+}
+
+/* configuration */
+
+static int load_config(struct zsd_service *service, const struct zsd_options *options)
+{
+	ZS_CLEANUP_FREE char *path = NULL;
+	const char *chosen = options->config_path;
+	int r;
+
+	if (!chosen && !options->no_config) {
+		r = zsd_path_config(&path);
+		if (r && r != -ENOENT)
+			return fail(r, "configuration", NULL);
+		chosen = path;
+	}
+	r = zsd_config_load(chosen, options->config_path, &service->config);
+	if (r)
+		return fail(r, chosen ? chosen : "configuration", "correct it, or start with --no-config");
+	zsd_notify_log(service->config->log_level);
+	return 0;
+}
+
+/* store */
+
+static int create_store(struct zsd_service *service)
+{
+	struct zs_store_options options = {.memory_limit_bytes = service->config->memory_limit_bytes};
+	int r;
+
+	if (!options.memory_limit_bytes)
+		options.memory_limit_bytes = zsd_memory_default_limit();
+	zs_arena_options_default(&options.arena, 0);
+	r = zs_store_create(&options, &service->store);
+	if (r)
+		return fail(r, "can't reserve address space for the store", "check 'ulimit -v'");
+	r = zsd_frontend_create(service->store, &service->frontend);
+	return r ? fail(r, "can't start", NULL) : 0;
+}
+
+/* A device that can't be added is left out: one mistake must not take all the others away. */
+static void add_configured_devices(struct zsd_service *service)
+{
+	for (size_t i = 0; i < service->config->nr_devices; i++) {
+		const struct zs_device_options *options = &service->config->devices[i];
+		enum zs_device_field field = ZS_FIELD_NONE;
+		uint64_t id;
+		int r = zsd_service_add(service, options, &field, &id);
+
+		if (r)
+			zs_log(ZS_LOG_ERR, "configured device %s was left out: %s", options->name, strerror(-r));
+	}
+}
+
+/* mount */
+
+static int choose_mount_point(const struct zsd_service *service, char **ret_path)
+{
+	const char *configured = service->config->mount_point;
+	int r;
+
+	if (!configured)
+		return zsd_path_join(service->runtime_dir, MOUNT_NAME, ret_path);
+	r = zsd_path_resolve(configured, ret_path);
+	return r ? fail(r, configured, "its parent directory must exist; correct MountPoint=") : 0;
+}
+
+static int prepare_mount_point(const char *path)
+{
+	struct zsd_mount_obstacle obstacle;
+	bool detached = false;
+	int r = zsd_mount_prepare(path, &detached, &obstacle);
+
+	if (r == -EBUSY) {
+		zs_log(ZS_LOG_ERR, "can't mount at %s: %s %s; %s", path,
+		       obstacle.is_mount ? "it is the mount point of" : "the directory isn't empty, it has",
+		       obstacle.what, obstacle.is_mount ? "unmount that" : "move its content away");
+		return r;
+	}
+	if (r)
+		return fail(r, path, "choose another --runtime-dir or MountPoint=");
+	if (detached)
+		zs_log(ZS_LOG_NOTICE, "detached the dead mount that an earlier zsd left at %s", path);
+	return 0;
+}
+
+static const char *mount_remedy(int r)
+{
+	switch (r) {
+	case -ENOENT:
+	case -ENODEV:
+		return "load the kernel module fuse; users also need fusermount3, in the package fuse3";
+	case -EPERM:
+		return "mounting is for root, for others fusermount3 has said above why it refuses";
+	case -EACCES:
+		return "the user must be allowed to open /dev/fuse";
+	default:
+		return "choose another --runtime-dir or MountPoint=";
+	}
+}
+
+static int mount_devices(struct zsd_service *service)
+{
+	ZS_CLEANUP_FREE char *path = NULL;
+	int r = choose_mount_point(service, &path);
+
+	if (!r)
+		r = prepare_mount_point(path);
+	if (r)
+		return r;
+	r = zsd_mount_open(path, &service->mount);
+	if (r)
+		zs_log(ZS_LOG_ERR, "can't mount at %s: %s; %s", path, strerror(-r), mount_remedy(r));
+	return r;
+}
+
+static int start_transport(struct zsd_service *service, const struct zsd_options *options)
+{
+	struct zsd_transport_options transport = {
+		.fuse_fd = service->mount.fuse_fd,
+		.nr_threads = options->nr_threads ? options->nr_threads : service->config->nr_threads,
+	};
+	int r;
+
+	if (!transport.nr_threads)
+		transport.nr_threads = zsd_threads_default(ZSD_THREADS_MAX);
+	r = zsd_transport_create(&transport, &zsd_store_frontend_ops, service->frontend, &service->transport);
+	if (r)
+		return fail(r, "can't serve the mount", "try fewer --threads");
+	zs_log(ZS_LOG_INFO, "serving %s with %u thread%s, %u with a /dev/fuse of their own, for %s",
+	       service->mount.path, transport.nr_threads, transport.nr_threads == 1 ? "" : "s",
+	       zsd_transport_nr_clones(service->transport), service->mount.for_all ? "all users" : "this user only");
+	return 0;
+}
+
+/* control */
+
+static int start_control(struct zsd_service *service)
+{
+	ZS_CLEANUP_FREE char *path = NULL;
+	ZS_CLEANUP_CLOSE int fd = -1;
+	int r = zsd_notify_take_socket(&fd);
+
+	if (r)
+		return fail(r, "can't take the socket of the service manager", NULL);
+	r = zsd_path_join(service->runtime_dir, SOCKET_NAME, &path);
+	if (r)
+		return fail(r, "can't start", NULL);
+	r = zsd_control_create(service->event, service, fd, path, &service->control);
+	if (r)
+		return r;
+	fd = -1;
+	return 0;
+}
+
+/* events */
+
+static int on_stop_signal(sd_event_source *source, const struct signalfd_siginfo *info, void *userdata)
+{
+	zs_log(ZS_LOG_INFO, "stopping: %s", info->ssi_signo == SIGINT ? "SIGINT" : "SIGTERM");
+	return sd_event_exit(sd_event_source_get_event(source), 0);
+}
+
+/* There is nothing to reload yet; the default would end the daemon, and with it the data. */
+static int on_hangup(sd_event_source *source, const struct signalfd_siginfo *info, void *userdata)
+{
+	zs_log(ZS_LOG_NOTICE, "SIGHUP ignored: the configuration is read at start only");
+	return 0;
+}
+
+static int on_transport_ended(sd_event_source *source, int fd, uint32_t events, void *userdata)
+{
+	zs_log(ZS_LOG_NOTICE, "stopping: the file system has been unmounted");
+	return sd_event_exit(sd_event_source_get_event(source), 0);
+}
+
+static int create_event_loop(struct zsd_service *service)
+{
+	int r = sd_event_new(&service->event);
+
+	if (r >= 0)
+		r = sd_event_add_signal(service->event, NULL, SIGTERM, on_stop_signal, NULL);
+	if (r >= 0)
+		r = sd_event_add_signal(service->event, NULL, SIGINT, on_stop_signal, NULL);
+	if (r >= 0)
+		r = sd_event_add_signal(service->event, NULL, SIGHUP, on_hangup, NULL);
+	return r < 0 ? fail(r, "can't make the event loop", NULL) : 0;
+}
+
+static int watch(struct zsd_service *service)
+{
+	int fd = zsd_transport_ended_fd(service->transport);
+	int r = sd_event_add_io(service->event, NULL, fd, EPOLLIN, on_transport_ended, NULL);
+
+	if (r >= 0 && zsd_notify_is_wanted())
+		r = zsd_status_create(service->event, service->store, service->frontend, &service->status);
+	return r < 0 ? fail(r, "can't watch the mount", NULL) : 0;
+}
+
+static void prepare_signals(void)
+{
+	sigset_t signals;
+
+	sigemptyset(&signals);
+	sigaddset(&signals, SIGTERM);
+	sigaddset(&signals, SIGINT);
+	sigaddset(&signals, SIGHUP);
+	sigaddset(&signals, SIGUSR1);
+	sigprocmask(SIG_BLOCK, &signals, NULL);
+	/* A client that goes away is an errno of the write. */
+	signal(SIGPIPE, SIG_IGN);
+}
+
+/* life */
+
+static int start(struct zsd_service *service, const struct zsd_options *options)
+{
+	int r = resolve_runtime_dir(options->runtime_dir, &service->runtime_dir);
+
+	if (!r)
+		r = lock_runtime_dir(service);
+	if (!r)
+		r = load_config(service, options);
+	if (r)
+		return r;
+	prepare_signals();
+	zsd_memory_prepare_process();
+	r = create_event_loop(service);
+	if (!r)
+		r = create_store(service);
+	if (r)
+		return r;
+	add_configured_devices(service);
+	r = mount_devices(service);
+	if (!r)
+		r = start_transport(service, options);
+	if (!r)
+		r = start_control(service);
+	return r ? r : watch(service);
+}
+
+/* Also of a service that was started in part. */
+static void stop(struct zsd_service *service)
+{
+	int r;
+
+	zsd_control_destroy(service->control);
+	if (service->mount.path) {
+		r = zsd_mount_detach(&service->mount);
+		if (r)
+			fail(r, service->mount.path, "can't unmount; use 'umount -l'");
+	}
+	if (service->transport)
+		zsd_transport_destroy(service->transport);
+	/* Its eventfd is written to by the transport's threads. */
+	zsd_status_destroy(service->status);
+	if (service->mount.path)
+		zsd_mount_close(&service->mount);
+	zsd_frontend_destroy(service->frontend);
+	if (service->store)
+		zs_store_close(service->store);
+	sd_event_unref(service->event);
+	zsd_config_free(service->config);
+	if (service->lock_fd >= 0)
+		close(service->lock_fd);
+	free(service->runtime_dir);
+}
+
+static void announce(const struct zsd_service *service)
+{
+	struct zs_store_stats stats;
+	char limit[ZS_SIZE_TEXT_BYTES];
+
+	zs_store_stats(service->store, &stats);
+	zs_log(ZS_LOG_INFO, "ready: %llu device%s, memory limit %s", (unsigned long long)stats.nr_devices,
+	       stats.nr_devices == 1 ? "" : "s", zs_size_format(stats.heap.limit_bytes, limit));
+	zsd_notify("READY=1");
+}
+
+int zsd_daemon_run(const struct zsd_options *options)
+{
+	struct zsd_service service = {.lock_fd = -1, .mount = {.fuse_fd = -1, .id = -1}};
+	int r = start(&service, options);
+
+	if (r) {
+		zsd_notify("ERRNO=%d", -r);
+		stop(&service);
+		return r;
+	}
+	announce(&service);
+	r = sd_event_loop(service.event);
+	if (r < 0)
+		fail(r, "the event loop failed", NULL);
+	zsd_notify("STOPPING=1");
+	stop(&service);
+	return r < 0 ? r : 0;
+}

@@ -1,0 +1,219 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The frontend of a store's devices: data and opens.
+ *
+ * Every call borrows the device for as long as it lasts, so that it can be removed at any time: what is at work is
+ * waited for, and who comes later gets ENODEV.
+ */
+
+#include "frontend_internal.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/bits.h"
+#include "base/check.h"
+#include "codec/stream.h"
+#include "store/device.h"
+
+/* activity */
+
+static void report_activity(struct zsd_frontend *frontend)
+{
+	int fd = atomic_exchange(&frontend->activity_fd, -1);
+	uint64_t one = 1;
+
+	/* An eventfd takes 8 bytes or is full, which wakes the reader as well. */
+	if (fd >= 0 && write(fd, &one, sizeof(one)) < 0)
+		return;
+}
+
+/* After the change, so that whoever looks upon it finds it. */
+static void note_activity(struct zsd_frontend *frontend)
+{
+	if (__builtin_expect(atomic_load_explicit(&frontend->activity_fd, memory_order_relaxed) >= 0, 0))
+		report_activity(frontend);
+}
+
+/* data */
+
+static int thread_begin(void *argument, unsigned int index, void **ret_thread)
+{
+	struct zs_stream *stream;
+	int r = zs_stream_create(index, &stream);
+
+	if (r)
+		return r;
+	*ret_thread = stream;
+	return 0;
+}
+
+static void thread_end(void *argument, void *thread)
+{
+	zs_stream_destroy(thread);
+}
+
+static int read_data(void *argument, void *thread, uint64_t node, uint64_t offset, void *buffer, size_t length,
+		     size_t *ret_done)
+{
+	struct zsd_frontend *frontend = argument;
+	struct zs_device *device = zsd_frontend_get(frontend, node, thread);
+	uint64_t size;
+	int r = 0;
+
+	if (!device)
+		return -ENODEV;
+	size = zs_device_size(device);
+	length = offset >= size ? 0 : zs_min(length, size - offset);
+	if (length)
+		r = zs_device_read(device, thread, offset, buffer, length);
+	zs_device_put(device, thread);
+	note_activity(frontend);
+	if (!r)
+		*ret_done = length;
+	return r;
+}
+
+static int write_data(void *argument, void *thread, uint64_t node, uint64_t offset, const void *buffer, size_t length,
+		      size_t *ret_done)
+{
+	struct zsd_frontend *frontend = argument;
+	struct zs_device *device = zsd_frontend_get(frontend, node, thread);
+	uint64_t size;
+	int r;
+
+	if (!device)
+		return -ENODEV;
+	size = zs_device_size(device);
+	if (!length) {
+		*ret_done = 0;
+		r = 0;
+	} else if (offset >= size) {
+		r = -ENOSPC;
+	} else {
+		r = zs_device_write(device, thread, offset, buffer, zs_min(length, size - offset), ret_done);
+	}
+	zs_device_put(device, thread);
+	note_activity(frontend);
+	return r;
+}
+
+static int discard_data(void *argument, void *thread, uint64_t node, uint64_t offset, uint64_t length, bool keep_size)
+{
+	struct zsd_frontend *frontend = argument;
+	struct zs_device *device = zsd_frontend_get(frontend, node, thread);
+	uint64_t size;
+	int r = 0;
+
+	if (!device)
+		return -ENODEV;
+	size = zs_device_size(device);
+	if (!keep_size && (offset > size || length > size - offset))
+		r = -ENOSPC;
+	else if (offset < size)
+		r = zs_device_discard(device, thread, offset, zs_min(length, size - offset));
+	zs_device_put(device, thread);
+	note_activity(frontend);
+	return r;
+}
+
+static int seek_data(void *argument, void *thread, uint64_t node, uint64_t offset, bool data, uint64_t *ret_offset)
+{
+	struct zs_device *device = zsd_frontend_get(argument, node, thread);
+	int r;
+
+	if (!device)
+		return -ENODEV;
+	r = zs_device_seek(device, offset, data, ret_offset);
+	zs_device_put(device, thread);
+	return r;
+}
+
+/* opens */
+
+static int open_file(void *argument, uint64_t node)
+{
+	struct zsd_frontend *frontend = argument;
+	struct zs_device *device = zsd_frontend_get(frontend, node, NULL);
+	int r;
+
+	if (!device)
+		return -ESTALE;
+	r = zsd_opens_add(&frontend->opens, node - ZSD_NODE_OFFSET);
+	zs_device_put(device, NULL);
+	return r;
+}
+
+static void release_file(void *argument, uint64_t node)
+{
+	struct zsd_frontend *frontend = argument;
+
+	if (node >= ZSD_NODE_OFFSET)
+		zsd_opens_remove(&frontend->opens, node - ZSD_NODE_OFFSET);
+}
+
+/* public functions */
+
+int zsd_frontend_create(struct zs_store *store, struct zsd_frontend **ret_frontend)
+{
+	struct zsd_frontend *frontend = zs_calloc(1, sizeof(*frontend));
+
+	if (!frontend)
+		return -ENOMEM;
+	frontend->store = store;
+	atomic_init(&frontend->activity_fd, -1);
+	atomic_init(&frontend->directory_changed_nsec, zsd_frontend_now_nsec());
+	pthread_mutex_init(&frontend->times_lock, NULL);
+	*ret_frontend = frontend;
+	return 0;
+}
+
+void zsd_frontend_destroy(struct zsd_frontend *frontend)
+{
+	if (!frontend)
+		return;
+	pthread_mutex_destroy(&frontend->times_lock);
+	free(frontend);
+}
+
+uint64_t zsd_frontend_node(uint64_t id)
+{
+	return id + ZSD_NODE_OFFSET;
+}
+
+unsigned int zsd_frontend_open_count(struct zsd_frontend *frontend, uint64_t id)
+{
+	return zsd_opens_count(&frontend->opens, id);
+}
+
+int zsd_frontend_close_device(struct zsd_frontend *frontend, uint64_t id, bool force, unsigned int *ret_open_count)
+{
+	return zsd_opens_close(&frontend->opens, id, force, ret_open_count);
+}
+
+void zsd_frontend_directory_changed(struct zsd_frontend *frontend)
+{
+	atomic_store(&frontend->directory_changed_nsec, zsd_frontend_now_nsec());
+}
+
+void zsd_frontend_watch_activity(struct zsd_frontend *frontend, int eventfd)
+{
+	atomic_store(&frontend->activity_fd, eventfd);
+}
+
+const struct zsd_frontend_ops zsd_store_frontend_ops = {
+	.thread_begin = thread_begin,
+	.thread_end = thread_end,
+	.read = read_data,
+	.write = write_data,
+	.discard = discard_data,
+	.seek = seek_data,
+	.open = open_file,
+	.release = release_file,
+	.lookup = zsd_frontend_lookup,
+	.getattr = zsd_frontend_getattr,
+	.setattr = zsd_frontend_setattr,
+	.next = zsd_frontend_next,
+	.space = zsd_frontend_space,
+};

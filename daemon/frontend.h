@@ -1,0 +1,133 @@
+#pragma once
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The frontend: what a transport serves. It turns node numbers, names and byte ranges into answers and knows no type
+ * of FUSE; a transport turns requests into these calls and knows no device. Any implementation of struct
+ * zsd_frontend_ops can be plugged into any transport; the one here serves the devices of a store.
+ *
+ * A node number names one file for ever: it is small, stable, never a pointer and never used again for another file,
+ * so that a request that comes late, or twice, can do no harm. The store's frontend makes it from the device's id.
+ *
+ * Context: all operations may be called by any number of threads at the same time, each with its own thread context.
+ * They return 0 or -errno, and leave what they answer untouched on failure.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct zs_store;
+struct zsd_frontend;
+
+/* The directory with all files; FUSE fixes this number. No file has it, or 0. */
+#define ZSD_ROOT_NODE  UINT64_C(1)
+#define ZSD_NAME_BYTES 65 /* 64 and the NUL */
+
+struct zsd_attributes {
+	uint64_t node;
+	uint64_t size_bytes;
+	uint64_t memory_bytes; /* what the content costs; st_blocks is made from it */
+	int64_t accessed_nsec; /* the three times: Unix time */
+	int64_t modified_nsec;
+	int64_t changed_nsec;
+	uint32_t block_size;
+	uint32_t mode; /* permission bits only */
+	uint32_t uid, gid;
+};
+
+enum zsd_change {
+	ZSD_CHANGE_MODE = 1 << 0,
+	ZSD_CHANGE_UID = 1 << 1,
+	ZSD_CHANGE_GID = 1 << 2,
+	ZSD_CHANGE_SIZE = 1 << 3,
+	ZSD_CHANGE_ACCESSED = 1 << 4,
+	ZSD_CHANGE_MODIFIED = 1 << 5,
+};
+
+struct zsd_space {
+	uint64_t total_bytes;
+	uint64_t free_bytes;
+	uint64_t nr_files;
+	uint64_t max_files;
+};
+
+struct zsd_frontend_ops {
+	/*
+	 * Makes what one thread needs for its calls of read, write, discard and seek. index counts the transport's
+	 * threads from 0. Errnos: -ENOMEM.
+	 */
+	int (*thread_begin)(void *frontend, unsigned int index, void **ret_thread);
+	void (*thread_end)(void *frontend, void *thread);
+
+	/* data: the hot path; must not wait for anything but the store. Any offset and length. */
+
+	/* Reads up to length bytes; fewer at the end of the file, 0 beyond it. -ENODEV (no such node), -EIO, -ENOMEM */
+	int (*read)(void *frontend, void *thread, uint64_t node, uint64_t offset, void *buffer, size_t length,
+		    size_t *ret_done);
+	/*
+	 * Writes up to length bytes; fewer at the end of the file or where room runs out. -ENOSPC if not one byte could
+	 * be written, -ENODEV, -EIO, -ENOMEM. The buffer stays the caller's.
+	 */
+	int (*write)(void *frontend, void *thread, uint64_t node, uint64_t offset, const void *buffer, size_t length,
+		     size_t *ret_done);
+	/*
+	 * Makes a range read as zeros; what lies beyond the end is ignored if keep_size is true and refused with
+	 * -ENOSPC otherwise. -ENODEV, -EIO, -ENOMEM.
+	 */
+	int (*discard)(void *frontend, void *thread, uint64_t node, uint64_t offset, uint64_t length, bool keep_size);
+	/* The first data or hole at or after offset, as lseek(2). -ENXIO, -ENODEV. */
+	int (*seek)(void *frontend, void *thread, uint64_t node, uint64_t offset, bool data, uint64_t *ret_offset);
+
+	/* opens */
+
+	/* Counts one more user of the file. -ESTALE if there is no such node (any more). */
+	int (*open)(void *frontend, uint64_t node);
+	/* Ends what one successful open began; also for a node that has been removed since. */
+	void (*release)(void *frontend, uint64_t node);
+
+	/* names and attributes: rare */
+
+	/* Finds a file by its name in the one directory. -ENOENT, -ENAMETOOLONG. */
+	int (*lookup)(void *frontend, const char *name, uint64_t *ret_node);
+	/* Also for ZSD_ROOT_NODE. -ESTALE if there is no such node (any more). */
+	int (*getattr)(void *frontend, uint64_t node, struct zsd_attributes *ret_attributes);
+	/*
+	 * Sets the attributes whose bit is in changes (enum zsd_change) to those of wanted: all of them, or none if
+	 * one is refused. -EPERM (another size than the present one; the root), -ESTALE.
+	 */
+	int (*setattr)(void *frontend, uint64_t node, unsigned int changes, const struct zsd_attributes *wanted);
+	/*
+	 * Walks over all files: *cursor starts at 0 and stays below 2^32; false at the end. Files that come or go
+	 * meanwhile may or may not be seen; the others are seen once.
+	 */
+	bool (*next)(void *frontend, uint64_t *cursor, char name[static ZSD_NAME_BYTES], uint64_t *ret_node);
+	void (*space)(void *frontend, struct zsd_space *ret_space);
+};
+
+/* The frontend of a store's devices; use it with the struct zsd_frontend as the first argument. */
+extern const struct zsd_frontend_ops zsd_store_frontend_ops;
+
+/* Borrows the store until zsd_frontend_destroy(). Returns 0 or -ENOMEM. */
+int zsd_frontend_create(struct zs_store *store, struct zsd_frontend **ret_frontend);
+void zsd_frontend_destroy(struct zsd_frontend *frontend);
+
+/* The node number of a device. */
+uint64_t zsd_frontend_node(uint64_t id);
+
+/* Opens of the device that are not released yet. Context: any thread. */
+unsigned int zsd_frontend_open_count(struct zsd_frontend *frontend, uint64_t id);
+
+/*
+ * Refuses opens of a device from now on, since it is about to be removed. Returns 0, or -EBUSY if it is open and force
+ * is false: then nothing changes and *ret_open_count says how often it is.
+ */
+int zsd_frontend_close_device(struct zsd_frontend *frontend, uint64_t id, bool force, unsigned int *ret_open_count);
+
+/* A device was added or removed: the directory has changed. */
+void zsd_frontend_directory_changed(struct zsd_frontend *frontend);
+
+/*
+ * Asks for a wake-up of this eventfd after the next read, write or discard; then not again until asked again. It lets a
+ * status line follow the data without a timer that ticks while nothing happens.
+ */
+void zsd_frontend_watch_activity(struct zsd_frontend *frontend, int eventfd);

@@ -1,0 +1,47 @@
+#pragma once
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The frontend of a store's devices; for frontend.c and frontend_names.c only. */
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdint.h>
+
+#include "frontend.h"
+#include "frontend_opens.h"
+#include "store/store.h"
+
+/* Added to a device's id, this makes its node number: 1 stays the root. */
+#define ZSD_NODE_OFFSET 2
+
+/* Times that somebody set with utimensat(2); the store knows only when data changed. */
+struct zsd_file_times {
+	uint64_t node; /* that this is about; 0 = none */
+	int64_t set_nsec;
+	int64_t accessed_nsec; /* 0 = not set */
+	int64_t modified_nsec; /* 0 = not set */
+};
+
+struct zsd_frontend {
+	struct zs_store *store;	 /* immutable after create */
+	_Atomic int activity_fd; /* -1 = nobody waits; taken by the first one who does something */
+	_Atomic int64_t directory_changed_nsec;
+	struct zsd_opens opens;
+	pthread_mutex_t times_lock; /* a leaf; guards times */
+	struct zsd_file_times times[ZS_DEVICES_MAX];
+};
+
+/* Borrows a node's device, or NULL; as zs_device_get(). */
+static inline struct zs_device *zsd_frontend_get(struct zsd_frontend *frontend, uint64_t node, struct zs_stream *stream)
+{
+	return node < ZSD_NODE_OFFSET ? NULL : zs_device_get(frontend->store, node - ZSD_NODE_OFFSET, stream);
+}
+
+/* Coarse: a file's times need no better. */
+int64_t zsd_frontend_now_nsec(void);
+
+/* Members of zsd_store_frontend_ops. */
+int zsd_frontend_lookup(void *frontend, const char *name, uint64_t *ret_node);
+int zsd_frontend_getattr(void *frontend, uint64_t node, struct zsd_attributes *ret_attributes);
+int zsd_frontend_setattr(void *frontend, uint64_t node, unsigned int changes, const struct zsd_attributes *wanted);
+bool zsd_frontend_next(void *frontend, uint64_t *cursor, char name[static ZSD_NAME_BYTES], uint64_t *ret_node);
+void zsd_frontend_space(void *frontend, struct zsd_space *ret_space);

@@ -1,0 +1,68 @@
+#pragma once
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The frequent FUSE requests: checked, handed to the frontend and answered without libfuse, without allocation and
+ * without a lock. How the bytes come and go is the transport's; every transport uses this.
+ *
+ * A request is whatever the kernel sent: nothing in it is believed before it is checked. Context: any thread, with a
+ * server of its own.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "fuse_abi.h"
+
+struct zsd_frontend_ops;
+
+/* The largest READ and WRITE that we ask the kernel for: its own default limit (sysctl fs.fuse.max_pages_limit). */
+#define ZSD_FUSE_MAX_IO_BYTES ((size_t)1 << 20)
+
+/* What a thread serves requests with. */
+struct zsd_fuse_server {
+	const struct zsd_frontend_ops *ops;
+	void *frontend;
+	void *thread; /* of ops->thread_begin() */
+};
+
+/* A request in its parts, as both transports have it. */
+struct zsd_fuse_request {
+	const struct zsd_fuse_in_header *header;
+	const void *argument; /* the fixed part of this opcode, 8-byte aligned */
+	size_t argument_length;
+	const void *payload; /* what follows it: the data of a WRITE */
+	size_t payload_length;
+	void *output; /* where the data of a READ goes; may not overlap the argument */
+	size_t output_capacity;
+};
+
+struct zsd_fuse_reply {
+	struct zsd_fuse_out_header header;
+	const void *body; /* into small or into the request's output */
+	size_t body_length;
+	union {
+		struct zsd_fuse_open_out open;
+		struct zsd_fuse_write_out write;
+		struct zsd_fuse_lseek_out lseek;
+	} small;
+};
+
+enum zsd_fuse_verdict {
+	ZSD_FUSE_REPLY,	 /* *ret_reply is to be sent */
+	ZSD_FUSE_SILENT, /* done; the kernel expects no answer */
+	ZSD_FUSE_RARE,	 /* not ours: libfuse serves it */
+};
+
+/*
+ * Finds the parts of a request that was read in one piece. False if it is not even a sound header: there is nothing
+ * that could be answered then. Sets all of *ret_request but the output.
+ */
+bool zsd_fuse_split(const void *bytes, size_t length, struct zsd_fuse_request *ret_request);
+
+/* Serves one request. */
+enum zsd_fuse_verdict zsd_fuse_serve(const struct zsd_fuse_server *server, const struct zsd_fuse_request *request,
+				     struct zsd_fuse_reply *ret_reply);
+
+/* The kernel did not take the reply, since whoever asked is gone: an open that it doesn't know of ends here. */
+void zsd_fuse_undelivered(const struct zsd_fuse_server *server, const struct zsd_fuse_request *request,
+			  const struct zsd_fuse_reply *reply);

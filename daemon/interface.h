@@ -1,0 +1,12 @@
+#pragma once
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The interfaces in Varlink's definition language (https://varlink.org/Interface-Definition): what clients may rely
+ * on. An interface has no version; it grows by new methods and by parameters and fields that may be absent.
+ */
+
+#define ZSD_INTERFACE_SERVICE "org.varlink.service"
+#define ZSD_INTERFACE_CONTROL "io.zsd.control"
+
+/* The definition of an interface that is served, or NULL. */
+const char *zsd_interface_text(const char *name);

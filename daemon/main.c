@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* zsd: arguments in, exit code out. */
+
+#include <errno.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "config.h"
+#include "daemon.h"
+#include "notify.h"
+
+enum { EXIT_USAGE = 2 };
+
+static const char help[] = "Usage: zsd [OPTION...]\n"
+			   "\n"
+			   "Keeps compressed block devices in memory and serves each of them as a file\n"
+			   "below DIR/mnt. Runs in the foreground; zsctl(1) adds and removes devices.\n"
+			   "\n"
+			   "  -d, --runtime-dir DIR  directory of the control socket and the mount point\n"
+			   "                         (root: /run/zsd, others: $XDG_RUNTIME_DIR/zsd)\n"
+			   "  -c, --config FILE      configuration (root: " ZSD_CONFIG_PATH ",\n"
+			   "                         others: ~/.config/zsd/zsd.conf)\n"
+			   "      --no-config        read no configuration\n"
+			   "  -t, --threads N        threads that serve data, 1 to 256 (one per CPU)\n"
+			   "  -h, --help             print this\n"
+			   "      --version          print the version\n"
+			   "\n"
+			   "Exit status: 0 stopped by SIGTERM or SIGINT, or unmounted; 1 could not start;\n"
+			   "2 wrong usage. All data is gone when it stops. See zsd(8).\n";
+
+enum { OPTION_NO_CONFIG = 256, OPTION_VERSION };
+
+static const struct option long_options[] = {
+	{"runtime-dir", required_argument, NULL, 'd'},
+	{"config", required_argument, NULL, 'c'},
+	{"no-config", no_argument, NULL, OPTION_NO_CONFIG},
+	{"threads", required_argument, NULL, 't'},
+	{"help", no_argument, NULL, 'h'},
+	{"version", no_argument, NULL, OPTION_VERSION},
+	{0},
+};
+
+/* A usage error: getopt has printed what is wrong, or we do. */
+static int usage(const char *problem, const char *text)
+{
+	if (problem)
+		fprintf(stderr, "zsd: %s: %s\n", problem, text);
+	fprintf(stderr, "Try 'zsd --help'.\n");
+	return EXIT_USAGE;
+}
+
+static int parse_threads(const char *text, unsigned int *ret_nr)
+{
+	char *end;
+	long nr;
+
+	errno = 0;
+	nr = strtol(text, &end, 10);
+	if (errno || end == text || *end || nr < 1 || nr > ZSD_THREADS_MAX)
+		return -EINVAL;
+	*ret_nr = (unsigned int)nr;
+	return 0;
+}
+
+/* Returns -1 to go on, or the exit code. */
+static int parse(int argc, char *argv[], struct zsd_options *options)
+{
+	int option;
+
+	while ((option = getopt_long(argc, argv, "d:c:t:h", long_options, NULL)) >= 0) {
+		switch (option) {
+		case 'd':
+			options->runtime_dir = optarg;
+			break;
+		case 'c':
+			options->config_path = optarg;
+			break;
+		case OPTION_NO_CONFIG:
+			options->no_config = true;
+			break;
+		case 't':
+			if (parse_threads(optarg, &options->nr_threads))
+				return usage("--threads must be a number from 1 to 256", optarg);
+			break;
+		case 'h':
+			fputs(help, stdout);
+			return EXIT_SUCCESS;
+		case OPTION_VERSION:
+			puts("zsd " ZSD_VERSION);
+			return EXIT_SUCCESS;
+		default:
+			return usage(NULL, NULL);
+		}
+	}
+	if (optind < argc)
+		return usage("unexpected argument", argv[optind]);
+	if (options->no_config && options->config_path)
+		return usage("--no-config excludes --config", options->config_path);
+	if (options->runtime_dir && !*options->runtime_dir)
+		return usage("--runtime-dir needs a directory", "it is empty");
+	return -1;
+}
+
+int main(int argc, char *argv[])
+{
+	struct zsd_options options = {0};
+	int code = parse(argc, argv, &options);
+
+	if (code >= 0)
+		return code;
+	zsd_notify_log(ZS_LOG_INFO);
+	return zsd_daemon_run(&options) ? EXIT_FAILURE : EXIT_SUCCESS;
+}

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What the control interface and the configuration may ask of the running daemon. */
+
+#include "service.h"
+
+#include <errno.h>
+
+#include "frontend.h"
+#include "service_internal.h"
+#include "status.h"
+#include "transport.h"
+
+struct zs_store *zsd_service_store(struct zsd_service *service)
+{
+	return service->store;
+}
+
+const char *zsd_service_mount_point(const struct zsd_service *service)
+{
+	return service->mount.path;
+}
+
+unsigned int zsd_service_open_count(struct zsd_service *service, uint64_t id)
+{
+	return zsd_frontend_open_count(service->frontend, id);
+}
+
+static void note_change(struct zsd_service *service)
+{
+	zsd_frontend_directory_changed(service->frontend);
+	if (service->status)
+		zsd_status_changed(service->status);
+}
+
+int zsd_service_add(struct zsd_service *service, const struct zs_device_options *options,
+		    enum zs_device_field *ret_field, uint64_t *ret_id)
+{
+	int r = zs_store_add(service->store, options, ret_field, ret_id);
+
+	/* The kernel keeps no names that don't exist, so there is none to take back. */
+	if (!r)
+		note_change(service);
+	return r;
+}
+
+int zsd_service_remove(struct zsd_service *service, const char *name, bool force, unsigned int *ret_open_count)
+{
+	uint64_t id;
+	int r = zs_store_find(service->store, name, &id);
+
+	if (!r)
+		r = zsd_frontend_close_device(service->frontend, id, force, ret_open_count);
+	if (r)
+		return r;
+	r = zs_store_remove(service->store, id);
+	if (r)
+		return r;
+	if (service->transport)
+		zsd_transport_forget_name(service->transport, zsd_frontend_node(id), name);
+	note_change(service);
+	return 0;
+}

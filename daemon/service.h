@@ -1,0 +1,35 @@
+#pragma once
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * What the control interface and the configuration may ask of the running daemon. The service owns the store, the
+ * mount and the transport (daemon/daemon.c); nobody outside of it needs to know them.
+ *
+ * Context: the control thread only, unless a function says otherwise.
+ */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "store/device.h"
+#include "store/store.h"
+
+struct zsd_service;
+
+/* The store; its own functions may be called by any thread. */
+struct zs_store *zsd_service_store(struct zsd_service *service);
+
+/* Where the devices' files are: an absolute path, borrowed. */
+const char *zsd_service_mount_point(const struct zsd_service *service);
+
+/* Opens of the device's file that are not closed yet, loop devices and memory maps included. Any thread. */
+unsigned int zsd_service_open_count(struct zsd_service *service, uint64_t id);
+
+/* Adds a device; its file can be opened when this returns. Errnos and ret_field as zs_store_add(). */
+int zsd_service_add(struct zsd_service *service, const struct zs_device_options *options,
+		    enum zs_device_field *ret_field, uint64_t *ret_id);
+
+/*
+ * Removes a device and its file. Returns 0, -ENODEV, or -EBUSY if it is open and force is false (*ret_open_count says
+ * how often). With force, those who have it open get ENODEV from then on.
+ */
+int zsd_service_remove(struct zsd_service *service, const char *name, bool force, unsigned int *ret_open_count);

@@ -1,0 +1,28 @@
+#pragma once
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What the running daemon consists of; for daemon.c, service.c and status.c only. */
+
+#include <systemd/sd-event.h>
+
+#include "mount.h"
+#include "service.h"
+
+struct zsd_config;
+struct zsd_control;
+struct zsd_frontend;
+struct zsd_status;
+struct zsd_transport;
+
+/* In the order of starting. All members belong to the control thread; what is not there yet is NULL or -1. */
+struct zsd_service {
+	char *runtime_dir; /* absolute */
+	int lock_fd;
+	struct zsd_config *config;
+	sd_event *event;
+	struct zs_store *store;
+	struct zsd_frontend *frontend;
+	struct zsd_mount mount;
+	struct zsd_transport *transport;
+	struct zsd_control *control;
+	struct zsd_status *status;
+};

@@ -1,0 +1,47 @@
+#pragma once
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * A transport: brings the requests of one FUSE mount to a frontend and the answers back, with threads of its own.
+ *
+ * Context: create and destroy by one thread; the rest by any thread. The thread that creates must have blocked the
+ * signals that it wants to handle itself: the transport's threads inherit its mask. SIGUSR1 is used inside to make
+ * them leave.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct zsd_frontend_ops;
+struct zsd_transport;
+
+struct zsd_transport_options {
+	int fuse_fd;		 /* of a mount that no request was read from yet (daemon/mount.h); borrowed */
+	unsigned int nr_threads; /* at least 1 */
+};
+
+/*
+ * Serves the mount behind fuse_fd until zsd_transport_destroy(); ops and frontend are borrowed until then. The mount
+ * can be used when this returns. Returns 0, -ENODEV (unmounted meanwhile), -EPROTO (not a fresh mount), -ENOMEM, or
+ * -EAGAIN (no more threads).
+ */
+int zsd_transport_create(const struct zsd_transport_options *options, const struct zsd_frontend_ops *ops,
+			 void *frontend, struct zsd_transport **ret_transport);
+
+/*
+ * Lets every thread finish the request it has at hand, then ends all of them, and closes what was cloned from fuse_fd.
+ * Requests that no thread has read yet fail with ECONNABORTED when the caller closes fuse_fd. Detach the mount first.
+ */
+void zsd_transport_destroy(struct zsd_transport *transport);
+
+/* Becomes readable when the kernel has ended the connection: somebody unmounted or aborted it. Borrowed. */
+int zsd_transport_ended_fd(const struct zsd_transport *transport);
+
+/* How many threads have a /dev/fuse descriptor of their own instead of sharing the mount's. */
+unsigned int zsd_transport_nr_clones(const struct zsd_transport *transport);
+
+/*
+ * Tells the kernel that a file is gone, so that nobody finds its name in a cache. Context: no thread of the transport,
+ * and nobody who holds a lock that a frontend operation takes: the kernel may wait for a lookup that is on its way.
+ */
+void zsd_transport_forget_name(struct zsd_transport *transport, uint64_t node, const char *name);
