@@ -1,0 +1,249 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""The stores that are compared. Each offers one file or block device, `path`, while its scope lasts.
+
+`pids` are the processes whose time is the store's; where there are none (the kernel's zram), the work is done in the
+time of whoever reads and writes. `description` is the note printed below the results.
+"""
+
+import contextlib
+import json
+import os
+import shutil
+import stat
+import subprocess
+
+from scope import BenchError, is_mounted, run, unmount, wait_for
+
+DEVICE_BYTES = 4 << 30
+PAGE_BYTES = 4096
+
+
+class Subject:
+    name = ""
+    description = ""
+    fill_depth = 8  # writes in flight that keep their data apart
+
+    def __init__(self, build):
+        self.build = build
+        self.path = None
+        self.pids = []
+
+    def missing(self):
+        """Why this subject can't run here, or None."""
+        return None
+
+    def start(self, scope):
+        raise NotImplementedError
+
+    def program(self, *parts):
+        return os.path.join(self.build, *parts)
+
+
+def _missing_programs(programs):
+    """programs: name -> Debian package. Names the packages of those that are not installed."""
+    packages = [package for program, package in programs.items() if not shutil.which(program)]
+    return f"install {' '.join(packages)}" if packages else None
+
+
+def _make_file(path, size_bytes):
+    with open(path, "wb") as file:
+        file.truncate(size_bytes)
+
+
+def _missing_file(path):
+    return None if os.path.exists(path) else f"{path} is not built"
+
+
+class Zsd(Subject):
+    """The daemon of this project, private to the benchmark."""
+
+    def __init__(self, build, name="zsd", algorithm="lz4", size_bytes=DEVICE_BYTES):
+        super().__init__(build)
+        self.name = name
+        self.algorithm = algorithm
+        self.size_bytes = size_bytes
+        self.description = f"the daemon, {algorithm}, 4 KiB blocks, checksums on; userspace, over FUSE"
+        self.socket = None
+
+    def missing(self):
+        return _missing_file(self.program("daemon", "zsd")) or _missing_file(self.program("tools", "zsctl"))
+
+    def start(self, scope):
+        self.start_idle(scope)
+        self.add()
+
+    def start_idle(self, scope):
+        """The daemon alone, without a device."""
+        directory = scope.directory()
+        log = os.path.join(directory, "zsd.log")
+        runtime = os.path.join(directory, "run")
+        mount_point = os.path.join(runtime, "mnt")
+        scope.callback(unmount, mount_point)
+        process = scope.spawn([self.program("daemon", "zsd"), "--runtime-dir", runtime, "--no-config"], log)
+        self.socket = os.path.join(runtime, "io.zsd.control")
+        wait_for(lambda: is_mounted(mount_point) and os.path.exists(self.socket), "zsd", process, log)
+        self.pids = [process.pid]
+        self.path = os.path.join(mount_point, "bench")
+
+    def add(self):
+        self.zsctl("add", "bench", "--size", f"{self.size_bytes}B", "--algorithm", self.algorithm)
+
+    def zsctl(self, *arguments):
+        return run([self.program("tools", "zsctl"), "--socket", self.socket, *arguments])
+
+    def pool_stats(self):
+        return json.loads(self.zsctl("stats", "--json"))["pool"]
+
+
+class Zram(Subject):
+    """A zram device made for the benchmark: one that is in use as swap or disk is not touched."""
+
+    name = "zram"
+    description = "the kernel's zram, lz4, no checksum; compresses in the time of the process that writes"
+
+    CONTROL = "/sys/class/zram-control"
+
+    def __init__(self, build, size_bytes=DEVICE_BYTES):
+        super().__init__(build)
+        self.size_bytes = size_bytes
+        self.number = None
+
+    def missing(self):
+        if not os.path.exists(self.CONTROL):
+            with contextlib.suppress(FileNotFoundError):  # no modprobe, no modules
+                subprocess.run(["modprobe", "zram"], check=False, capture_output=True)
+        if not os.path.exists(f"{self.CONTROL}/hot_add"):
+            return "the kernel has no zram module"
+        return None
+
+    def start(self, scope):
+        with open(f"{self.CONTROL}/hot_add", encoding="utf-8") as file:
+            self.number = int(file.read())
+        scope.callback(self.remove)
+        self.write("comp_algorithm", "lz4")
+        self.write("disksize", str(self.size_bytes))
+        self.path = f"/dev/zram{self.number}"
+        wait_for(self._has_node, self.path)
+
+    def _has_node(self):
+        return os.path.exists(self.path) and stat.S_ISBLK(os.stat(self.path).st_mode)
+
+    def remove(self):
+        self.write("reset", "1")
+        with open(f"{self.CONTROL}/hot_remove", "w", encoding="utf-8") as file:
+            file.write(str(self.number))
+
+    def write(self, attribute, value):
+        with open(f"/sys/block/zram{self.number}/{attribute}", "w", encoding="utf-8") as file:
+            file.write(value)
+
+    def mm_stat(self):
+        """Documentation/admin-guide/blockdev/zram.rst, in its order."""
+        names = ("orig_data_size", "compr_data_size", "mem_used_total", "mem_limit", "mem_used_max", "same_pages",
+                 "pages_compacted", "huge_pages")
+        with open(f"/sys/block/zram{self.number}/mm_stat", encoding="utf-8") as file:
+            return dict(zip(names, map(int, file.read().split())))
+
+
+    def handle_bytes(self):
+        """Slab pages of the handles, from slabinfo(5); 8 bytes an object where the cache is merged with others."""
+        with open("/proc/slabinfo", encoding="utf-8") as file:
+            for line in file:
+                fields = line.split()
+                if fields[0] == f"zs_handle-zram{self.number}":
+                    return int(fields[14]) * int(fields[5]) * PAGE_BYTES
+        stats = self.mm_stat()
+        return (stats["orig_data_size"] // PAGE_BYTES - stats["same_pages"]) * 8
+
+
+class Nbdkit(Subject):
+    name = "nbdkit"
+    description = "nbdkit memory allocator=zstd behind nbdfuse: zstd, 32 KiB units, userspace, over NBD and FUSE"
+
+    def missing(self):
+        return _missing_programs({"nbdkit": "nbdkit", "nbdfuse": "libnbd-bin"})
+
+    def start(self, scope):
+        directory = scope.directory()
+        log = os.path.join(directory, "log")
+        socket = os.path.join(directory, "socket")
+        server = scope.spawn(
+            ["nbdkit", "--foreground", "--unix", socket, "memory", f"size={DEVICE_BYTES}", "allocator=zstd"], log
+        )
+        wait_for(lambda: os.path.exists(socket), "nbdkit", server, log)
+        self.path = os.path.join(directory, "disk")
+        _make_file(self.path, 0)
+        bridge = scope.spawn(["nbdfuse", self.path, "--unix", socket], log)
+        # It ends when its mount does, and wants to be ended in no other way (nbdfuse(1)).
+        scope.callback(unmount, self.path)
+        wait_for(lambda: is_mounted(self.path), "nbdfuse", bridge, log)
+        self.pids = [server.pid, bridge.pid]
+
+
+class StorageDaemon(Subject):
+    name = "qsd"
+    description = (
+        "qemu-storage-daemon's FUSE export of a file on tmpfs: not compressed. "
+        "QEMU 7.2 mixes up the data of writes that are in flight together, so its QD8 and QD32 writes show speed only"
+    )
+    # Seen here with 7.2.22: after one pass of 1 MiB writes at QD8, blocks hold the data of their neighbours in flight.
+    fill_depth = 1
+
+    def missing(self):
+        return _missing_programs({"qemu-storage-daemon": "qemu-system-common"})
+
+    def start(self, scope):
+        directory = scope.directory()
+        log = os.path.join(directory, "log")
+        tmpfs = os.path.join(directory, "tmpfs")
+        image = os.path.join(tmpfs, "image")
+        self.path = os.path.join(directory, "disk")
+        os.mkdir(tmpfs)
+        run(["mount", "-t", "tmpfs", "-o", f"size={DEVICE_BYTES}", "zsd-bench", tmpfs])
+        scope.callback(unmount, tmpfs)
+        _make_file(image, DEVICE_BYTES)
+        _make_file(self.path, 0)
+        scope.callback(unmount, self.path)
+        process = scope.spawn(
+            ["qemu-storage-daemon", "--blockdev", f"driver=file,node-name=image,filename={image}",
+             "--export", f"type=fuse,id=disk,node-name=image,mountpoint={self.path},writable=on"], log
+        )
+        wait_for(lambda: is_mounted(self.path), "qemu-storage-daemon", process, log)
+        self.pids = [process.pid]
+
+
+class NullServer(Subject):
+    name = "null"
+    description = "stores nothing: the limit of the FUSE transport that zsd uses"
+
+    def missing(self):
+        return _missing_file(self.program("tests", "bench", "null_server"))
+
+    def start(self, scope):
+        directory = scope.directory()
+        log = os.path.join(directory, "log")
+        mount_point = os.path.join(directory, "mnt")
+        os.mkdir(mount_point)
+        scope.callback(unmount, mount_point)
+        process = scope.spawn([self.program("tests", "bench", "null_server"), mount_point, str(DEVICE_BYTES)], log)
+        wait_for(lambda: is_mounted(mount_point), "null_server", process, log)
+        self.pids = [process.pid]
+        self.path = os.path.join(mount_point, "null")
+
+
+def io_subjects(build):
+    return [Zsd(build), Zram(build), Nbdkit(build), StorageDaemon(build), NullServer(build)]
+
+
+def available(subjects, say):
+    """Those that can run; says of each other one why it is left out."""
+    result = []
+    for subject in subjects:
+        reason = subject.missing()
+        if reason:
+            say(f"missing: {subject.name}: {reason}")
+        else:
+            result.append(subject)
+    if not result:
+        raise BenchError("no subject to measure")
+    return result

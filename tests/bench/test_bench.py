@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Tests of the benchmark's own parts: test_bench.py LOAD, where LOAD is the load generator."""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import unittest
+
+from report import Report, format_number, format_table
+
+LOAD = sys.argv.pop(1) if len(sys.argv) > 1 else "load"
+CHUNK = 1 << 20
+
+
+def filled_report():
+    report = Report()
+    for subject, samples in (("zsd", (3, 1, 2)), ("peer", (8, 4, 4)), ("zero", (0, 0, 0))):
+        for sample in samples:
+            report.add("speed", "GB/s", subject, sample)
+    return report
+
+
+class ReportTest(unittest.TestCase):
+    def test_a_row_has_median_and_extremes(self):
+        self.assertEqual(
+            filled_report().rows()[0],
+            {"metric": "speed", "unit": "GB/s", "subject": "zsd", "value": 2, "min": 1, "max": 3},
+        )
+
+    def test_a_ratio_is_ours_divided_by_the_peers(self):
+        self.assertEqual(filled_report().ratios(["speed"]), [{"metric": "speed", "peer": "peer", "ratio": 0.5}])
+
+    def test_there_is_no_ratio_without_both_sides(self):
+        report = Report()
+        report.add("speed", "GB/s", "peer", 1)
+        self.assertEqual(report.ratios(["speed", "unknown"]), [])
+
+    def test_the_file_holds_rows_and_ratios(self):
+        with tempfile.TemporaryDirectory() as directory:
+            path = os.path.join(directory, "new", "io.json")
+            filled_report().write(path, ["speed"])
+            with open(path, encoding="utf-8") as file:
+                content = json.load(file)
+        self.assertEqual(sorted(content), ["ratios", "rows"])
+        self.assertEqual(len(content["rows"]), 3)
+
+    def test_a_missing_subject_is_a_dash(self):
+        self.assertEqual(filled_report().table(["speed"], ["zsd", "absent"]).split()[-2:], ["[1-3]", "-"])
+
+    def test_numbers_keep_three_digits(self):
+        numbers = (0, 1.23456, 12.3456, 123.456, 1234.5, 12345, 123456, 1234567890)
+        self.assertEqual(
+            [format_number(number) for number in numbers],
+            ["0", "1.235", "12.3", "123", "1234", "12.3k", "123k", "1235M"],
+        )
+
+    def test_columns_are_aligned(self):
+        self.assertEqual(format_table([["", "a"], ["long", "1"], ["x", "234"]]), "        a\nlong    1\nx     234")
+
+
+class LoadTest(unittest.TestCase):
+    """On a file: what one run wrote, another reads back, and no wrong byte escapes it."""
+
+    def setUp(self):
+        # Beside the program, not in /tmp: tmpfs takes no O_DIRECT before Linux 6.6.
+        self.directory = tempfile.TemporaryDirectory(dir=os.path.dirname(LOAD), prefix="test_bench.")
+        self.addCleanup(self.directory.cleanup)
+        self.corpus = os.path.join(self.directory.name, "corpus")
+        self.disk = os.path.join(self.directory.name, "disk")
+        with open(self.corpus, "wb") as file:
+            file.write(os.urandom(7 * CHUNK))
+        with open(self.disk, "wb") as file:
+            file.truncate(7 * CHUNK)
+
+    def load(self, mode, *options, path=None):
+        return subprocess.run(
+            [LOAD, "--corpus", self.corpus, "--path", path or self.disk, "--mode", mode, *options], timeout=60,
+            capture_output=True, text=True,
+        )
+
+    def test_a_filled_file_holds_every_chunk_of_the_corpus_once(self):
+        self.assertEqual(self.load("fill", "--depth", "8").returncode, 0)
+        with open(self.corpus, "rb") as corpus, open(self.disk, "rb") as disk:
+            expected = sorted(corpus.read(CHUNK) for _ in range(7))
+            self.assertEqual(sorted(disk.read(CHUNK) for _ in range(7)), expected)
+
+    def test_verify_accepts_what_fill_wrote_at_any_block_size_and_depth(self):
+        for options in ((), ("--depth", "8"), ("--block", "4096"), ("--block", "65536", "--depth", "3")):
+            self.assertEqual(self.load("fill", *options).returncode, 0)
+            self.assertEqual(self.load("verify", *options).returncode, 0)
+
+    def test_verify_finds_one_wrong_byte(self):
+        self.load("fill")
+        with open(self.disk, "r+b") as file:
+            file.seek(5 * CHUNK - 1)
+            byte = file.read(1)
+            file.seek(5 * CHUNK - 1)
+            file.write(bytes([byte[0] ^ 1]))
+        for depth in ("1", "8"):
+            done = self.load("verify", "--depth", depth)
+            self.assertEqual(done.returncode, 1)
+            self.assertIn(f"at {4 * CHUNK}: not the content", done.stderr)
+
+    def test_a_pass_is_counted_as_a_whole(self):
+        result = json.loads(self.load("fill", "--depth", "4").stdout)
+        self.assertEqual((result["ops"], result["ops_all"], result["bytes"]), (7, 7, 7 * CHUNK))
+
+    def test_a_timed_run_lasts_as_long_as_asked_and_reports_its_rate(self):
+        result = json.loads(self.load("randread", "--block", "4096", "--depth", "2", "--jobs", "2", "--ramp", "0.1",
+                                      "--seconds", "0.3").stdout)
+        self.assertGreaterEqual(result["seconds"], 0.2)
+        self.assertLess(result["ops"], result["ops_all"])
+        self.assertAlmostEqual(result["bytes_per_second"], result["ops_per_second"] * 4096, delta=4096)
+        self.assertLessEqual(result["latency_p50_ns"], result["latency_p99_ns"])
+        self.assertLessEqual(result["latency_p99_ns"], result["latency_max_ns"])
+
+    def test_a_file_that_is_too_short_is_an_error(self):
+        os.truncate(self.disk, CHUNK)
+        self.assertEqual(self.load("verify").returncode, 1)
+        self.assertEqual(self.load("fill", path=os.path.join(self.directory.name, "absent")).returncode, 1)
+
+    def test_bad_options_are_usage_errors(self):
+        for options in (("--block", "0"), ("--block", "4097"), ("--depth", "0"), ("--depth", "257"), ("--jobs", "17"),
+                        ("--region", "1"), ("--seconds", "0"), ("--seconds", "x"), ("--seed", "-1"), ("extra",)):
+            self.assertEqual(self.load("seqread", *options).returncode, 2, options)
+        self.assertEqual(self.load("nonsense").returncode, 2)
+
+
+if __name__ == "__main__":
+    unittest.main()

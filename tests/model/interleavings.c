@@ -1,0 +1,335 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Two threads on one block, in every order in which one of them can come in between.
+ *
+ * The first thread of a child reads, writes, discards or modifies a block, again and again. The first time it is stopped
+ * after its first instruction, the next time after the second, and so on; while it stands still a second thread makes a
+ * burst of changes: to the same block, and to others that take over whatever has been freed. Then the first one goes on.
+ * It must see the block as it was at some time in between, and leave it as one of the two wrote it last; all other
+ * blocks are as the second thread wrote them.
+ *
+ * Blocks are filled with an 8-byte word that names block and version: such blocks have an object, and no codec takes
+ * tens of thousands of instructions that are of no interest here.
+ *
+ * At the end a reader that is wrong on purpose shows that the method finds what it looks for.
+ */
+
+#include <errno.h>
+#include <inttypes.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "base/bits.h"
+#include "base/check.h"
+#include "codec/stream.h"
+#include "store/device.h"
+#include "store/device_internal.h"
+#include "store/slot.h"
+#include "support/options.h"
+#include "support/single_step.h"
+#include "support/small_store.h"
+
+#define BLOCK_SIZE 4096
+#define NR_BLOCKS  6
+#define TARGET	   2
+/* How long the second thread may take before it is taken for blocked by a lock that the stopped one holds. */
+#define BLOCKED_MSEC 5
+/* The whole store is checked each so many rounds. */
+#define CHECK_INTERVAL 64
+
+enum operation {
+	OPERATION_READ,
+	OPERATION_WRITE,
+	OPERATION_DISCARD,
+	OPERATION_MODIFY,
+	OPERATION_WRONG_READ,
+	NR_OPERATIONS
+};
+
+static const char *const operation_names[] = {"read", "write", "discard", "modify", "wrong read"};
+
+/* Shared by parent and child. */
+struct shared {
+	_Atomic uint64_t violations;
+	_Atomic uint64_t seen_new; /* reads that saw what came in between */
+};
+
+struct run {
+	enum operation operation;
+	struct shared *shared;
+	int request[2]; /* pipe: parent to second thread, a byte a burst */
+	int reply[2];	/* and back */
+	bool is_waiting;
+	uint64_t blocked;
+	/* The child's. */
+	struct zs_store *store;
+	struct zs_device *device;
+	uint64_t version;		  /* last one given out; the threads take turns */
+	uint64_t burst_first, burst_last; /* versions of the target in the latest burst */
+	uint64_t content[NR_BLOCKS];	  /* words of all blocks but the target, as they must be */
+};
+
+static uint64_t make_word(struct run *run, unsigned int block)
+{
+	/* Halves that differ, so that it does not fit into the slot. */
+	return (uint64_t)(block + 1) << 56 | ++run->version;
+}
+
+static void fill(uint64_t *buffer, uint64_t word)
+{
+	for (size_t i = 0; i < BLOCK_SIZE / sizeof(word); i++)
+		buffer[i] = word;
+}
+
+static void write_word(struct run *run, struct zs_stream *stream, unsigned int block, uint64_t word)
+{
+	uint64_t buffer[BLOCK_SIZE / sizeof(word)];
+	size_t done;
+
+	fill(buffer, word);
+	zs_assert(!zs_device_write(run->device, stream, (uint64_t)block * BLOCK_SIZE, buffer, BLOCK_SIZE, &done));
+}
+
+/* Answers the word that fills the block; all ones if it is not one word. */
+static uint64_t read_word(struct run *run, struct zs_stream *stream, unsigned int block)
+{
+	uint64_t buffer[BLOCK_SIZE / sizeof(uint64_t)];
+
+	if (zs_device_read(run->device, stream, (uint64_t)block * BLOCK_SIZE, buffer, BLOCK_SIZE))
+		return UINT64_MAX;
+	return memcmp(buffer, buffer + 1, BLOCK_SIZE - sizeof(buffer[0])) ? UINT64_MAX : buffer[0];
+}
+
+/*
+ * the second thread
+ */
+
+static void burst(struct run *run, struct zs_stream *stream)
+{
+	uint64_t word = make_word(run, TARGET);
+
+	run->burst_first = word;
+	write_word(run, stream, TARGET, word);
+	/* Now the handle and the place of the target's old object are free: for these. */
+	for (unsigned int block = 0; block < NR_BLOCKS; block++) {
+		if (block == TARGET)
+			continue;
+		run->content[block] = make_word(run, block);
+		write_word(run, stream, block, run->content[block]);
+	}
+	word = make_word(run, TARGET);
+	write_word(run, stream, TARGET, word);
+	run->burst_last = word;
+}
+
+static void *second_thread(void *argument)
+{
+	struct run *run = argument;
+	struct zs_stream *stream;
+	char byte;
+
+	zs_assert(!zs_stream_create(1, &stream));
+	while (read(run->request[0], &byte, 1) == 1) {
+		burst(run, stream);
+		zs_assert(write(run->reply[1], &byte, 1) == 1);
+	}
+	zs_stream_destroy(stream);
+	return NULL;
+}
+
+/*
+ * the first thread
+ */
+
+/* Reads as the store would without its second look at the slot. */
+static uint64_t wrong_read(struct run *run)
+{
+	uint64_t slot = zs_table_load(&run->device->table, TARGET), word;
+	struct zs_object object;
+
+	if (zs_obj_read_begin(run->store->pool, zs_slot_handle(slot), &object))
+		return UINT64_MAX;
+	memcpy(&word, object.payload, sizeof(word));
+	zs_obj_read_end(run->store->pool, &object);
+	return word;
+}
+
+/* Answers what was read or written; 0 is an empty block. */
+static uint64_t operate(struct run *run, struct zs_stream *stream, uint64_t word)
+{
+	uint64_t start = (uint64_t)TARGET * BLOCK_SIZE;
+	size_t done;
+
+	switch (run->operation) {
+	case OPERATION_READ:
+		return read_word(run, stream, TARGET);
+	case OPERATION_WRITE:
+		write_word(run, stream, TARGET, word);
+		return word;
+	case OPERATION_DISCARD:
+		zs_assert(!zs_device_discard(run->device, stream, start, BLOCK_SIZE));
+		return 0;
+	case OPERATION_MODIFY:
+		/* The word is what is there already, so that the block stays filled unless something comes in between. */
+		zs_assert(!zs_device_write(run->device, stream, start, &word, sizeof(word), &done));
+		return word;
+	default:
+		return wrong_read(run);
+	}
+}
+
+static void violated(struct run *run, const char *what, uint64_t word)
+{
+	if (run->operation != OPERATION_WRONG_READ)
+		fprintf(stderr, "%s: %#" PRIx64 "; burst %#" PRIx64 " to %#" PRIx64 "\n", what, word, run->burst_first,
+			run->burst_last);
+	atomic_fetch_add(&run->shared->violations, 1);
+}
+
+/* What the first thread read must have been there at some time. */
+static void judge_read(struct run *run, uint64_t before, uint64_t word)
+{
+	bool is_new = word == run->burst_first || word == run->burst_last;
+
+	if (is_new)
+		atomic_fetch_add(&run->shared->seen_new, 1);
+	else if (word != before)
+		violated(run, "read", word);
+}
+
+/* A modified block has its first word from the one or the other, and the rest from the burst: else that is lost. */
+static void judge_modified(struct run *run, struct zs_stream *stream, uint64_t word)
+{
+	uint64_t buffer[BLOCK_SIZE / sizeof(word)], rest = run->burst_last ? run->burst_last : word;
+
+	zs_assert(!zs_device_read(run->device, stream, (uint64_t)TARGET * BLOCK_SIZE, buffer, BLOCK_SIZE));
+	if (buffer[1] != rest || memcmp(buffer + 1, buffer + 2, BLOCK_SIZE - 2 * sizeof(word)) != 0)
+		violated(run, "the rest of the modified block", buffer[1]);
+	if (buffer[0] != word && buffer[0] != run->burst_last)
+		violated(run, "the modified word", buffer[0]);
+	atomic_fetch_add(&run->shared->seen_new, buffer[0] != buffer[1]);
+}
+
+/* The block must be what one of the two wrote last. */
+static void judge_target(struct run *run, struct zs_stream *stream, uint64_t before, uint64_t word)
+{
+	uint64_t found = read_word(run, stream, TARGET);
+	bool is_read = run->operation == OPERATION_READ || run->operation == OPERATION_WRONG_READ;
+
+	if (run->operation == OPERATION_MODIFY)
+		judge_modified(run, stream, word);
+	else if (is_read ? found != (run->burst_last ? run->burst_last : before)
+			 : found != word && found != run->burst_last)
+		violated(run, "the target", found);
+}
+
+static void judge_others(struct run *run, struct zs_stream *stream)
+{
+	for (unsigned int block = 0; block < NR_BLOCKS; block++) {
+		if (block != TARGET && read_word(run, stream, block) != run->content[block])
+			violated(run, "another block", block);
+	}
+}
+
+/* One time: a known block, the operation, and what came of it. */
+static void one_round(struct run *run, struct zs_stream *stream)
+{
+	uint64_t before = make_word(run, TARGET), word;
+	char byte;
+
+	run->version++; /* before + 1 is the first thread's */
+	write_word(run, stream, TARGET, before);
+	run->burst_first = run->burst_last = 0;
+	single_step_begin();
+	word = operate(run, stream, run->operation == OPERATION_MODIFY ? before : before + 1);
+	single_step_end();
+	/* There was a burst in every round but the last, and it may be still going on. */
+	if (!single_step_is_over())
+		zs_assert(read(run->reply[0], &byte, 1) == 1);
+	if (run->operation == OPERATION_READ || run->operation == OPERATION_WRONG_READ)
+		judge_read(run, before, word);
+	judge_target(run, stream, before, word);
+	judge_others(run, stream);
+}
+
+static void child(void *context)
+{
+	struct zs_codec_params lz4 = {.codec = ZS_CODEC_LZ4, .level = 1};
+	struct run *run = context;
+	struct zs_stream *stream;
+	pthread_t thread;
+	uint64_t id;
+
+	run->store = test_store_create(0);
+	id = test_device_add(run->store, "device", NR_BLOCKS * BLOCK_SIZE, BLOCK_SIZE, lz4);
+	zs_assert(!zs_stream_create(0, &stream));
+	run->device = zs_device_get(run->store, id, stream);
+	for (unsigned int block = 0; block < NR_BLOCKS; block++) {
+		run->content[block] = make_word(run, block);
+		write_word(run, stream, block, run->content[block]);
+	}
+	zs_assert(!pthread_create(&thread, NULL, second_thread, run));
+	for (uint64_t round = 0; !single_step_is_over(); round++) {
+		one_round(run, stream);
+		if (round % CHECK_INTERVAL == 0)
+			zs_store_check(run->store);
+	}
+	zs_store_check(run->store);
+}
+
+/*
+ * the parent
+ */
+
+/* Asks for a burst, and waits until it is over or stands still at a lock. */
+static void between(void *context)
+{
+	struct run *run = context;
+	struct pollfd poll_fd = {.fd = run->reply[0], .events = POLLIN};
+	char byte = 0;
+
+	zs_assert(write(run->request[1], &byte, 1) == 1);
+	if (poll(&poll_fd, 1, BLOCKED_MSEC) == 0)
+		run->blocked++;
+}
+
+static void run_operation(enum operation operation, struct shared *shared)
+{
+	struct run run = {.operation = operation, .shared = shared};
+	uint64_t points;
+
+	atomic_store(&shared->violations, 0);
+	atomic_store(&shared->seen_new, 0);
+	zs_assert(!pipe(run.request) && !pipe(run.reply));
+	points = single_step_run_each(child, between, &run);
+	for (unsigned int i = 0; i < 2; i++) {
+		close(run.request[i]);
+		close(run.reply[i]);
+	}
+	printf("%-10s %6" PRIu64 " points, %6" PRIu64 " saw the new block, %4" PRIu64 " times blocked, %6" PRIu64
+	       " violations\n",
+	       operation_names[operation], points, shared->seen_new, run.blocked, shared->violations);
+	fflush(stdout);
+	zs_assert(points > 100);
+	if (operation == OPERATION_WRONG_READ)
+		zs_assert_msg(shared->violations, "a reader that is wrong was not found out");
+	else
+		zs_assert(!shared->violations);
+}
+
+int main(void)
+{
+	struct shared *shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+	zs_assert(shared != MAP_FAILED);
+	for (enum operation operation = 0; operation < NR_OPERATIONS; operation++)
+		run_operation(operation, shared);
+	munmap(shared, sizeof(*shared));
+	return 0;
+}

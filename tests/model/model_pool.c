@@ -1,0 +1,245 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Random operations on a pool against plain arrays: allocate, read, free, also while a reader has the object, with and
+ * without a limit. Now and then the heap is dropped as by a kill and rebuilt from what is still referenced.
+ */
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/bits.h"
+#include "base/check.h"
+#include "support/options.h"
+#include "support/random.h"
+#include "support/small_store.h"
+#include "zsmalloc/pool.h"
+
+#define NR_OBJECTS	   3000
+#define DEFAULT_OPERATIONS 6000000
+#define CHECK_INTERVAL	   5000
+#define REBUILD_INTERVAL   20000
+/* Payloads are pieces of this. */
+#define BANK_BYTES ((size_t)1 << 20)
+
+struct model_object {
+	struct zs_handle handle; /* 0: none */
+	uint32_t size;
+	uint32_t from; /* in the bank */
+	bool is_open;  /* being read */
+	struct zs_object reader;
+};
+
+struct world {
+	struct test_random random;
+	struct zs_arena arena;
+	struct zs_heap *heap;
+	struct zs_pool *pool;
+	char *bank;
+	uint64_t limit;
+	struct model_object objects[NR_OBJECTS];
+	uint64_t nr_objects; /* in use, or doomed and still being read */
+	uint64_t refused, rebuilds;
+};
+
+static uint64_t below(struct world *world, uint64_t limit)
+{
+	return test_random_below(&world->random, limit);
+}
+
+static void start_pool(struct world *world, bool fresh)
+{
+	zs_assert(!zs_heap_create(&world->arena, fresh, &world->heap));
+	zs_assert(!zs_pool_create(world->heap, &world->pool));
+}
+
+static uint32_t pick_size(struct world *world)
+{
+	switch (below(world, 10)) {
+	case 0:
+		return 1 + (uint32_t)below(world, 64);
+	case 1:
+		return 4096;
+	case 2:
+		return 1 + (uint32_t)below(world, ZS_OBJECT_MAX_BYTES);
+	default:
+		return 1 + (uint32_t)below(world, 4096);
+	}
+}
+
+static void do_alloc(struct world *world, struct model_object *object)
+{
+	struct zs_object_info info = {.size = pick_size(world), .codec = (uint8_t)below(world, 16)};
+	int error = zs_pool_alloc(world->pool, info.size, (enum zs_urgency)below(world, 2), &object->handle);
+
+	if (error) {
+		zs_assert(error == -ENOSPC && world->limit);
+		object->handle = ZS_NO_HANDLE;
+		world->refused++;
+		return;
+	}
+	object->size = info.size;
+	object->from = (uint32_t)below(world, BANK_BYTES - info.size);
+	zs_obj_write(world->pool, object->handle, &info, world->bank + object->from);
+	world->nr_objects++;
+}
+
+static void check_content(const struct world *world, const struct model_object *object, const struct zs_object *found)
+{
+	zs_assert(found->info.size == object->size && !zs_obj_verify(found));
+	zs_assert(!memcmp(found->payload, world->bank + object->from, object->size));
+}
+
+static void do_read(struct world *world, struct model_object *object)
+{
+	struct zs_object found;
+
+	zs_assert(!zs_obj_read_begin(world->pool, object->handle, &found));
+	check_content(world, object, &found);
+	zs_assert(zs_obj_cost(world->pool, object->handle) == zs_pool_cost(object->size));
+	zs_obj_read_end(world->pool, &found);
+}
+
+/* Ends a read that has been going on since before other things happened. */
+static void end_read(struct world *world, struct model_object *object)
+{
+	check_content(world, object, &object->reader);
+	zs_obj_read_end(world->pool, &object->reader);
+	object->is_open = false;
+	if (!object->handle.index)
+		world->nr_objects--;
+}
+
+static void do_free(struct world *world, struct model_object *object)
+{
+	struct zs_object_info info;
+
+	zs_pool_free(world->pool, object->handle, &info);
+	zs_assert(info.size == object->size);
+	object->handle = ZS_NO_HANDLE;
+	if (!object->is_open)
+		world->nr_objects--;
+}
+
+static void one_operation(struct world *world)
+{
+	struct model_object *object = &world->objects[below(world, NR_OBJECTS)];
+	unsigned int dice = (unsigned int)below(world, 100);
+
+	if (object->is_open && dice < 50) {
+		end_read(world, object);
+	} else if (!object->handle.index) {
+		if (!object->is_open)
+			do_alloc(world, object);
+	} else if (dice < 40) {
+		do_read(world, object);
+	} else if (dice < 50 && !object->is_open) {
+		zs_assert(!zs_obj_read_begin(world->pool, object->handle, &object->reader));
+		object->is_open = true;
+	} else {
+		do_free(world, object);
+	}
+}
+
+static void check(struct world *world)
+{
+	struct zs_pool_stats pool;
+	struct zs_heap_stats heap;
+
+	zs_pool_check(world->pool);
+	zs_pool_stats(world->pool, &pool);
+	zs_heap_stats(world->heap, &heap);
+	zs_assert(pool.objects == world->nr_objects && heap.handles_active == world->nr_objects);
+	zs_assert(heap.zspage_pages == pool.pages && !heap.leaked_objects);
+	zs_assert(!world->limit || heap.used_bytes <= world->limit);
+}
+
+/* The process is killed: readers are gone, and whatever nobody refers to is reclaimed. */
+static void do_rebuild(struct world *world)
+{
+	struct zs_object_info info;
+
+	zs_pool_abandon(world->pool);
+	zs_heap_destroy(world->heap);
+	start_pool(world, false);
+	world->nr_objects = 0;
+	for (unsigned int i = 0; i < NR_OBJECTS; i++) {
+		struct model_object *object = &world->objects[i];
+
+		object->is_open = false;
+		/* One in ten had not been committed. */
+		if (below(world, 10) == 0)
+			object->handle = ZS_NO_HANDLE;
+		if (!object->handle.index)
+			continue;
+		zs_assert(!zs_pool_adopt(world->pool, object->handle, &info) && info.size == object->size);
+		world->nr_objects++;
+	}
+	zs_pool_rebuild_end(world->pool);
+	zs_heap_rebuild_end(world->heap);
+	world->rebuilds++;
+	check(world);
+	for (unsigned int i = 0; i < NR_OBJECTS; i++) {
+		if (world->objects[i].handle.index)
+			do_read(world, &world->objects[i]);
+	}
+}
+
+static void change_limit(struct world *world)
+{
+	struct zs_heap_stats stats;
+
+	zs_heap_stats(world->heap, &stats);
+	world->limit = below(world, 2) ? stats.used_bytes + below(world, 1 << 20) : 0;
+	zs_heap_set_limit(world->heap, world->limit);
+	world->limit = zs_align_up(world->limit, ZS_PAGE_SIZE);
+}
+
+static void free_all(struct world *world)
+{
+	for (unsigned int i = 0; i < NR_OBJECTS; i++) {
+		if (world->objects[i].is_open)
+			end_read(world, &world->objects[i]);
+		if (world->objects[i].handle.index)
+			do_free(world, &world->objects[i]);
+	}
+	check(world);
+	zs_assert(!world->nr_objects);
+	zs_pool_destroy(world->pool);
+	zs_heap_destroy(world->heap);
+	zs_arena_close(&world->arena);
+	free(world->bank);
+}
+
+int main(int argc, char **argv)
+{
+	struct test_options options = {.operations = DEFAULT_OPERATIONS};
+	struct zs_arena_options arena_options;
+	static struct world world;
+
+	test_options_parse(&options, argc, argv);
+	world.random.state = options.seed;
+	world.bank = malloc(BANK_BYTES);
+	zs_assert(world.bank);
+	test_random_fill(&world.random, world.bank, BANK_BYTES);
+	test_arena_options(&arena_options);
+	zs_assert(!zs_arena_create(&world.arena, &arena_options));
+	start_pool(&world, true);
+	for (uint64_t i = 1; i <= options.operations; i++) {
+		one_operation(&world);
+		if (i % CHECK_INTERVAL == 0) {
+			check(&world);
+			change_limit(&world);
+		}
+		if (i % REBUILD_INTERVAL == 0) {
+			world.limit = 0;
+			do_rebuild(&world);
+		}
+	}
+	printf("%" PRIu64 " operations, %" PRIu64 " rebuilt, %" PRIu64 " refused at the limit\n", options.operations,
+	       world.rebuilds, world.refused);
+	free_all(&world);
+	return 0;
+}

@@ -1,0 +1,206 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Many threads on one pool, in the way in which the store uses it: a table of atomic slots holds handles; writers
+ * replace a slot's object and free the old one; readers load a slot, pin, look again, and compare all bytes. One more
+ * thread moves the limit up and down, so that allocations fail now and then.
+ */
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/bits.h"
+#include "base/check.h"
+#include "support/options.h"
+#include "support/small_store.h"
+#include "support/threads.h"
+#include "zsmalloc/pool.h"
+
+#define NR_SLOTS	4096
+#define DEFAULT_SECONDS 8
+
+struct world {
+	struct zs_arena arena;
+	struct zs_heap *heap;
+	struct zs_pool *pool;
+	_Atomic uint32_t slots[NR_SLOTS]; /* handle, 0 = none */
+	_Atomic uint64_t version;
+	_Atomic uint64_t refused;
+};
+
+/* What every object begins with; the rest is the version's low byte. */
+struct stamp {
+	uint32_t slot;
+	uint32_t size;
+	uint64_t version;
+};
+
+static void make_payload(struct world *world, char *payload, uint32_t slot, uint32_t size)
+{
+	struct stamp stamp = {slot, size, atomic_fetch_add(&world->version, 1)};
+
+	memset(payload, (int)(stamp.version & 0xff), size);
+	memcpy(payload, &stamp, sizeof(stamp));
+}
+
+/* All of an object must be one writer's work, and for this slot. */
+static void check_object(const struct zs_object *object, uint32_t slot)
+{
+	const char *rest = (const char *)object->payload + sizeof(struct stamp);
+	struct stamp stamp;
+
+	zs_assert(!zs_obj_verify(object));
+	memcpy(&stamp, object->payload, sizeof(stamp));
+	zs_assert_msg(stamp.slot == slot && stamp.size == object->info.size, "slot %u has an object of slot %u", slot,
+		      stamp.slot);
+	for (size_t i = 0; i < stamp.size - sizeof(stamp); i++)
+		zs_assert((unsigned char)rest[i] == (stamp.version & 0xff));
+}
+
+static uint32_t pick_size(struct test_random *random)
+{
+	unsigned int dice = (unsigned int)test_random_below(random, 100);
+
+	if (dice < 60)
+		return sizeof(struct stamp) + (uint32_t)test_random_below(random, 2000);
+	if (dice < 95)
+		return sizeof(struct stamp) + (uint32_t)test_random_below(random, 4096 - sizeof(struct stamp) + 1);
+	return 4096 + (uint32_t)test_random_below(random, ZS_OBJECT_MAX_BYTES - 4096 + 1);
+}
+
+static void free_handle(struct world *world, uint32_t index)
+{
+	struct zs_object_info info = {0};
+
+	if (!index)
+		return;
+	zs_pool_free(world->pool, (struct zs_handle){index}, &info);
+	zs_assert(info.size);
+}
+
+static void write_slot(struct test_thread *thread, uint32_t slot)
+{
+	struct world *world = thread->context;
+	struct zs_object_info info = {.size = pick_size(&thread->random), .codec = 2};
+	struct zs_handle handle;
+	int error;
+
+	error = zs_pool_alloc(world->pool, info.size, ZS_URGENCY_NEW, &handle);
+	if (error) {
+		zs_assert(error == -ENOSPC);
+		atomic_fetch_add(&world->refused, 1);
+		return;
+	}
+	make_payload(world, thread->local, slot, info.size);
+	zs_obj_write(world->pool, handle, &info, thread->local);
+	free_handle(world, atomic_exchange(&world->slots[slot], handle.index));
+}
+
+static void read_slot(struct world *world, uint32_t slot)
+{
+	struct zs_object object;
+	uint32_t index;
+	int error;
+
+	do {
+		index = atomic_load(&world->slots[slot]);
+		if (!index)
+			return;
+		error = zs_obj_read_begin(world->pool, (struct zs_handle){index}, &object);
+		if (!error && atomic_load(&world->slots[slot]) != index) {
+			zs_obj_read_end(world->pool, &object);
+			error = -EAGAIN;
+		}
+		/* Whatever is wrong with an object that is no longer ours does not matter. */
+	} while (error && atomic_load(&world->slots[slot]) != index);
+	zs_assert_msg(!error, "slot %u, handle %u: %d", slot, index, error);
+	check_object(&object, slot);
+	zs_obj_read_end(world->pool, &object);
+}
+
+static void worker_begin(struct test_thread *thread)
+{
+	thread->local = malloc(ZS_OBJECT_MAX_BYTES);
+	zs_assert(thread->local);
+}
+
+static void worker_step(struct test_thread *thread)
+{
+	struct world *world = thread->context;
+	unsigned int dice = (unsigned int)test_random_below(&thread->random, 100);
+	/* A quarter of the steps meet on a few slots. */
+	uint32_t slot = (uint32_t)test_random_below(&thread->random, dice % 4 ? NR_SLOTS : 8);
+
+	if (dice < 45)
+		read_slot(world, slot);
+	else if (dice < 85)
+		write_slot(thread, slot);
+	else
+		free_handle(world, atomic_exchange(&world->slots[slot], 0));
+}
+
+static void worker_end(struct test_thread *thread)
+{
+	free(thread->local);
+}
+
+static void manager_step(struct test_thread *thread)
+{
+	struct world *world = thread->context;
+	struct zs_heap_stats heap;
+	struct zs_pool_stats pool;
+
+	zs_heap_set_limit(world->heap, test_random_chance(&thread->random, 50) ? (uint64_t)4 << 20 : 0);
+	zs_heap_stats(world->heap, &heap);
+	zs_pool_stats(world->pool, &pool);
+	zs_assert(heap.used_bytes <= heap.peak_bytes && pool.objects <= pool.objects_total);
+}
+
+static const struct test_thread_role roles[] = {
+	{"workers", 8, worker_begin, worker_step, worker_end},
+	{"manager", 1, NULL, manager_step, NULL},
+};
+
+static void world_init(struct world *world)
+{
+	struct zs_arena_options options;
+
+	test_arena_options(&options);
+	zs_assert(!zs_arena_create(&world->arena, &options));
+	zs_assert(!zs_heap_create(&world->arena, true, &world->heap));
+	zs_assert(!zs_pool_create(world->heap, &world->pool));
+}
+
+static void world_deinit(struct world *world)
+{
+	struct zs_heap_stats stats;
+
+	for (uint32_t slot = 0; slot < NR_SLOTS; slot++)
+		free_handle(world, world->slots[slot]);
+	zs_pool_check(world->pool);
+	zs_heap_stats(world->heap, &stats);
+	zs_assert(!stats.zspage_pages && !stats.handles_active && !stats.zspages_active && !stats.leaked_objects);
+	zs_pool_destroy(world->pool);
+	zs_heap_destroy(world->heap);
+	zs_arena_close(&world->arena);
+}
+
+int main(int argc, char **argv)
+{
+	struct test_options options = {.seconds = DEFAULT_SECONDS};
+	static struct world world;
+
+	test_options_parse(&options, argc, argv);
+	world_init(&world);
+	test_threads_run(roles, ZS_ARRAY_SIZE(roles), options.seed, options.seconds, &world);
+	zs_pool_check(world.pool);
+	for (uint32_t slot = 0; slot < NR_SLOTS; slot++)
+		read_slot(&world, slot);
+	printf("%" PRIu64 " versions, %" PRIu64 " refused at the limit\n", world.version, world.refused);
+	zs_assert(world.refused);
+	world_deinit(&world);
+	return 0;
+}

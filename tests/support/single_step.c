@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Single-stepping a child. */
+
+#include "support/single_step.h"
+
+#include <errno.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/ptrace.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/check.h"
+
+/* Shared with the child; there is one child at a time. */
+static _Atomic bool *is_over;
+
+void single_step_begin(void)
+{
+	raise(SIGSTOP);
+}
+
+void single_step_end(void)
+{
+	/* For the parent this is the end of the stepping: the child goes on undisturbed. */
+	raise(SIGSTOP);
+}
+
+bool single_step_is_over(void)
+{
+	return atomic_load(is_over);
+}
+
+/* Waits for the child to stop, and answers the signal. */
+static int wait_stop(pid_t pid)
+{
+	int status;
+
+	while (waitpid(pid, &status, 0) < 0)
+		zs_assert(errno == EINTR);
+	zs_assert_msg(WIFSTOPPED(status), "the child ended with status %#x", status);
+	return WSTOPSIG(status);
+}
+
+static pid_t start_child(single_step_child *child, void *context)
+{
+	pid_t pid;
+
+	is_over = mmap(NULL, sizeof(*is_over), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	zs_assert(is_over != MAP_FAILED);
+	pid = fork();
+	zs_assert(pid >= 0);
+	if (pid) {
+		zs_assert(wait_stop(pid) == SIGSTOP);
+		zs_assert(!ptrace(PTRACE_SETOPTIONS, pid, NULL, (void *)(uintptr_t)PTRACE_O_EXITKILL));
+		return pid;
+	}
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	zs_assert(!ptrace(PTRACE_TRACEME, 0, NULL, NULL));
+	child(context);
+	_exit(0);
+}
+
+static void end_child(pid_t pid)
+{
+	int status;
+
+	zs_assert(!ptrace(PTRACE_CONT, pid, NULL, NULL));
+	while (waitpid(pid, &status, 0) < 0)
+		zs_assert(errno == EINTR);
+	zs_assert_msg(WIFEXITED(status) && !WEXITSTATUS(status), "the child ended with status %#x", status);
+	munmap((void *)is_over, sizeof(*is_over));
+}
+
+/* Parent and child take turns, and each turn is short: on one CPU that is five times as fast. */
+static void share_one_cpu(void)
+{
+	int cpu = sched_getcpu();
+	cpu_set_t set;
+
+	CPU_ZERO(&set);
+	CPU_SET(cpu < 0 ? 0 : cpu, &set);
+	sched_setaffinity(0, sizeof(set), &set);
+}
+
+/* One instruction; false if the child has come to its end instead. */
+static bool step(pid_t pid)
+{
+	int signal;
+
+	zs_assert(!ptrace(PTRACE_SINGLESTEP, pid, NULL, NULL));
+	signal = wait_stop(pid);
+	zs_assert_msg(signal == SIGTRAP || signal == SIGSTOP, "the child got signal %d", signal);
+	return signal == SIGTRAP;
+}
+
+uint64_t single_step_run(single_step_child *child, single_step_stop *stop, void *context)
+{
+	cpu_set_t before;
+	uint64_t count = 0;
+	pid_t pid;
+
+	sched_getaffinity(0, sizeof(before), &before);
+	share_one_cpu();
+	pid = start_child(child, context);
+	for (; step(pid); count++)
+		stop(context);
+	end_child(pid);
+	sched_setaffinity(0, sizeof(before), &before);
+	return count;
+}
+
+/* Lets the child run to its next single_step_begin() or _end(). */
+static void run_to_stop(pid_t pid)
+{
+	zs_assert(!ptrace(PTRACE_CONT, pid, NULL, NULL));
+	zs_assert(wait_stop(pid) == SIGSTOP);
+}
+
+uint64_t single_step_run_each(single_step_child *child, single_step_stop *stop, void *context)
+{
+	cpu_set_t before;
+	uint64_t count = 0, done;
+	pid_t pid;
+
+	sched_getaffinity(0, sizeof(before), &before);
+	share_one_cpu();
+	pid = start_child(child, context);
+	for (;;) {
+		for (done = 0; done <= count && step(pid); done++)
+			continue;
+		if (done <= count)
+			break;
+		count++;
+		stop(context);
+		run_to_stop(pid);
+		run_to_stop(pid);
+	}
+	atomic_store(is_over, true);
+	end_child(pid);
+	sched_setaffinity(0, sizeof(before), &before);
+	return count;
+}

@@ -1,0 +1,279 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+#
+# The control socket: every answer of its interfaces, who may do what, and clients that nobody wants. Data and other
+# clients are served meanwhile.
+# shellcheck source-path=SCRIPTDIR
+source "$(dirname "$(readlink -f "$0")")/common.sh"
+need_root
+
+hostile=$BUILD/tests/system/hostile
+service=org.varlink.service
+control=io.zsd.control
+
+# says EXPECTED MESSAGE: one raw message, one reply that contains this.
+says()
+{
+	local reply
+	reply=$("$hostile" "$ZSD_SOCKET" call "$2") || fail "'$2' was not answered"
+	[[ $reply == *"$1"* ]] || fail "'$2' was answered '$reply'; expected: $1"
+}
+
+# answers EXPECTED METHOD [PARAMETERS]
+answers()
+{
+	says "$1" "{\"method\":\"$2\",\"parameters\":${3:-null}}"
+}
+
+# invalid PARAMETER METHOD PARAMETERS: of a wrong type, unknown or missing.
+invalid()
+{
+	answers "{\"error\":\"$service.InvalidParameter\",\"parameters\":{\"parameter\":\"$1\"}}" "$control.$2" "$3"
+}
+
+# bad_value PARAMETER WORDS METHOD PARAMETERS: of the right type, and impossible.
+bad_value()
+{
+	answers "{\"error\":\"$control.InvalidValue\",\"parameters\":{\"parameter\":\"$1\",\"message\":\"" \
+		"$control.$3" "$4"
+	answers "$2" "$control.$3" "$4"
+}
+
+# cut_off MESSAGE: no call at all.
+cut_off()
+{
+	refused closed "$hostile" "$ZSD_SOCKET" call "$1"
+}
+
+# as UID GROUPS COMMAND...: with these groups, the first one being primary.
+as()
+{
+	local user=$1 groups=$2
+	shift 2
+	setpriv --reuid="$user" --regid="${groups%%,*}" --groups="$groups" "$@"
+}
+
+start_daemon
+
+step "what every Varlink service answers"
+answers "\"interfaces\":[\"$service\",\"$control\"]" $service.GetInfo
+answers '"vendor":"zsd"' $service.GetInfo '{}'
+says '"version":"' "{\"method\":\"$service.GetInfo\"}"
+for interface in $service $control; do
+	answers "interface $interface\\n" $service.GetInterfaceDescription "{\"interface\":\"$interface\"}"
+done
+answers "{\"error\":\"$service.InterfaceNotFound\",\"parameters\":{\"interface\":\"no.such\"}}" \
+	$service.GetInterfaceDescription '{"interface":"no.such"}'
+answers "$service.InvalidParameter\",\"parameters\":{\"parameter\":\"interface\"}" $service.GetInterfaceDescription
+answers "$service.MethodNotFound\",\"parameters\":{\"method\":\"$control.Nothing\"}" $control.Nothing
+answers "$service.MethodNotFound\",\"parameters\":{\"method\":\"$control.\"}" $control.
+answers "$service.InterfaceNotFound\",\"parameters\":{\"interface\":\"no.such\"}" no.such.Method
+answers "$service.InterfaceNotFound\",\"parameters\":{\"interface\":\"nothing\"}" nothing
+answers "$service.InterfaceNotFound\",\"parameters\":{\"interface\":\"\"}" ''
+says "$service.MethodNotImplemented\",\"parameters\":{\"method\":\"$control.List\"}" \
+	"{\"method\":\"$control.List\",\"upgrade\":true}"
+
+step "every method, field and error is described"
+description=$("$hostile" "$ZSD_SOCKET" call \
+	"{\"method\":\"$service.GetInterfaceDescription\",\"parameters\":{\"interface\":\"$control\"}}")
+printf '%s' "$description" | python3 -c '
+import json, re, sys
+text = json.load(sys.stdin)["parameters"]["description"]
+before = ""
+for line in text.splitlines():
+    if re.match(r"(interface|type|method|error)\b", line) and not before.startswith("#"):
+        sys.exit("no comment above: " + line)
+    before = line
+for word in ["method Add", "method Remove", "method List", "method Stats", "type Device ", "type Pool "]:
+    if word not in text:
+        sys.exit("not described: " + word)
+' || fail "the description is incomplete"
+
+step "parameters of a wrong type, unknown or missing"
+invalid name Add '{}'
+invalid name Add '{"size_bytes":4096}'
+invalid name Add '{"name":null,"size_bytes":4096}'
+invalid size_bytes Add '{"name":"a"}'
+invalid size_bytes Add '{"name":"a","size_bytes":"4096"}'
+invalid size_bytes Add '{"name":"a","size_bytes":4096.0}'
+invalid size_bytes Add '{"name":"a","size_bytes":true}'
+invalid name Add '{"name":1,"size_bytes":4096}'
+invalid mode Add '{"name":"a","size_bytes":4096,"mode":384}'
+invalid colour Add '{"name":"a","size_bytes":4096,"colour":"red"}'
+invalid colour Add '{"name":"a","size_bytes":4096,"colour":null}'
+invalid name Remove '{}'
+invalid force Remove '{"name":"a","force":1}'
+invalid name List '{"name":1}'
+invalid x List '{"x":1}'
+invalid name Stats '{"name":[]}'
+
+step "values that can't be"
+bad_value name "use 1 to 64 bytes" Add '{"name":"","size_bytes":4096}'
+bad_value name "use 1 to 64 bytes" Add "{\"name\":\"$(printf 'x%.0s' {1..65})\",\"size_bytes\":4096}"
+for name in a/b . .. a.b / 'a\n' 'a\u007f' 'a\u0085'; do
+	bad_value name "without '/', '.' and control characters" Add "{\"name\":\"$name\",\"size_bytes\":4096}"
+done
+bad_value size_bytes "less than nothing" Add '{"name":"a","size_bytes":-1}'
+bad_value size_bytes "at least one block; use 4096 bytes or more" Add '{"name":"a","size_bytes":0}'
+bad_value size_bytes "the next one is 8192" Add '{"name":"a","size_bytes":4097}'
+bad_value size_bytes "16384 bytes; the next one is 16384" Add '{"name":"a","size_bytes":4096,"block_size_bytes":16384}'
+for block_size in 0 1 4095 5000 131072 4294971392; do
+	bad_value block_size_bytes "'$block_size': not a block size" Add \
+		"{\"name\":\"a\",\"size_bytes\":1048576,\"block_size_bytes\":$block_size}"
+done
+bad_value block_size_bytes "less than nothing" Add '{"name":"a","size_bytes":4096,"block_size_bytes":-4096}'
+bad_value memory_limit_bytes "less than nothing" Add '{"name":"a","size_bytes":4096,"memory_limit_bytes":-1}'
+bad_value algorithm "no such algorithm; use lz4" Add '{"name":"a","size_bytes":4096,"algorithm":"lzo"}'
+bad_value algorithm "no number" Add '{"name":"a","size_bytes":4096,"algorithm":"lz4:fast"}'
+bad_value algorithm "out of range; use zstd:" Add '{"name":"a","size_bytes":4096,"algorithm":"zstd:99"}'
+bad_value mode "octal" Add '{"name":"a","size_bytes":4096,"mode":"rw"}'
+answers "$control.DeviceTooLarge\",\"parameters\":{\"size_bytes\":9223372036854771712,\"limit_bytes\":" $control.Add \
+	'{"name":"a","size_bytes":9223372036854771712}'
+answers '{"parameters":{"devices":[]}}' $control.List
+
+step "devices come and go"
+answers "{\"parameters\":{\"file\":\"$mnt/a\"}}" $control.Add '{"name":"a","size_bytes":1048576,"mode":"0640"}'
+equal "mode" "$(stat -c %a "$mnt/a")" 640
+answers "$control.DeviceExists\",\"parameters\":{\"name\":\"a\",\"message\":\"a: there is" $control.Add \
+	'{"name":"a","size_bytes":4096}'
+answers '"size_bytes":1048576' $control.List '{"name":"a"}'
+answers "$control.NoSuchDevice\",\"parameters\":{\"name\":\"b\"" $control.List '{"name":"b"}'
+answers "$control.NoSuchDevice\",\"parameters\":{\"name\":\"b\"" $control.Stats '{"name":"b"}'
+answers "$control.NoSuchDevice\",\"parameters\":{\"name\":\"b\"" $control.Remove '{"name":"b"}'
+exec {held}<"$mnt/a"
+answers '"open_count":1' $control.List '{"name":"a"}'
+answers "$control.DeviceBusy\",\"parameters\":{\"name\":\"a\",\"open_count\":1,\"message\":\"" \
+	$control.Remove '{"name":"a"}'
+exec {held}<&-
+answers '{"parameters":{}}' $control.Remove '{"name":"a","force":false}'
+[[ ! -e $mnt/a ]] || fail "the file is left"
+
+step "one reply per device with 'more', all in one without"
+for name in a b c; do
+	answers file $control.Add "{\"name\":\"$name\",\"size_bytes\":4096}"
+done
+replies=$("$hostile" "$ZSD_SOCKET" call "{\"method\":\"$control.List\",\"more\":true}")
+equal "number of replies" "$(wc -l <<<"$replies")" 3
+equal "replies that continue" "$(grep -c '"continues":true}$' <<<"$replies")" 2
+answers '"name":"c"' $control.List
+answers '"devices":3' $control.Stats
+for name in a b c; do
+	answers '{}' $control.Remove "{\"name\":\"$name\"}"
+done
+
+step "messages that are no calls"
+for message in '' x '{' '[]' '{}' '"x"' '{"method":1}' '{"method":"a.B","method":"a.B"}' '{"method":"a.B","extra":1}' \
+	'{"method":"a.B","parameters":[]}' "{\"method\":\"a.B\",\"parameters\":$(printf '[%.0s' {1..1000})" \
+	$'{"method":"\xff"}'; do
+	cut_off "$message"
+done
+check "calls in a row" "$hostile" "$ZSD_SOCKET" pipelined
+check "a client that ends its side" "$hostile" "$ZSD_SOCKET" half-closed
+check "the longest message" "$hostile" "$ZSD_SOCKET" longest-message
+check "a longer message" "$hostile" "$ZSD_SOCKET" too-long-message
+check "a call without a reply" "$hostile" "$ZSD_SOCKET" oneway \
+	"{\"method\":\"$control.Add\",\"parameters\":{\"name\":\"oneway\",\"size_bytes\":4096},\"oneway\":true}"
+for ((tries = 0; tries < 100; tries++)); do
+	[[ -e $mnt/oneway ]] && break
+	sleep 0.02
+done
+answers '"name":"oneway"' $control.List '{"name":"oneway"}'
+
+step "hostile clients are cut off, while data and other clients are served"
+memory_before=$(memory_of "$daemon" RssAnon)
+add data 64M
+head -c 32M /dev/urandom >"$test_dir/data"
+start "$hostile" "$ZSD_SOCKET" latency 10 >"$test_dir/latency.out"
+latency=$!
+attackers=()
+for mode in half-a-message byte-by-byte deaf slow-reader garbage-endless garbage-messages; do
+	start "$hostile" "$ZSD_SOCKET" $mode
+	attackers+=("$!:$mode")
+done
+for ((round = 0; round < 3; round++)); do
+	check "writing under attack" dd if="$test_dir/data" of="$mnt/data" bs=1M oflag=direct conv=notrunc status=none
+	check "data under attack" cmp -n $((32 << 20)) "$test_dir/data" "$mnt/data"
+done
+for attacker in "${attackers[@]}"; do
+	wait "${attacker%%:*}" || fail "${attacker#*:}: the daemon did not do its part"
+done
+wait "$latency" || fail "replies were late: $(cat "$test_dir/latency.out")"
+cat "$test_dir/latency.out"
+
+step "more connections than there is room for"
+start "$hostile" "$ZSD_SOCKET" many-connections 30
+hoarder=$!
+# The silent ones give way after a second.
+sleep 1.5
+for ((round = 0; round < 100; round++)); do
+	answers '"vendor"' $service.GetInfo
+done
+[[ $(find "/proc/$daemon/fd" -lname 'socket:*' | wc -l) -le 80 ]] || fail "the daemon holds more than 64 connections"
+end_process "$hoarder"
+memory=$(($(memory_of "$daemon" RssAnon) - memory_before))
+[[ $memory -lt 8192 ]] || fail "the daemon keeps $memory KiB after all of this"
+answers '{}' $control.Remove '{"name":"data"}'
+answers '{}' $control.Remove '{"name":"oneway"}'
+
+step "who is nobody may read, if the socket lets it"
+nobody=65534
+[[ $(stat -c %a "$ZSD_SOCKET") == 660 ]] || fail "the socket has mode $(stat -c %a "$ZSD_SOCKET")"
+install -m 755 "$hostile" "$test_dir/hostile"
+get_info="{\"method\":\"$service.GetInfo\"}"
+add_device="{\"method\":\"$control.Add\",\"parameters\":{\"name\":\"a\",\"size_bytes\":4096}}"
+refused "Permission denied" as $nobody $nobody "$test_dir/hostile" "$ZSD_SOCKET" call "$get_info"
+chmod 666 "$ZSD_SOCKET"
+for method in $service.GetInfo $control.List $control.Stats; do
+	reply=$(as $nobody $nobody "$test_dir/hostile" "$ZSD_SOCKET" call "{\"method\":\"$method\"}")
+	[[ $reply != *error* ]] || fail "$method as nobody: $reply"
+done
+denied="{\"error\":\"$service.PermissionDenied\"}"
+equal "Add as nobody" "$(as $nobody $nobody "$test_dir/hostile" "$ZSD_SOCKET" call "$add_device")" "$denied"
+equal "Remove as nobody" "$(as $nobody $nobody "$test_dir/hostile" "$ZSD_SOCKET" call \
+	"{\"method\":\"$control.Remove\",\"parameters\":{\"name\":\"a\"}}")" "$denied"
+answers '{"parameters":{"devices":[]}}' $control.List
+stop_daemon
+[[ ! -e $ZSD_SOCKET ]] || fail "the socket file is left"
+
+step "the group zsd may change things"
+# In a mount namespace of its own the daemon sees a group that this machine may not have.
+group=54321
+{
+	grep -v '^zsd:' /etc/group
+	echo "zsd:x:$group:"
+} >"$test_dir/group"
+cat >"$test_dir/zsd" <<END
+#!/bin/sh
+exec unshare --mount sh -c 'mount --bind "$test_dir/group" /etc/group && exec "\$@"' sh "$ZSD" "\$@"
+END
+chmod 755 "$test_dir/zsd"
+ZSD=$test_dir/zsd start_daemon
+equal "owner and mode of the socket" "$(stat -c %u:%g:%a "$ZSD_SOCKET")" 0:$group:660
+for groups in $group "$nobody,$group" "$nobody,1,2,3,4,5,6,7,8,9,$group"; do
+	reply=$(as $nobody "$groups" "$test_dir/hostile" "$ZSD_SOCKET" call "$add_device")
+	[[ $reply == *'"file"'* ]] || fail "Add with the groups $groups: $reply"
+	answers "\"uid\":$nobody,\"gid\":${groups%%,*}" $control.List '{"name":"a"}'
+	reply=$(as $nobody "$groups" "$test_dir/hostile" "$ZSD_SOCKET" call \
+		"{\"method\":\"$control.Remove\",\"parameters\":{\"name\":\"a\"}}")
+	equal "Remove with the groups $groups" "$reply" '{"parameters":{}}'
+done
+chmod 666 "$ZSD_SOCKET"
+reply=$(as $nobody "$nobody,$((group + 1))" "$test_dir/hostile" "$ZSD_SOCKET" call "$add_device")
+equal "Add with another group" "$reply" "$denied"
+stop_daemon
+
+step "a socket that somebody listens on is not taken, a stale one is"
+start "$hostile" "$ZSD_SOCKET" listener
+listener=$!
+while [[ ! -S $ZSD_SOCKET ]]; do sleep 0.02; done
+refused "another daemon listens there" "$ZSD" --runtime-dir "$runtime" --no-config
+is_running "$listener" || fail "the other listener is gone"
+[[ -S $ZSD_SOCKET ]] || fail "the other listener's socket is gone"
+kill -KILL "$listener"
+{ wait "$listener"; } 2>/dev/null || true
+start_daemon
+answers '"vendor"' $service.GetInfo
+stop_daemon
+echo precious >"$ZSD_SOCKET"
+refused "not a socket" "$ZSD" --runtime-dir "$runtime" --no-config
+equal "the file in the way" "$(cat "$ZSD_SOCKET")" precious

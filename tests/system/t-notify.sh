@@ -1,0 +1,98 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+#
+# What a service manager sees: READY=1 only when everything can be used, a status line that follows the data, STOPPING=1
+# at the end; sockets that it opened are taken; log lines carry their level where the journal reads them.
+# shellcheck source-path=SCRIPTDIR
+source "$(dirname "$(readlink -f "$0")")/common.sh"
+need_root
+alone
+
+# Writes down what arrives at a notification socket, and whether the mount and the device were there at that time.
+cat >"$test_dir/listen.py" <<'END'
+import os, socket, sys
+path, log, watched = sys.argv[1:4]
+listener = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+listener.bind(path)
+with open(log, "w", buffering=1) as out:
+    while True:
+        for line in listener.recv(4096).decode().splitlines():
+            print(line, "visible" if os.path.exists(watched) else "missing", file=out)
+END
+printf '[Device disk]\nSize=64M\n' >"$test_dir/zsd.conf"
+export NOTIFY_SOCKET=$test_dir/notify
+start python3 "$test_dir/listen.py" "$NOTIFY_SOCKET" "$test_dir/notified" "$mnt/disk"
+while [[ ! -S $NOTIFY_SOCKET ]]; do sleep 0.02; done
+
+# notified PATTERN SECONDS
+notified()
+{
+	local tries
+	for ((tries = 0; tries < $2 * 20; tries++)); do
+		grep -q -- "$1" "$test_dir/notified" && return 0
+		sleep 0.05
+	done
+	fail "no '$1' within $2 seconds: $(cat "$test_dir/notified")"
+}
+
+step "ready when the configured device is there"
+start_daemon --config "$test_dir/zsd.conf"
+notified '^READY=1 visible' 3
+notified '^STATUS=1 device, 0B' 3
+
+step "the status follows the data, 10 seconds later at most"
+head -c 1M /dev/urandom | dd of="$mnt/disk" bs=1M iflag=fullblock conv=notrunc status=none
+notified '^STATUS=1 device, 1M in 1' 13
+
+step "no wake-up while nothing happens"
+switches()
+{
+	awk '/ctxt_switches/ { sum += $2 } END { print sum }' "/proc/$daemon"/task/*/status
+}
+# The timer that the last change has started may still be running.
+sleep 11.5
+before=$(switches)
+sleep 11.5
+equal "context switches in 11 seconds" $(($(switches) - before)) 0
+
+step "stopping"
+stop_daemon
+notified '^STOPPING=1' 3
+unset NOTIFY_SOCKET
+
+step "a socket from the service manager, by name or alone"
+for name in varlink unknown; do
+	mkdir -p "$runtime"
+	rm -f "$runtime/io.zsd.control"
+	systemd-socket-activate --fdname="$name" -l "$runtime/io.zsd.control" \
+		"$ZSD" --no-config -d "$runtime" 2>"$test_dir/activated.log" &
+	activated=$!
+	started+=("$activated")
+	for _ in {1..100}; do
+		[[ -S $runtime/io.zsd.control ]] && break
+		sleep 0.02
+	done
+	ZSD_SOCKET=$runtime/io.zsd.control timeout 10 "$ZSCTL" add first --size 1M >/dev/null ||
+		fail "the socket does not work: $(cat "$test_dir/activated.log")"
+	[[ -f $mnt/first ]] || fail "the device has no file"
+	end_process "$activated"
+	! is_mounted "$mnt" || fail "a mount is left"
+	[[ -S $runtime/io.zsd.control ]] || fail "a socket that isn't the daemon's was removed"
+done
+
+step "levels in front of log lines for the journal only"
+mkfifo "$test_dir/journal"
+cat "$test_dir/journal" >"$test_dir/journalled" &
+started+=($!)
+exec 7>"$test_dir/journal"
+rm -f "$runtime/io.zsd.control"
+JOURNAL_STREAM=$(stat -L -c %d:%i /proc/self/fd/7) "$ZSD" --no-config -d "$runtime" 2>&7 7>&- &
+started+=($!)
+exec 7>&-
+for _ in {1..100}; do
+	grep -q ready: "$test_dir/journalled" && break
+	sleep 0.02
+done
+equal "lines without a level" "$(grep -cv '^<[3-7]>[a-z]' "$test_dir/journalled" || true)" 0
+grep -q '^<6>ready: ' "$test_dir/journalled" || fail "the journal got '$(cat "$test_dir/journalled")'"
+end_process "${started[-1]}"

@@ -1,0 +1,398 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* zsd.conf: what is taken, what is refused, and what is said about it. */
+
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/bits.h"
+#include "base/check.h"
+#include "base/log.h"
+#include "config.h"
+
+#define ROOM 4096
+
+static char path[64];
+static char lines[ROOM]; /* all log lines since the last load, each with its level and a newline */
+
+static void keep_line(enum zs_log_level level, const char *line)
+{
+	size_t used = strlen(lines);
+
+	snprintf(lines + used, sizeof(lines) - used, "<%d>%s\n", level, line);
+}
+
+static void write_file(const char *text)
+{
+	FILE *file = fopen(path, "w");
+
+	cr_assert(file);
+	cr_assert_geq(fputs(text, file), 0);
+	cr_assert_eq(fclose(file), 0);
+}
+
+static int load(const char *text, struct zsd_config **ret_config)
+{
+	write_file(text);
+	lines[0] = 0;
+	return zsd_config_load(path, true, ret_config);
+}
+
+static void set_up(void)
+{
+	int fd;
+
+	strcpy(path, "/tmp/zsd-config.XXXXXX");
+	fd = mkstemp(path);
+	cr_assert_geq(fd, 0);
+	close(fd);
+	zs_log_set_sink(keep_line, ZS_LOG_DEBUG);
+}
+
+static void tear_down(void)
+{
+	unlink(path);
+}
+
+TestSuite(config, .init = set_up, .fini = tear_down);
+
+/* The message must name the file, the line and what is wrong. */
+static void expect_line(int level, unsigned int number, const char *text)
+{
+	char expected[256];
+
+	snprintf(expected, sizeof(expected), "<%d>%s:%u: %s", level, path, number, text);
+	cr_expect(strstr(lines, expected), "expected '%s' in '%s'", expected, lines);
+}
+
+Test(config, an_empty_file_and_a_missing_one_give_the_defaults)
+{
+	struct zsd_config *config;
+
+	cr_assert_eq(load("", &config), 0);
+	cr_expect_eq(config->nr_threads, 0);
+	cr_expect_null(config->mount_point);
+	cr_expect_eq(config->log_level, ZS_LOG_INFO);
+	cr_expect_eq(config->memory_limit_bytes, 0);
+	cr_expect_eq(config->nr_devices + config->nr_refused, 0);
+	zsd_config_free(config);
+	cr_assert_eq(unlink(path), 0);
+	cr_assert_eq(zsd_config_load(path, false, &config), 0);
+	zsd_config_free(config);
+	cr_assert_eq(zsd_config_load(NULL, false, &config), 0);
+	zsd_config_free(config);
+	cr_expect_str_eq(lines, "");
+	cr_expect_eq(zsd_config_load(path, true, &config), -ENOENT);
+	cr_expect(strstr(lines, path));
+}
+
+Test(config, all_keys_are_taken)
+{
+	struct zsd_config *config;
+	const struct zs_device_options *device;
+
+	cr_assert_eq(load("# comment\n"
+			  "; comment\n"
+			  "[Daemon]\n"
+			  "Threads=256\n"
+			  "  MountPoint = /srv/a b\n"
+			  "LogLevel=debug\n"
+			  "\n"
+			  "[Device vm 0]\n"
+			  "Size=8G\n"
+			  "Algorithm=zstd:9\n"
+			  "BlockSize=16K\n"
+			  "MemoryLimit=2G\n"
+			  "Mode=0660\n"
+			  "Owner=1234:5678\n"
+			  "[Pool]\n"
+			  "MemoryLimit=4G\n"
+			  "[Device b]\n"
+			  "Size=4K\n",
+			  &config),
+		     0);
+	cr_expect_str_eq(lines, "");
+	cr_expect_eq(config->nr_threads, 256);
+	cr_expect_str_eq(config->mount_point, "/srv/a b");
+	cr_expect_eq(config->log_level, ZS_LOG_DEBUG);
+	cr_expect_eq(config->memory_limit_bytes, UINT64_C(4) << 30);
+	cr_assert_eq(config->nr_devices, 2);
+	cr_expect_eq(config->nr_refused, 0);
+	device = &config->devices[0];
+	cr_expect_str_eq(device->name, "vm 0");
+	cr_expect_eq(device->size_bytes, UINT64_C(8) << 30);
+	cr_expect_eq(device->block_size, 16384);
+	cr_expect_eq(device->codec.codec, ZS_CODEC_ZSTD);
+	cr_expect_eq(device->codec.level, 9);
+	cr_expect_eq(device->memory_limit_bytes, UINT64_C(2) << 30);
+	cr_expect_eq(device->mode, 0660);
+	cr_expect_eq(device->uid, 1234);
+	cr_expect_eq(device->gid, 5678);
+	device = &config->devices[1];
+	cr_expect_str_eq(device->name, "b");
+	cr_expect_eq(device->size_bytes, 4096);
+	cr_expect_eq(device->block_size, 4096);
+	cr_expect_eq(device->codec.codec, ZS_CODEC_LZ4);
+	cr_expect_eq(device->uid, geteuid());
+	zsd_config_free(config);
+}
+
+Test(config, an_owner_may_be_a_name)
+{
+	struct zsd_config *config;
+
+	cr_assert_eq(load("[Device a]\nSize=4K\nOwner=root\n[Device b]\nSize=4K\nOwner=root:root\n", &config), 0);
+	cr_expect_str_eq(lines, "");
+	cr_assert_eq(config->nr_devices, 2);
+	cr_expect_eq(config->devices[0].uid, 0);
+	cr_expect_eq(config->devices[1].gid, 0);
+	zsd_config_free(config);
+}
+
+Test(config, a_part_of_the_memory_is_a_limit)
+{
+	uint64_t memory = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
+	struct zsd_config *config;
+
+	cr_assert_eq(load("[Pool]\nMemoryLimit=50%\n", &config), 0);
+	cr_expect_geq(config->memory_limit_bytes, memory / 2 - 100);
+	cr_expect_leq(config->memory_limit_bytes, memory / 2);
+	zsd_config_free(config);
+}
+
+Test(config, a_bad_value_of_the_daemon_refuses_the_file)
+{
+	static const struct {
+		const char *text;
+		const char *message;
+	} cases[] = {
+		{"[Daemon]\nThreads=0\n", "[Daemon] Threads=0: not a number of threads; use 1 to 256"},
+		{"[Daemon]\nThreads=257\n", "[Daemon] Threads=257: "},
+		{"[Daemon]\nThreads=-1\n", "[Daemon] Threads=-1: "},
+		{"[Daemon]\nThreads=4x\n", "[Daemon] Threads=4x: "},
+		{"[Daemon]\nThreads=99999999999\n", "[Daemon] Threads=99999999999: "},
+		{"[Daemon]\nThreads=\n", "[Daemon] Threads=: no value"},
+		{"[Daemon]\nMountPoint=mnt\n", "[Daemon] MountPoint=mnt: not an absolute path"},
+		{"[Daemon]\nLogLevel=loud\n", "[Daemon] LogLevel=loud: no such level; use err, "},
+		{"[Pool]\nMemoryLimit=4\n", "[Pool] MemoryLimit=4: a size without a unit; did you mean 4G?"},
+		{"[Pool]\nMemoryLimit=0B\n", "[Pool] MemoryLimit=0B: no room"},
+		{"[Pool]\nMemoryLimit=0%\n", "[Pool] MemoryLimit=0%: not a part of the memory; use 1% to 100%"},
+		{"[Pool]\nMemoryLimit=101%\n", "[Pool] MemoryLimit=101%: "},
+		{"[Pool]\nMemoryLimit=1000000%\n", "[Pool] MemoryLimit=1000000%: "},
+		{"[Pool]\nMemoryLimit=%\n", "[Pool] MemoryLimit=%: "},
+		{"[Pool]\nMemoryLimit=8192P\n", "[Pool] MemoryLimit=8192P: too large"},
+		{"[Pool]\nMemoryLimit=lots\n", "[Pool] MemoryLimit=lots: not a size"},
+		{"[Pool]\nMemoryLimit=1G # half\n", "[Pool] MemoryLimit=1G # half: a comment behind the value"},
+	};
+	struct zsd_config *config;
+
+	for (size_t i = 0; i < ZS_ARRAY_SIZE(cases); i++) {
+		cr_expect_eq(load(cases[i].text, &config), -EINVAL, "%s", cases[i].text);
+		expect_line(ZS_LOG_ERR, 2, cases[i].message);
+	}
+}
+
+Test(config, a_key_twice_is_refused)
+{
+	struct zsd_config *config;
+
+	cr_expect_eq(load("[Daemon]\nThreads=4\nLogLevel=info\nThreads=4\n", &config), -EINVAL);
+	expect_line(ZS_LOG_ERR, 4, "[Daemon] Threads=4: the section has this key already");
+	/* Two headings, one section. */
+	cr_expect_eq(load("[Daemon]\nThreads=4\n[Pool]\n[Daemon]\nThreads=5\n", &config), -EINVAL);
+	expect_line(ZS_LOG_ERR, 5, "[Daemon] Threads=5: the section has this key already");
+}
+
+/* libeconf 0.5.1 loses the second of two keys with one name, also when they are in different sections. */
+Test(config, keys_of_one_name_in_neighbouring_sections_are_all_taken)
+{
+	struct zsd_config *config;
+
+	cr_assert_eq(load("[Device a]\nSize=4K\n[Device b]\nSize=8K\n[Device c]\nSize=12K\n", &config), 0);
+	cr_assert_eq(config->nr_devices, 3);
+	cr_expect_eq(config->devices[1].size_bytes, 8192);
+	cr_expect_eq(config->devices[2].size_bytes, 12288);
+	zsd_config_free(config);
+}
+
+Test(config, blanks_and_line_ends_do_not_matter)
+{
+	struct zsd_config *config;
+
+	cr_assert_eq(load("\t[ Daemon ]\r\n  Threads\t=  4 \r\n\r\n[Device   a b ]\n Size = 4 K", &config), 0);
+	cr_expect_str_eq(lines, "");
+	cr_expect_eq(config->nr_threads, 4);
+	cr_assert_eq(config->nr_devices, 1);
+	cr_expect_str_eq(config->devices[0].name, "a b");
+	cr_expect_eq(config->devices[0].size_bytes, 4096);
+	zsd_config_free(config);
+}
+
+Test(config, a_bad_device_is_left_out_and_the_others_load)
+{
+	static const struct {
+		const char *lines;
+		unsigned int line;
+		const char *message;
+	} cases[] = {
+		{"Size=8\n", 4, "[Device x] Size=8: a size without a unit; did you mean 8G?"},
+		{"Size=0B\n", 3, "[Device x]: no size"},
+		{"Size=5000B\n", 3,
+		 "[Device x] Size: not a multiple of the block size, 4096 bytes; the next one is 8192"},
+		{"Size=-1G\n", 4, "[Device x] Size=-1G: not a size"},
+		{"Mode=0600\n", 3, "[Device x]: no size; add a line such as Size=8G"},
+		{"Size=8G\nAlgorithm=lzo\n", 5, "[Device x] Algorithm=lzo: no such algorithm; use lz4"},
+		{"Size=8G\nAlgorithm=zstd:99\n", 5,
+		 "[Device x] Algorithm=zstd:99: level out of range; use zstd:-7 to zstd:22"},
+		{"Size=8G\nAlgorithm=lz4:\n", 5, "[Device x] Algorithm=lz4:: no number"},
+		{"Size=8G\nBlockSize=5K\n", 3, "[Device x] BlockSize: not a block size; use 4K"},
+		{"Size=8G\nBlockSize=4\n", 5, "[Device x] BlockSize=4: a size without a unit"},
+		{"Size=8G\nBlockSize=4097G\n", 3, "[Device x] BlockSize: not a block size"},
+		{"Size=8G\nBlockSize=128K\n", 3, "[Device x] BlockSize: not a block size"},
+		{"Size=8G\nMemoryLimit=0B\n", 5, "[Device x] MemoryLimit=0B: no room for any data"},
+		{"Size=8G\nMode=888\n", 5, "[Device x] Mode=888: not a file mode"},
+		{"Size=8G\nMode=01777\n", 5, "[Device x] Mode=01777: "},
+		{"Size=8G\nMode=0000\n", 5, "[Device x] Mode=0000: "},
+		{"Size=8G\nOwner=no-such-user\n", 5, "[Device x] Owner=no-such-user: no such user"},
+		{"Size=8G\nOwner=0:no-such-group\n", 5, "[Device x] Owner=0:no-such-group: no such group"},
+		{"Size=8G\nOwner=:0\n", 5, "[Device x] Owner=:0: not an owner"},
+		{"Size=8G\nOwner=0:\n", 5, "[Device x] Owner=0:: not an owner"},
+		{"Size=8G\nOwner=4294967295\n", 5, "[Device x] Owner=4294967295: no such user"},
+		{"", 3, "[Device x]: no size"},
+	};
+	struct zsd_config *config;
+	char text[512];
+
+	for (size_t i = 0; i < ZS_ARRAY_SIZE(cases); i++) {
+		snprintf(text, sizeof(text), "[Device a]\nSize=4K\n[Device x]\n%s[Device b]\nSize=8K\n",
+			 cases[i].lines);
+		cr_assert_eq(load(text, &config), 0, "%s", text);
+		cr_expect_eq(config->nr_refused, 1, "%s", text);
+		cr_assert_eq(config->nr_devices, 2, "%s", text);
+		cr_expect_str_eq(config->devices[0].name, "a");
+		cr_expect_str_eq(config->devices[1].name, "b");
+		expect_line(ZS_LOG_ERR, cases[i].line, cases[i].message);
+		zsd_config_free(config);
+	}
+}
+
+Test(config, a_bad_name_is_left_out)
+{
+	static const char *const names[] = {"a/b", "a.b", ".", "\x7f",
+					    "0123456789012345678901234567890123456789012345678901234567890123x"};
+	struct zsd_config *config;
+	char text[256];
+
+	for (size_t i = 0; i < ZS_ARRAY_SIZE(names); i++) {
+		snprintf(text, sizeof(text), "[Device %s]\nSize=4K\n", names[i]);
+		cr_assert_eq(load(text, &config), 0, "%s", text);
+		cr_expect_eq(config->nr_devices, 0, "%s", text);
+		cr_expect_eq(config->nr_refused, 1, "%s", text);
+		cr_expect(strstr(lines, " name: not a device name; use 1 to 64 bytes"), "%s", lines);
+		zsd_config_free(config);
+	}
+}
+
+Test(config, all_errors_of_a_section_are_told)
+{
+	struct zsd_config *config;
+
+	cr_assert_eq(load("[Device x]\nSize=8\nMode=9\nOwner=\n", &config), 0);
+	expect_line(ZS_LOG_ERR, 2, "[Device x] Size=8: ");
+	expect_line(ZS_LOG_ERR, 3, "[Device x] Mode=9: ");
+	expect_line(ZS_LOG_ERR, 4, "[Device x] Owner=: no value");
+	cr_expect_eq(config->nr_refused, 1);
+	zsd_config_free(config);
+}
+
+Test(config, a_device_twice_keeps_the_first)
+{
+	struct zsd_config *config;
+
+	cr_assert_eq(load("[Device a]\nSize=4K\n[Device  a]\nSize=8K\n", &config), 0);
+	cr_assert_eq(config->nr_devices, 1);
+	cr_expect_eq(config->devices[0].size_bytes, 4096);
+	cr_expect_eq(config->nr_refused, 1);
+	expect_line(ZS_LOG_ERR, 3, "[Device  a]: there is a section for this device already");
+	zsd_config_free(config);
+}
+
+Test(config, what_is_unknown_is_a_warning)
+{
+	struct zsd_config *config;
+
+	cr_assert_eq(
+		load("Stray=1\n[Daemon]\nThreds=4\n[Writeback]\nSize=10G\n[Device a]\nSize=4K\nColour=red\n", &config),
+		0);
+	expect_line(ZS_LOG_WARNING, 1, "Stray: not in a section");
+	expect_line(ZS_LOG_WARNING, 3, "[Daemon] Threds: unknown key, ignored");
+	expect_line(ZS_LOG_WARNING, 4, "[Writeback]: unknown section, ignored");
+	expect_line(ZS_LOG_WARNING, 8, "[Device a] Colour: unknown key, ignored");
+	cr_expect_eq(config->nr_threads, 0);
+	cr_expect_eq(config->nr_devices, 1);
+	cr_expect_eq(config->nr_refused, 0);
+	zsd_config_free(config);
+}
+
+Test(config, what_is_no_configuration_is_refused_with_its_line)
+{
+	static const struct {
+		const char *text;
+		unsigned int line;
+	} cases[] = {
+		{"stray text\n", 1}, {"[Daemon]\nThreads 4\n", 2}, {"[Daemon\n", 1},
+		{"=4\n", 1},	     {"[Daemon] x\n", 1},	   {"#\n\n\x01\x02\xff\n", 3},
+	};
+	struct zsd_config *config;
+
+	for (size_t i = 0; i < ZS_ARRAY_SIZE(cases); i++) {
+		cr_expect_eq(load(cases[i].text, &config), -EINVAL, "%s", cases[i].text);
+		expect_line(ZS_LOG_ERR, cases[i].line, "");
+	}
+}
+
+Test(config, a_nul_byte_is_refused)
+{
+	static const char text[] = "[Daemon]\nThreads=4\0 0\n";
+	struct zsd_config *config;
+	FILE *file = fopen(path, "w");
+
+	cr_assert(file);
+	cr_assert_eq(fwrite(text, sizeof(text) - 1, 1, file), 1);
+	cr_assert_eq(fclose(file), 0);
+	cr_expect_eq(zsd_config_load(path, true, &config), -EINVAL);
+	expect_line(ZS_LOG_ERR, 2, "a NUL byte");
+}
+
+Test(config, what_is_no_file_is_refused)
+{
+	struct zsd_config *config;
+
+	cr_expect_eq(zsd_config_load("/tmp", true, &config), -EINVAL);
+	cr_expect_eq(zsd_config_load("/dev/null", true, &config), -EINVAL);
+	cr_expect_eq(zsd_config_load("/dev/null/x", false, &config), -ENOTDIR);
+}
+
+Test(config, without_memory_loading_fails_and_leaks_nothing)
+{
+	static const char text[] = "[Daemon]\nMountPoint=/a\n[Device a]\nSize=4K\n[Device b]\nSize=4K\n";
+	struct zsd_config *config;
+	uint64_t nth = 0;
+	int error;
+
+	do {
+		write_file(text);
+		zs_fault_arm(++nth);
+		error = zsd_config_load(path, true, &config);
+		zs_fault_arm(0);
+		cr_assert(!error || error == -ENOMEM, "%d", error);
+	} while (error);
+	cr_expect_eq(config->nr_devices, 2);
+	cr_expect_gt(nth, 5);
+	zsd_config_free(config);
+}

@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Handle words: location, state, pins. */
+
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <signal.h>
+
+#include "base/bits.h"
+#include "zsmalloc/handle.h"
+
+static const struct zs_location locations[] = {
+	{.page = 0, .class = 0, .index = 0},
+	{.page = 1, .class = 2, .index = 3},
+	{.page = UINT32_MAX, .class = UINT8_MAX, .index = 4095},
+	{.page = 0x12345678, .class = 0x9a, .index = 0xbcd},
+};
+
+Test(handle, a_word_says_what_was_put_in)
+{
+	for (unsigned int i = 0; i < ZS_ARRAY_SIZE(locations); i++) {
+		for (enum zs_handle_state state = ZS_HANDLE_FREE; state <= ZS_HANDLE_DOOMED; state++) {
+			uint64_t word = zs_handle_word(state, locations[i], i * 100);
+			struct zs_location location = zs_handle_location(word);
+
+			cr_assert_eq(zs_handle_state(word), state);
+			cr_assert_eq(zs_handle_pins(word), i * 100);
+			cr_assert_not(word & ZS_HANDLE_LOCK);
+			cr_assert_eq(location.page, locations[i].page);
+			cr_assert_eq(location.class, locations[i].class);
+			cr_assert_eq(location.index, locations[i].index);
+		}
+	}
+}
+
+Test(handle, only_live_objects_can_be_pinned)
+{
+	_Atomic uint64_t word = 0;
+	uint64_t seen = 4711;
+
+	cr_assert_eq(zs_handle_pin(&word, &seen), -EAGAIN);
+	word = zs_handle_word(ZS_HANDLE_BACKED, locations[1], 0);
+	cr_assert_eq(zs_handle_pin(&word, &seen), -EAGAIN);
+	word = zs_handle_word(ZS_HANDLE_DOOMED, locations[1], 1);
+	cr_assert_eq(zs_handle_pin(&word, &seen), -EAGAIN);
+	cr_assert_eq(seen, 4711);
+	cr_assert_eq(zs_handle_pins(word), 1);
+	word = zs_handle_word(ZS_HANDLE_LIVE, locations[1], 0);
+	cr_assert_eq(zs_handle_pin(&word, &seen), 0);
+	cr_assert_eq(zs_handle_pins(seen), 1);
+	cr_assert_eq(zs_handle_location(seen).page, locations[1].page);
+}
+
+Test(handle, a_reserved_object_can_not_be_pinned_until_it_is_published)
+{
+	_Atomic uint64_t word = 0;
+	uint64_t seen;
+
+	zs_handle_reserve(&word, locations[3]);
+	cr_assert_eq(zs_handle_pin(&word, &seen), -EAGAIN);
+	cr_assert_eq(zs_handle_location(word).page, locations[3].page);
+	zs_handle_publish(&word, locations[3]);
+	cr_assert_eq(zs_handle_pin(&word, &seen), 0);
+	cr_assert_eq(zs_handle_location(seen).index, locations[3].index);
+}
+
+Test(handle, the_last_reader_of_a_doomed_object_frees_it)
+{
+	_Atomic uint64_t word;
+	uint64_t seen;
+
+	zs_handle_publish(&word, locations[1]);
+	for (unsigned int i = 0; i < 3; i++)
+		cr_assert_eq(zs_handle_pin(&word, &seen), 0);
+	cr_assert_not(zs_handle_doom(&word, 1, &seen));
+	cr_assert_eq(zs_handle_state(seen), ZS_HANDLE_LIVE);
+	cr_assert_eq(zs_handle_pin(&word, &seen), -EAGAIN);
+	cr_assert_not(zs_handle_unpin(&word));
+	cr_assert_not(zs_handle_unpin(&word));
+	cr_assert(zs_handle_unpin(&word));
+}
+
+Test(handle, an_object_without_readers_is_freed_at_once)
+{
+	_Atomic uint64_t word;
+	uint64_t seen;
+
+	zs_handle_publish(&word, locations[2]);
+	cr_assert(zs_handle_doom(&word, 1, &seen));
+	cr_assert_eq(zs_handle_location(seen).page, UINT32_MAX);
+}
+
+Test(handle, as_many_pins_as_the_word_holds)
+{
+	_Atomic uint64_t word = zs_handle_word(ZS_HANDLE_LIVE, locations[2], 0);
+	uint64_t seen, before = word;
+
+	for (unsigned int i = 1; i <= ZS_HANDLE_PINS_MASK; i++) {
+		cr_assert_eq(zs_handle_pin(&word, &seen), 0);
+		cr_assert_eq(zs_handle_pins(word), i);
+	}
+	cr_assert_not(word & ZS_HANDLE_LOCK);
+	for (unsigned int i = 1; i <= ZS_HANDLE_PINS_MASK; i++)
+		cr_assert_not(zs_handle_unpin(&word));
+	cr_assert_eq(word, before);
+}
+
+Test(handle, dooming_twice_stops_the_program, .signal = SIGABRT)
+{
+	_Atomic uint64_t word;
+	uint64_t seen;
+
+	zs_handle_publish(&word, locations[1]);
+	zs_handle_doom(&word, 1, &seen);
+	zs_handle_doom(&word, 1, &seen);
+}
+
+Test(handle, dooming_what_was_never_allocated_stops_the_program, .signal = SIGABRT)
+{
+	_Atomic uint64_t word = 0;
+	uint64_t seen;
+
+	zs_handle_doom(&word, 1, &seen);
+}

@@ -1,0 +1,215 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The page source. */
+
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "support/random.h"
+#include "support/small_store.h"
+#include "zsmalloc/pages.h"
+
+static struct zs_arena arena;
+static struct zs_pages pages;
+
+static void pages_create(void)
+{
+	struct zs_arena_options options;
+
+	test_arena_options(&options);
+	options.region_bytes[ZS_REGION_PAGES] = (uint64_t)16 << 20;
+	cr_assert_eq(zs_arena_create(&arena, &options), 0);
+	cr_assert_eq(zs_pages_init(&pages, &arena), 0);
+}
+
+static void pages_destroy(void)
+{
+	zs_pages_deinit(&pages);
+	zs_arena_close(&arena);
+}
+
+TestSuite(pages, .init = pages_create, .fini = pages_destroy);
+
+#define NR_PAGES 4096u
+
+static uint32_t alloc(unsigned int nr)
+{
+	uint32_t page;
+
+	cr_assert_eq(zs_pages_alloc(&pages, nr, ZS_URGENCY_NEW, &page), 0);
+	return page;
+}
+
+Test(pages, runs_do_not_overlap_until_the_region_is_full)
+{
+	bool taken[NR_PAGES] = {false};
+	unsigned int nr = 1, total = 0;
+	uint32_t page = 4711;
+
+	while (!zs_pages_alloc(&pages, nr, ZS_URGENCY_NEW, &page)) {
+		for (unsigned int i = 0; i < nr; i++) {
+			cr_assert(page + i < NR_PAGES && !taken[page + i]);
+			taken[page + i] = true;
+		}
+		total += nr;
+		nr = nr % 16 + 1;
+	}
+	cr_assert_gt(total, NR_PAGES - 16);
+	cr_assert_eq(pages.nr_used, total);
+	zs_pages_check(&pages);
+	cr_assert_eq(zs_pages_alloc(&pages, nr, ZS_URGENCY_MUST, &page), -ENOSPC);
+}
+
+Test(pages, the_limit_is_exact_and_leaves_a_reserve_for_overwrites)
+{
+	uint32_t page;
+
+	zs_pages_set_limit(&pages, 128);
+	for (unsigned int i = 0; i < 126; i++)
+		alloc(1);
+	cr_assert_eq(zs_pages_alloc(&pages, 1, ZS_URGENCY_NEW, &page), -ENOSPC);
+	cr_assert_eq(zs_pages_alloc(&pages, 3, ZS_URGENCY_RESERVE, &page), -ENOSPC);
+	cr_assert_eq(zs_pages_alloc(&pages, 2, ZS_URGENCY_RESERVE, &page), 0);
+	cr_assert_eq(zs_pages_alloc(&pages, 1, ZS_URGENCY_RESERVE, &page), -ENOSPC);
+	cr_assert_eq(zs_pages_alloc(&pages, 4, ZS_URGENCY_MUST, &page), 0);
+	cr_assert_eq(pages.limit_hits, 3);
+	cr_assert_eq(pages.nr_used, 132);
+	zs_pages_free(&pages, page, 4);
+	zs_pages_check(&pages);
+	cr_assert_eq(pages.nr_used, 128);
+	zs_pages_set_limit(&pages, 0);
+	alloc(64);
+}
+
+Test(pages, tables_and_handles_count_too)
+{
+	zs_pages_set_limit(&pages, 64);
+	cr_assert_eq(zs_pages_charge(&pages, ZS_CHARGE_TABLE, 60, ZS_URGENCY_NEW), 0);
+	cr_assert_eq(zs_pages_charge(&pages, ZS_CHARGE_HANDLE, 4, ZS_URGENCY_NEW), -ENOSPC);
+	cr_assert_eq(zs_pages_charge(&pages, ZS_CHARGE_HANDLE, 3, ZS_URGENCY_NEW), 0);
+	cr_assert_eq(zs_pages_charge(&pages, ZS_CHARGE_TABLE, UINT64_MAX, ZS_URGENCY_NEW), -ENOSPC);
+	zs_pages_uncharge(&pages, ZS_CHARGE_TABLE, 60);
+	cr_assert_eq(pages.nr_used, 3);
+	cr_assert_eq(pages.nr_peak, 63);
+	zs_pages_check(&pages);
+}
+
+Test(pages, giving_back_more_than_was_charged_stops_the_program, .signal = SIGABRT)
+{
+	zs_pages_uncharge(&pages, ZS_CHARGE_TABLE, 1);
+}
+
+Test(pages, freed_memory_goes_back_to_the_system_but_for_a_reserve)
+{
+	uint64_t before = zs_arena_resident_bytes(&arena);
+	uint32_t runs[200];
+
+	for (unsigned int i = 0; i < ZS_ARRAY_SIZE(runs); i++)
+		runs[i] = alloc(16);
+	cr_assert_eq(zs_arena_resident_bytes(&arena), before + 3200 * ZS_PAGE_SIZE);
+	for (unsigned int i = 0; i < ZS_ARRAY_SIZE(runs); i++)
+		zs_pages_free(&pages, runs[i], 16);
+	zs_pages_check(&pages);
+	cr_assert_eq(pages.nr_used, 0);
+	cr_assert_leq(pages.nr_reserve, 1024 + 16);
+	cr_assert_eq(zs_arena_resident_bytes(&arena), before + pages.nr_reserve * ZS_PAGE_SIZE);
+	cr_assert_eq(pages.nr_punched, 3200 - pages.nr_reserve);
+}
+
+Test(pages, holes_are_used_again_whole_or_split)
+{
+	uint32_t page, runs[64];
+
+	/* Fill the region with runs of 64, so that no fresh page is left. */
+	for (unsigned int i = 0; i < ZS_ARRAY_SIZE(runs); i++)
+		runs[i] = alloc(64);
+	cr_assert_eq(zs_pages_alloc(&pages, 1, ZS_URGENCY_NEW, &page), -ENOSPC);
+	for (unsigned int i = 0; i < ZS_ARRAY_SIZE(runs); i++)
+		zs_pages_free(&pages, runs[i], 64);
+	zs_pages_check(&pages);
+	for (unsigned int i = 0; i < 32; i++)
+		memset(zs_pages_at(&pages, alloc(64)), 1, 64 * ZS_PAGE_SIZE);
+	for (unsigned int i = 0; i < 100; i++)
+		memset(zs_pages_at(&pages, alloc(3)), 1, 3 * ZS_PAGE_SIZE);
+	zs_pages_check(&pages);
+	cr_assert_eq(pages.nr_used, 32 * 64 + 300);
+}
+
+Test(pages, random_use_keeps_the_invariants)
+{
+	struct {
+		uint32_t page;
+		unsigned int nr;
+	} runs[300];
+	struct test_random random = {.state = 3};
+	unsigned int nr = 0;
+	uint64_t used = 0;
+
+	for (unsigned int i = 0; i < 20000; i++) {
+		bool more = test_random_chance(&random, i / 2000 % 2 ? 60 : 40);
+		unsigned int at = nr ? (unsigned int)test_random_below(&random, nr) : 0;
+
+		if (more && nr < ZS_ARRAY_SIZE(runs)) {
+			runs[nr].nr = 1 + (unsigned int)test_random_below(&random, ZS_RUN_MAX_PAGES);
+			if (zs_pages_alloc(&pages, runs[nr].nr, ZS_URGENCY_NEW, &runs[nr].page))
+				continue;
+			used += runs[nr].nr;
+			zs_pages_set_zspage(&pages, runs[nr].page, runs[nr].nr, nr + 1);
+			nr++;
+		} else if (nr) {
+			cr_assert_neq(zs_pages_zspage(&pages, runs[at].page), 0);
+			zs_pages_free(&pages, runs[at].page, runs[at].nr);
+			cr_assert_eq(zs_pages_zspage(&pages, runs[at].page), 0);
+			used -= runs[at].nr;
+			runs[at] = runs[--nr];
+		}
+		cr_assert_eq(pages.nr_used, used);
+		if (i % 100 == 0)
+			zs_pages_check(&pages);
+	}
+}
+
+Test(pages, a_lack_of_memory_changes_nothing)
+{
+	uint32_t page = 4711;
+
+	zs_fault_arm(1);
+	cr_assert_eq(zs_pages_alloc(&pages, 8, ZS_URGENCY_NEW, &page), -ENOMEM);
+	zs_fault_arm(0);
+	cr_assert_eq(page, 4711);
+	cr_assert_eq(pages.nr_used, 0);
+	zs_pages_check(&pages);
+	alloc(8);
+}
+
+Test(pages, a_rebuild_keeps_what_is_adopted_and_frees_the_rest)
+{
+	uint32_t first = alloc(4), lost = alloc(30), last = alloc(2);
+	uint64_t before;
+
+	memset(zs_pages_at(&pages, first), 1, 4 * ZS_PAGE_SIZE);
+	memset(zs_pages_at(&pages, lost), 2, 30 * ZS_PAGE_SIZE);
+	memset(zs_pages_at(&pages, last), 3, 2 * ZS_PAGE_SIZE);
+	before = zs_arena_resident_bytes(&arena);
+	zs_pages_deinit(&pages);
+	cr_assert_eq(zs_pages_init(&pages, &arena), 0);
+	cr_assert(zs_pages_adopt(&pages, first, 4, 1));
+	cr_assert_not(zs_pages_adopt(&pages, first, 4, 2), "a run has one owner");
+	cr_assert_not(zs_pages_adopt(&pages, first + 3, 2, 2), "and no other has a part of it");
+	cr_assert_not(zs_pages_adopt(&pages, NR_PAGES - 1, 2, 2), "runs lie inside");
+	cr_assert_not(zs_pages_adopt(&pages, UINT32_MAX, 1, 2));
+	cr_assert(zs_pages_adopt(&pages, last, 2, 2));
+	zs_pages_rebuild_end(&pages);
+	zs_pages_check(&pages);
+	cr_assert_eq(pages.nr_used, 6);
+	cr_assert_eq(zs_arena_resident_bytes(&arena), before - 30 * ZS_PAGE_SIZE);
+	cr_assert_eq(*(char *)zs_pages_at(&pages, first), 1);
+	cr_assert_eq(*(char *)zs_pages_at(&pages, last), 3);
+	cr_assert_eq(zs_pages_zspage(&pages, first + 3), 1);
+	cr_assert_eq(zs_pages_zspage(&pages, last), 2);
+	zs_pages_free(&pages, first, 4);
+	zs_pages_free(&pages, last, 2);
+	zs_pages_check(&pages);
+}
