@@ -11,7 +11,7 @@
 
 #include "base/bits.h"
 
-static const struct zs_codec *const codecs[] = { &zs_codec_lz4, &zs_codec_zstd };
+static const struct zs_codec *const codecs[] = {&zs_codec_lz4, &zs_codec_zstd};
 
 const struct zs_codec *zs_codec_find(enum zs_codec_id id)
 {
@@ -64,7 +64,7 @@ int zs_codec_parse(const char *text, struct zs_codec_params *ret_params, const s
 		*ret_codec = codec;
 	if (!level_is_valid(codec, level))
 		return -ERANGE;
-	*ret_params = (struct zs_codec_params){ .codec = (uint8_t)codec->id, .level = (int)level };
+	*ret_params = (struct zs_codec_params){.codec = (uint8_t)codec->id, .level = (int)level};
 	return 0;
 }
 

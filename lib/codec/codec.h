@@ -3,9 +3,9 @@
 /*
  * Codecs: one block in, one compressed payload out.
  *
- * Three lifetimes are kept apart: struct zs_codec_params is chosen once per device and shared by all threads; a compressor
- * or decompressor belongs to one thread and is reused for every block (zs_stream owns them); everything else is per call.
- * No call allocates memory once these exist.
+ * Three lifetimes are kept apart: struct zs_codec_params is chosen once per device and shared by all threads; a
+ * compressor or decompressor belongs to one thread and is reused for every block (zs_stream owns them); everything else
+ * is per call. No call allocates memory once these exist.
  */
 
 #include <stdbool.h>

@@ -49,7 +49,7 @@ int zs_stream_create(unsigned int shard, struct zs_stream **ret_stream)
 	stream->shard = shard;
 	stream->clock = 0;
 	for (unsigned int i = 0; i < NR_COMPRESSORS; i++)
-		stream->compressors[i] = (struct stream_compressor){ 0 };
+		stream->compressors[i] = (struct stream_compressor){0};
 	for (unsigned int i = 0; i < ZS_CODEC_NR; i++)
 		stream->decompressors[i] = NULL;
 	*ret_stream = stream;
@@ -60,7 +60,7 @@ static void compressor_deinit(struct stream_compressor *entry)
 {
 	if (entry->codec)
 		entry->codec->compressor_destroy(entry->compressor);
-	*entry = (struct stream_compressor){ 0 };
+	*entry = (struct stream_compressor){0};
 }
 
 void zs_stream_destroy(struct zs_stream *stream)
@@ -109,8 +109,7 @@ static int stream_make_compressor(struct zs_stream *stream, const struct zs_code
 		return error;
 	compressor_deinit(victim);
 	*victim = (struct stream_compressor){
-		.codec = codec, .level = level, .block_size = block_size, .compressor = compressor
-	};
+		.codec = codec, .level = level, .block_size = block_size, .compressor = compressor};
 	*ret_entry = victim;
 	return 0;
 }
@@ -146,7 +145,8 @@ int zs_stream_compress(struct zs_stream *stream, const struct zs_codec_params *p
 		return error;
 	entry->last_use = ++stream->clock;
 	/* One byte short of the block: a codec that can't save anything gives up early. */
-	error = entry->codec->compress(entry->compressor, block, block_size, stream->payload, block_size - 1, ret_length);
+	error = entry->codec->compress(entry->compressor, block, block_size, stream->payload, block_size - 1,
+				       ret_length);
 	if (error)
 		return error;
 	*ret_payload = stream->payload;
