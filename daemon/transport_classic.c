@@ -95,7 +95,8 @@ static ssize_t read_request(int fd, void *buffer, size_t length, void *userdata)
 	return read(fd, buffer, length);
 }
 
-static void log_libfuse(enum fuse_log_level level, const char *format, va_list arguments)
+__attribute__((format(printf, 2, 0))) static void log_libfuse(enum fuse_log_level level, const char *format,
+							      va_list arguments)
 {
 	char line[256];
 
@@ -306,7 +307,8 @@ static int start_worker(struct zsd_transport *transport)
 /* The kernel sends nothing else before INIT is answered. */
 static int serve_init(struct zsd_transport *transport)
 {
-	char *buffer = mmap(NULL, BUFFER_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	void *buffer = mmap(NULL, BUFFER_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	const struct zsd_fuse_in_header *header = buffer;
 	ssize_t length = 0;
 
 	if (buffer == MAP_FAILED)
@@ -317,8 +319,7 @@ static int serve_init(struct zsd_transport *transport)
 			continue;
 		if (length < 0)
 			break;
-		if (length < (ssize_t)sizeof(struct zsd_fuse_in_header) ||
-		    ((const struct zsd_fuse_in_header *)buffer)->opcode != ZSD_FUSE_INIT) {
+		if (length < (ssize_t)sizeof(*header) || header->opcode != ZSD_FUSE_INIT) {
 			length = -EPROTO;
 			break;
 		}

@@ -7,13 +7,13 @@
 #include <stdint.h>
 
 #define ZS_PAGE_SHIFT 12
-#define ZS_PAGE_SIZE ((size_t)1 << ZS_PAGE_SHIFT)
+#define ZS_PAGE_SIZE  ((size_t)1 << ZS_PAGE_SHIFT)
 /* Fields written by different threads are kept this far apart; two lines, since x86 prefetches them in pairs. */
 #define ZS_CACHE_LINE 64
-#define ZS_NO_SHARE 128
+#define ZS_NO_SHARE   128
 
-#define ZS_ARRAY_SIZE(array) (sizeof(array) / sizeof((array)[0]))
-#define zs_container_of(pointer, type, member) ((type *)(void *)((char *)(pointer) - offsetof(type, member)))
+#define ZS_ARRAY_SIZE(array)		       (sizeof(array) / sizeof((array)[0]))
+#define zs_container_of(pointer, type, member) ((type *)(void *)((char *)(pointer)-offsetof(type, member)))
 
 static inline bool zs_is_power_of_two(uint64_t value)
 {

@@ -37,5 +37,5 @@ static inline void zs_closep(int *fd)
 		close(*fd);
 }
 
-#define ZS_CLEANUP_FREE ZS_CLEANUP(zs_freep)
+#define ZS_CLEANUP_FREE	 ZS_CLEANUP(zs_freep)
 #define ZS_CLEANUP_CLOSE ZS_CLEANUP(zs_closep)

@@ -12,8 +12,7 @@ struct zs_list {
 };
 
 #define zs_list_entry(link, type, member) zs_container_of(link, type, member)
-#define zs_list_for_each(link, list)                                                                                   \
-	for (struct zs_list *link = (list)->next; link != (list); link = link->next)
+#define zs_list_for_each(link, list)	  for (struct zs_list *link = (list)->next; link != (list); link = link->next)
 
 static inline void zs_list_init(struct zs_list *list)
 {

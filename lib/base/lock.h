@@ -43,7 +43,7 @@ static inline void zs_unlockp(struct zs_lock **lock)
 }
 
 /* Holds the lock until the end of the scope. */
-#define ZS_LOCK_SCOPE(lock) ZS_LOCK_SCOPE_NAMED(lock, __COUNTER__)
+#define ZS_LOCK_SCOPE(lock)		   ZS_LOCK_SCOPE_NAMED(lock, __COUNTER__)
 #define ZS_LOCK_SCOPE_NAMED(lock, counter) ZS_LOCK_SCOPE_PASTE(lock, counter)
 #define ZS_LOCK_SCOPE_PASTE(lock, counter)                                                                             \
 	ZS_CLEANUP(zs_unlockp) __attribute__((unused)) struct zs_lock *zs_scope_##counter = (zs_lock(lock), (lock))

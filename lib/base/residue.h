@@ -13,7 +13,7 @@
 
 #define ZS_RESIDUE_VALUE_BITS 54
 #define ZS_RESIDUE_VALUE_MASK ((UINT64_C(1) << ZS_RESIDUE_VALUE_BITS) - 1)
-#define ZS_RESIDUE_MODULUS 1019
+#define ZS_RESIDUE_MODULUS    1019
 
 /* value must fit into 54 bits. */
 static inline uint64_t zs_residue_seal(uint64_t value)

@@ -6,8 +6,8 @@
  * object. The slot's 8-byte store is the only commit point: a process killed between any two instructions leaves the
  * old block or the new one, and garbage that the next open reclaims.
  *
- * Loading: slot -> pin the handle -> is the slot still the same? -> verify -> decompress -> unpin. The second look at the
- * slot is what makes the pin safe: between the first look and the pin the object may have been freed and the handle
+ * Loading: slot -> pin the handle -> is the slot still the same? -> verify -> decompress -> unpin. The second look at
+ * the slot is what makes the pin safe: between the first look and the pin the object may have been freed and the handle
  * given to another block.
  *
  * Modifying: the old object stays pinned until the slot is replaced. So its handle can't be reused meanwhile, and a
@@ -37,7 +37,7 @@
 struct candidate {
 	const void *payload; /* NULL: no object, slot is final */
 	struct zs_object_info info;
-	uint64_t slot;	     /* of a same-filled block; else set when the object exists */
+	uint64_t slot; /* of a same-filled block; else set when the object exists */
 };
 
 /* What of a slot counts where. */
@@ -51,7 +51,7 @@ struct weight {
 
 static struct weight weigh(uint64_t slot, const struct zs_object_info *info)
 {
-	struct weight weight = { 0 };
+	struct weight weight = {0};
 
 	if (zs_slot_state(slot) == ZS_SLOT_SAME)
 		weight.same = true;
@@ -155,7 +155,7 @@ static int unpack(struct zs_stream *stream, const struct zs_object *object, void
 static int load_slot(struct zs_device *device, struct zs_stream *stream, uint64_t block, uint64_t *slot, void *buffer,
 		     struct zs_object *ret_object)
 {
-	struct zs_object object = { .handle = ZS_NO_HANDLE };
+	struct zs_object object = {.handle = ZS_NO_HANDLE};
 	int error = -EAGAIN;
 
 	while (error == -EAGAIN) {
@@ -210,9 +210,10 @@ static bool is_same_filled(const void *buffer, size_t size)
 	       !memcmp(bytes, bytes + sizeof(uint64_t), size - sizeof(uint64_t));
 }
 
-static int choose(struct zs_device *device, struct zs_stream *stream, const void *buffer, struct candidate *ret_candidate)
+static int choose(struct zs_device *device, struct zs_stream *stream, const void *buffer,
+		  struct candidate *ret_candidate)
 {
-	struct candidate candidate = { .payload = buffer };
+	struct candidate candidate = {.payload = buffer};
 	const void *payload;
 	size_t length;
 	uint64_t word;
@@ -220,19 +221,19 @@ static int choose(struct zs_device *device, struct zs_stream *stream, const void
 
 	if (is_same_filled(buffer, device->block_size)) {
 		memcpy(&word, buffer, sizeof(word));
-		candidate.info = (struct zs_object_info){ .size = sizeof(word), .codec = ZS_CODEC_FILL };
+		candidate.info = (struct zs_object_info){.size = sizeof(word), .codec = ZS_CODEC_FILL};
 		if ((uint32_t)word == word >> 32)
-			candidate = (struct candidate){ .slot = zs_slot_same((uint32_t)word) };
+			candidate = (struct candidate){.slot = zs_slot_same((uint32_t)word)};
 		*ret_candidate = candidate;
 		return 0;
 	}
 	error = zs_stream_compress(stream, &device->codec, buffer, device->block_size, &payload, &length);
 	if (error && error != -ENOSPC)
 		return error;
-	candidate.info = (struct zs_object_info){ .size = device->block_size, .codec = ZS_CODEC_RAW };
+	candidate.info = (struct zs_object_info){.size = device->block_size, .codec = ZS_CODEC_RAW};
 	if (!error && !zs_pool_is_huge(length, device->block_size)) {
 		candidate.payload = payload;
-		candidate.info = (struct zs_object_info){ .size = (uint32_t)length, .codec = device->codec.codec };
+		candidate.info = (struct zs_object_info){.size = (uint32_t)length, .codec = device->codec.codec};
 	}
 	*ret_candidate = candidate;
 	return 0;
@@ -285,7 +286,7 @@ static int make_object(struct zs_device *device, struct candidate *candidate, en
 /* Frees the object of a slot that is no longer in any table. */
 static void drop_object(struct zs_device *device, struct zs_stream *stream, uint64_t slot, bool counted)
 {
-	struct zs_object_info info = { 0 };
+	struct zs_object_info info = {0};
 	struct weight weight;
 
 	if (zs_slot_state(slot) == ZS_SLOT_OBJECT) {
@@ -382,7 +383,7 @@ int zs_block_store(struct zs_device *device, struct zs_stream *stream, uint64_t 
 static int try_modify(struct zs_device *device, struct zs_stream *stream, uint64_t block, size_t offset,
 		      const void *data, size_t length)
 {
-	struct zs_object object = { .handle = ZS_NO_HANDLE };
+	struct zs_object object = {.handle = ZS_NO_HANDLE};
 	uint64_t old = zs_table_load(&device->table, block);
 	char *buffer = zs_stream_block(stream);
 	struct candidate candidate;

@@ -31,8 +31,8 @@ int zs_device_write(struct zs_device *device, struct zs_stream *stream, uint64_t
 		    size_t length, size_t *ret_done);
 
 /*
- * Makes a range read as zeros and frees its memory: discard and write-zeroes alike. The part of the range beyond the end
- * is ignored. Returns 0; -ENOSPC, -EIO, -ENOMEM from a partly covered block at either end.
+ * Makes a range read as zeros and frees its memory: discard and write-zeroes alike. The part of the range beyond the
+ * end is ignored. Returns 0; -ENOSPC, -EIO, -ENOMEM from a partly covered block at either end.
  */
 int zs_device_discard(struct zs_device *device, struct zs_stream *stream, uint64_t offset, uint64_t length);
 

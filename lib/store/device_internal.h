@@ -24,19 +24,19 @@ enum zs_device_state { ZS_DEVICE_FREE, ZS_DEVICE_ACTIVE, ZS_DEVICE_REMOVING };
  *   REMOVING   0    draining         free; the slot table's place is still taken
  */
 struct zs_device {
-	struct zs_store *store;		  /* immutable, like index and entry */
+	struct zs_store *store; /* immutable, like index and entry */
 	unsigned int index;
-	struct zs_device_entry *entry;	  /* in the arena */
-	enum zs_device_state state;	  /* guarded by store->lock */
-	_Atomic uint64_t id;		  /* seq_cst with ZS_COUNT_INFLIGHT: see zs_device_get() */
+	struct zs_device_entry *entry; /* in the arena */
+	enum zs_device_state state;    /* guarded by store->lock */
+	_Atomic uint64_t id;	       /* seq_cst with ZS_COUNT_INFLIGHT: see zs_device_get() */
 	/* Constant while id is not 0. */
 	uint64_t size_bytes;
 	uint32_t block_size;
 	unsigned int block_shift;
 	struct zs_codec_params codec;
-	struct zs_table table;		  /* its place also guarded by store->lock while state is not FREE */
-	_Atomic uint64_t limit_bytes;	  /* 0 = none */
-	_Atomic uint64_t charged_bytes;	  /* what counts against the limit; kept only while there is one */
+	struct zs_table table;		/* its place also guarded by store->lock while state is not FREE */
+	_Atomic uint64_t limit_bytes;	/* 0 = none */
+	_Atomic uint64_t charged_bytes; /* what counts against the limit; kept only while there is one */
 	struct zs_shards shards;
 };
 
@@ -46,7 +46,7 @@ struct zs_store {
 	struct zs_pool *pool;
 	struct zs_device_entry *entries; /* in the arena */
 	unsigned int nr_entries;
-	struct zs_lock lock;		 /* guards the device table, device->state and entries' attributes */
+	struct zs_lock lock; /* guards the device table, device->state and entries' attributes */
 	struct zs_lock modify[ZS_MODIFY_LOCKS];
 	_Atomic(struct zs_device *) devices[ZS_DEVICES_MAX];
 };

@@ -18,8 +18,11 @@
 /* The length of the UTF-8 sequence at text, or 0 if it is none (RFC 3629: no overlong forms, no surrogates). */
 static size_t utf8_length(const unsigned char *text)
 {
-	size_t length = text[0] < 0x80 ? 1 : text[0] >= 0xc2 && text[0] < 0xe0 ? 2 : (text[0] & 0xf0) == 0xe0 ? 3 :
-			text[0] >= 0xf0 && text[0] < 0xf5 ? 4 : 0;
+	size_t length = text[0] < 0x80			    ? 1
+			: text[0] >= 0xc2 && text[0] < 0xe0 ? 2
+			: (text[0] & 0xf0) == 0xe0	    ? 3
+			: text[0] >= 0xf0 && text[0] < 0xf5 ? 4
+							    : 0;
 
 	for (size_t i = 1; i < length; i++) {
 		if ((text[i] & 0xc0) != 0x80)
@@ -63,7 +66,8 @@ static uint64_t entry_checksum(const struct zs_device_entry *entry, uint64_t id)
 {
 	size_t start = offsetof(struct zs_device_entry, size_bytes);
 
-	return XXH3_64bits_withSeed((const char *)entry + start, offsetof(struct zs_device_entry, checksum) - start, id);
+	return XXH3_64bits_withSeed((const char *)entry + start, offsetof(struct zs_device_entry, checksum) - start,
+				    id);
 }
 
 const struct zs_device_attributes *zs_entry_attributes(const struct zs_device_entry *entry)
@@ -88,10 +92,11 @@ void zs_entry_commit(struct zs_device_entry *entry, uint64_t id, const struct zs
 {
 	zs_assert(!atomic_load(&entry->id) && zs_name_is_valid(options->name));
 	memset(&entry->current, 0, sizeof(*entry) - offsetof(struct zs_device_entry, current));
-	zs_entry_set_attributes(entry, &(struct zs_device_attributes){ .mode = options->mode,
-								       .uid = options->uid,
-								       .gid = options->gid,
-								       .memory_limit_bytes = options->memory_limit_bytes });
+	zs_entry_set_attributes(entry,
+				&(struct zs_device_attributes){.mode = options->mode,
+							       .uid = options->uid,
+							       .gid = options->gid,
+							       .memory_limit_bytes = options->memory_limit_bytes});
 	entry->size_bytes = options->size_bytes;
 	entry->table_offset = table_offset;
 	entry->created_sec = created_sec;
@@ -131,7 +136,7 @@ int zs_entry_check(const struct zs_device_entry *entry, unsigned int index, uint
 	if (!shape_is_sound(entry, slots_bytes) || !memchr(entry->name, 0, sizeof(entry->name)) ||
 	    !zs_name_is_valid(entry->name))
 		return -EBADMSG;
-	if (!zs_codec_params_are_valid(&(struct zs_codec_params){ .codec = entry->codec, .level = entry->level }))
+	if (!zs_codec_params_are_valid(&(struct zs_codec_params){.codec = entry->codec, .level = entry->level}))
 		return -EBADMSG;
 	return 0;
 }

@@ -25,7 +25,7 @@ struct zs_device_attributes {
 };
 
 struct zs_device_entry {
-	_Atomic uint64_t id; /* sealed (base/residue.h); 0 = the entry is free */
+	_Atomic uint64_t id;	  /* sealed (base/residue.h); 0 = the entry is free */
 	_Atomic uint64_t current; /* sealed; bit 0: which of attributes is valid */
 	struct zs_device_attributes attributes[2];
 	/* From here on constant while id is not 0. */
@@ -37,7 +37,7 @@ struct zs_device_entry {
 	uint8_t codec;
 	char name[ZS_DEVICE_NAME_BYTES];
 	uint8_t reserved[70]; /* 0 */
-	uint64_t checksum; /* XXH3-64 of id and of all from size_bytes on */
+	uint64_t checksum;    /* XXH3-64 of id and of all from size_bytes on */
 };
 
 static_assert(sizeof(struct zs_device_entry) == 256, "the entry's size is part of the arena's layout");

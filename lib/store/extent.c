@@ -41,10 +41,10 @@ static struct extent *collect(const struct zs_store *store, unsigned int *ret_nr
 		if (!device || device->state == ZS_DEVICE_FREE)
 			continue;
 		start = device->table.offset;
-		extents[nr++] = (struct extent){ start, start + zs_table_bytes(device->table.nr_blocks) };
+		extents[nr++] = (struct extent){start, start + zs_table_bytes(device->table.nr_blocks)};
 	}
 	qsort(extents, nr, sizeof(extents[0]), compare_extents);
-	extents[nr++] = (struct extent){ region, region };
+	extents[nr++] = (struct extent){region, region};
 	*ret_nr = nr;
 	return extents;
 }

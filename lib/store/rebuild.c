@@ -3,8 +3,8 @@
  * Opening an existing arena: check the device table, then one scan of all slot tables. And the checker, which makes the
  * same scan and compares.
  *
- * Slots that are damaged, or that name no sound object, become "lost": they must not keep a handle that will be given to
- * another block.
+ * Slots that are damaged, or that name no sound object, become "lost": they must not keep a handle that will be given
+ * to another block.
  */
 
 #include <errno.h>
@@ -36,7 +36,8 @@ static int compare_entries(const void *a, const void *b)
 
 static int compare_names(const void *a, const void *b)
 {
-	return strcmp((*(const struct zs_device_entry *const *)a)->name, (*(const struct zs_device_entry *const *)b)->name);
+	return strcmp((*(const struct zs_device_entry *const *)a)->name,
+		      (*(const struct zs_device_entry *const *)b)->name);
 }
 
 /* True if no two of them have one name, and no two tables overlap. */
@@ -128,7 +129,7 @@ static int adopt_slot(struct zs_device *device, uint64_t block, struct tally *ta
 
 static int adopt_device(struct zs_device *device)
 {
-	struct tally tally = { 0 };
+	struct tally tally = {0};
 	int error;
 
 	zs_table_adopt(&device->table);
@@ -158,7 +159,7 @@ static struct zs_device_options entry_options(const struct zs_device_entry *entr
 		.name = entry->name,
 		.size_bytes = entry->size_bytes,
 		.block_size = entry->block_size,
-		.codec = { .codec = entry->codec, .level = entry->level },
+		.codec = {.codec = entry->codec, .level = entry->level},
 		.memory_limit_bytes = zs_entry_attributes(entry)->memory_limit_bytes,
 	};
 }
@@ -235,7 +236,7 @@ static void tally_device(struct zs_device *device, struct tally *tally)
 
 static void check_device(struct zs_device *device, struct tally *total)
 {
-	struct tally tally = { 0 };
+	struct tally tally = {0};
 	struct zs_device_stats stats;
 
 	tally_device(device, &tally);
@@ -257,7 +258,7 @@ static void check_device(struct zs_device *device, struct tally *total)
 
 void zs_store_check(struct zs_store *store)
 {
-	struct tally total = { 0 };
+	struct tally total = {0};
 	struct zs_store_stats stats;
 	uint64_t id, table_pages = 0;
 	unsigned int cursor = 0;

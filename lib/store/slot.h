@@ -27,8 +27,8 @@
 
 enum zs_slot_state { ZS_SLOT_EMPTY, ZS_SLOT_OBJECT, ZS_SLOT_SAME, ZS_SLOT_LOST };
 
-#define ZS_SLOT_NONE UINT64_C(0)
-#define ZS_SLOT_STATE_SHIFT 32
+#define ZS_SLOT_NONE	       UINT64_C(0)
+#define ZS_SLOT_STATE_SHIFT    32
 #define ZS_SLOT_INCOMPRESSIBLE (UINT64_C(1) << 34)
 
 static inline uint64_t zs_slot_object(struct zs_handle handle, bool incompressible)
@@ -59,7 +59,7 @@ static inline enum zs_slot_state zs_slot_state(uint64_t slot)
 
 static inline struct zs_handle zs_slot_handle(uint64_t slot)
 {
-	return (struct zs_handle){ .index = (uint32_t)slot };
+	return (struct zs_handle){.index = (uint32_t)slot};
 }
 
 static inline uint32_t zs_slot_word(uint64_t slot)

@@ -54,5 +54,6 @@ void zs_shards_touch(struct zs_shards *shards, unsigned int shard);
 
 static inline void zs_count(struct zs_shards *shards, unsigned int shard, enum zs_counter counter, uint64_t amount)
 {
-	atomic_fetch_add_explicit(&shards->shards[shard & shards->mask].counters[counter], amount, memory_order_relaxed);
+	atomic_fetch_add_explicit(&shards->shards[shard & shards->mask].counters[counter], amount,
+				  memory_order_relaxed);
 }

@@ -206,7 +206,7 @@ int zs_store_add(struct zs_store *store, const struct zs_device_options *options
 
 static void drain(struct zs_device *device)
 {
-	const struct timespec interval = { .tv_nsec = DRAIN_INTERVAL_NSEC };
+	const struct timespec interval = {.tv_nsec = DRAIN_INTERVAL_NSEC};
 
 	while (zs_shards_sum(&device->shards, ZS_COUNT_INFLIGHT))
 		nanosleep(&interval, NULL);
@@ -306,8 +306,8 @@ static int store_init(struct zs_store *store, bool fresh, uint64_t memory_limit_
 	int error;
 
 	store->entries = zs_arena_at(&store->arena, ZS_REGION_DEVICES, 0);
-	store->nr_entries = (unsigned int)zs_min(store->arena.region_bytes[ZS_REGION_DEVICES] / sizeof(store->entries[0]),
-						 ZS_DEVICES_MAX);
+	store->nr_entries = (unsigned int)zs_min(
+		store->arena.region_bytes[ZS_REGION_DEVICES] / sizeof(store->entries[0]), ZS_DEVICES_MAX);
 	if (!fresh) {
 		error = zs_store_check_entries(store);
 		if (error)
@@ -410,7 +410,7 @@ void zs_store_stats(struct zs_store *store, struct zs_store_stats *ret_stats)
 	unsigned int cursor = 0;
 	uint64_t id;
 
-	*ret_stats = (struct zs_store_stats){ .resident_bytes = zs_arena_resident_bytes(&store->arena) };
+	*ret_stats = (struct zs_store_stats){.resident_bytes = zs_arena_resident_bytes(&store->arena)};
 	zs_heap_stats(store->heap, &ret_stats->heap);
 	zs_pool_stats(store->pool, &ret_stats->pool);
 	while (zs_store_next(store, &cursor, &id))

@@ -20,8 +20,8 @@ struct zs_store;
 struct zs_stream;
 
 #define ZS_DEVICE_NAME_BYTES 65 /* 64 and the NUL */
-#define ZS_DEVICES_MAX 4096
-#define ZS_BLOCK_MIN_BYTES ((size_t)4 << 10)
+#define ZS_DEVICES_MAX	     4096
+#define ZS_BLOCK_MIN_BYTES   ((size_t)4 << 10)
 
 struct zs_store_options {
 	struct zs_arena_options arena; /* used by zs_store_create() only */
@@ -32,10 +32,10 @@ struct zs_store_options {
 struct zs_device_options {
 	const char *name; /* 1 to 64 bytes of UTF-8 without '/', '.' and control characters */
 	uint64_t size_bytes;
-	uint32_t block_size;	     /* 0 = 4 KiB; a power of two up to 64 KiB */
+	uint32_t block_size;	      /* 0 = 4 KiB; a power of two up to 64 KiB */
 	struct zs_codec_params codec; /* level in range */
-	uint64_t memory_limit_bytes; /* 0 = none */
-	uint32_t mode;		     /* permission bits of the file, 0 = 0600 */
+	uint64_t memory_limit_bytes;  /* 0 = none */
+	uint32_t mode;		      /* permission bits of the file, 0 = 0600 */
 	uint32_t uid, gid;
 };
 
@@ -74,8 +74,8 @@ struct zs_device_stats {
 	uint64_t reads, read_bytes;
 	uint64_t writes, written_bytes;
 	uint64_t discards, discarded_bytes;
-	uint64_t no_space; /* writes refused for lack of room */
-	uint64_t corrupt;  /* blocks found damaged: each time one was read, or lost at open */
+	uint64_t no_space;     /* writes refused for lack of room */
+	uint64_t corrupt;      /* blocks found damaged: each time one was read, or lost at open */
 	int64_t modified_nsec; /* Unix time of the last change of data, coarse */
 };
 

@@ -35,7 +35,7 @@ int zs_table_init(struct zs_table *table, struct zs_arena *arena, struct zs_heap
 void zs_table_deinit(struct zs_table *table)
 {
 	free((void *)table->present);
-	*table = (struct zs_table){ 0 };
+	*table = (struct zs_table){0};
 }
 
 void zs_table_punch(struct zs_table *table)

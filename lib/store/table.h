@@ -20,13 +20,13 @@
 #define ZS_SLOTS_PER_PAGE (ZS_PAGE_SIZE / sizeof(uint64_t))
 
 struct zs_table {
-	struct zs_arena *arena;	      /* immutable while the device lives, as all but present */
+	struct zs_arena *arena; /* immutable while the device lives, as all but present */
 	struct zs_heap *heap;
-	uint64_t offset;	      /* in ZS_REGION_SLOTS */
+	uint64_t offset; /* in ZS_REGION_SLOTS */
 	uint64_t nr_blocks;
 	_Atomic uint64_t *slots;
-	_Atomic uint64_t *present;    /* bit per page of the table: it has memory. release/acquire with its user */
-	_Atomic uint64_t nr_present;  /* relaxed, statistics */
+	_Atomic uint64_t *present;   /* bit per page of the table: it has memory. release/acquire with its user */
+	_Atomic uint64_t nr_present; /* relaxed, statistics */
 };
 
 static inline uint64_t zs_table_bytes(uint64_t nr_blocks)

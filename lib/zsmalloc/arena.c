@@ -47,7 +47,7 @@
  */
 #define DEFAULT_PAGES_FACTOR 8
 
-static const char magic[8] = { 'Z', 'S', 'D', 'A', 'R', 'E', 'N', 'A' };
+static const char magic[8] = {'Z', 'S', 'D', 'A', 'R', 'E', 'N', 'A'};
 
 struct arena_header {
 	char magic[8];
@@ -79,12 +79,13 @@ void zs_arena_options_default(struct zs_arena_options *options, uint64_t memory_
 	if (!memory_bytes)
 		memory_bytes = (uint64_t)sysconf(_SC_PHYS_PAGES) * ZS_PAGE_SIZE;
 	*options = (struct zs_arena_options){
-		.region_bytes = {
-			[ZS_REGION_DEVICES] = DEFAULT_DEVICES_BYTES,
-			[ZS_REGION_SLOTS] = DEFAULT_SLOTS_BYTES,
-			[ZS_REGION_HANDLES] = DEFAULT_HANDLES_BYTES,
-			[ZS_REGION_PAGES] = zs_align_up(memory_bytes, REGION_ALIGNMENT) * DEFAULT_PAGES_FACTOR,
-		},
+		.region_bytes =
+			{
+				[ZS_REGION_DEVICES] = DEFAULT_DEVICES_BYTES,
+				[ZS_REGION_SLOTS] = DEFAULT_SLOTS_BYTES,
+				[ZS_REGION_HANDLES] = DEFAULT_HANDLES_BYTES,
+				[ZS_REGION_PAGES] = zs_align_up(memory_bytes, REGION_ALIGNMENT) * DEFAULT_PAGES_FACTOR,
+			},
 	};
 }
 
@@ -139,7 +140,7 @@ static void arena_write_header(struct zs_arena *arena)
 
 int zs_arena_create(struct zs_arena *ret_arena, const struct zs_arena_options *options)
 {
-	struct zs_arena arena = { .fd = -1 };
+	struct zs_arena arena = {.fd = -1};
 	ZS_CLEANUP_CLOSE int fd = -1;
 	int error;
 
@@ -181,7 +182,7 @@ static int arena_check_header(const struct arena_header *header, uint64_t file_b
 
 int zs_arena_open(struct zs_arena *ret_arena, int fd)
 {
-	struct zs_arena arena = { .fd = -1 };
+	struct zs_arena arena = {.fd = -1};
 	ZS_CLEANUP_CLOSE int own_fd = -1;
 	struct arena_header header;
 	struct stat status;
@@ -219,7 +220,7 @@ void zs_arena_close(struct zs_arena *arena)
 		munmap(arena->base, arena->size_bytes);
 	if (arena->fd >= 0)
 		close(arena->fd);
-	*arena = (struct zs_arena){ .fd = -1 };
+	*arena = (struct zs_arena){.fd = -1};
 }
 
 static void assert_range(const struct zs_arena *arena, enum zs_region region, uint64_t offset, uint64_t length)

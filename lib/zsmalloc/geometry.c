@@ -13,9 +13,9 @@
 #include "zsmalloc/handle.h"
 
 /* Up to a page, classes are 1/64 apart; above, objects are few and zspages long, so that half as many pay better. */
-#define SPACING_SMALL 64
-#define SPACING_LARGE 32
-#define STEP_MIN 16
+#define SPACING_SMALL	64
+#define SPACING_LARGE	32
+#define STEP_MIN	16
 #define PAGES_MAX_SMALL 16
 #define PAGES_MAX_LARGE 64
 /* What one more page in a zspage costs, as a part of the object's size: the partly filled zspage at the end. */
@@ -65,8 +65,9 @@ static struct zs_class_shape shape_for_raw(uint32_t block_size)
 /* Adds a class below those added before, unless it is the same as the last one. */
 static void add_class(struct zs_class_shape shape)
 {
-	struct zs_class_shape *above = geometry_table.nr_classes ? geometry_table.classes + geometry_table.nr_classes - 1
-								  : NULL;
+	struct zs_class_shape *above = geometry_table.nr_classes
+					       ? geometry_table.classes + geometry_table.nr_classes - 1
+					       : NULL;
 
 	if (above && shape.size >= above->size)
 		return;
@@ -78,7 +79,8 @@ static void add_class(struct zs_class_shape shape)
 /* Adds the classes for sizes from high down to above low. */
 static void add_classes(uint32_t high, uint32_t low, unsigned int spacing)
 {
-	for (uint32_t size = high; size > low; size = (uint32_t)zs_align_down(size - zs_max(size / spacing, STEP_MIN), 4))
+	for (uint32_t size = high; size > low;
+	     size = (uint32_t)zs_align_down(size - zs_max(size / spacing, STEP_MIN), 4))
 		add_class(shape_for(size));
 }
 
@@ -108,8 +110,8 @@ static void geometry_init(void)
 	reverse_classes();
 	for (uint32_t i = 0; i < ZS_ARRAY_SIZE(geometry_table.index); i++) {
 		while (class + 1 < geometry_table.nr_classes && geometry_table.classes[class].size < i * 4)
-			class++;
-		geometry_table.index[i] = (uint8_t)class;
+			class ++;
+		geometry_table.index[i] = (uint8_t) class;
 	}
 	for (unsigned int i = 0; i < geometry_table.nr_classes; i++)
 		zs_assert(geometry_table.classes[i].objects <= 1u << ZS_LOCATION_INDEX_BITS);

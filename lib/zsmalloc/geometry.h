@@ -23,18 +23,18 @@
 
 /* Object header and largest payload: the largest object. */
 #define ZS_OBJECT_HEADER_BYTES 12
-#define ZS_CLASS_MIN_BYTES 32
-#define ZS_CLASS_MAX_BYTES (ZS_OBJECT_HEADER_BYTES + 65536)
+#define ZS_CLASS_MIN_BYTES     32
+#define ZS_CLASS_MAX_BYTES     (ZS_OBJECT_HEADER_BYTES + 65536)
 /* The class index in a location has 8 bits. */
 #define ZS_CLASSES_MAX 256
 /* The longest zspage, pages. */
 #define ZS_RUN_MAX_PAGES 65
 
 struct zs_class_shape {
-	uint32_t size;	   /* of an object with its header, bytes; a multiple of 4 */
-	uint16_t pages;	   /* of a zspage */
-	uint16_t objects;  /* of a zspage: pages * 4096 / size */
-	uint32_t cost;	   /* an object's share of the pages, bytes, rounded up */
+	uint32_t size;	  /* of an object with its header, bytes; a multiple of 4 */
+	uint16_t pages;	  /* of a zspage */
+	uint16_t objects; /* of a zspage: pages * 4096 / size */
+	uint32_t cost;	  /* an object's share of the pages, bytes, rounded up */
 };
 
 struct zs_geometry {

@@ -34,22 +34,22 @@ struct zs_handle {
 	uint32_t index;
 };
 
-#define ZS_NO_HANDLE ((struct zs_handle){ 0 })
+#define ZS_NO_HANDLE ((struct zs_handle){0})
 
 enum zs_handle_state { ZS_HANDLE_FREE, ZS_HANDLE_LIVE, ZS_HANDLE_BACKED, ZS_HANDLE_DOOMED };
 
-#define ZS_HANDLE_PINS_MASK UINT64_C(0x1ff)
-#define ZS_HANDLE_LOCK (UINT64_C(1) << 9)
-#define ZS_HANDLE_STATE_SHIFT 10
+#define ZS_HANDLE_PINS_MASK	 UINT64_C(0x1ff)
+#define ZS_HANDLE_LOCK		 (UINT64_C(1) << 9)
+#define ZS_HANDLE_STATE_SHIFT	 10
 #define ZS_HANDLE_LOCATION_SHIFT 12
-#define ZS_LOCATION_INDEX_BITS 12
-#define ZS_LOCATION_CLASS_BITS 8
+#define ZS_LOCATION_INDEX_BITS	 12
+#define ZS_LOCATION_CLASS_BITS	 8
 
 /* Where an object is. */
 struct zs_location {
-	uint32_t page;	 /* first page of the zspage */
-	uint16_t index;	 /* of the object in the zspage */
-	uint8_t class;	 /* index of the size class; compaction never changes it */
+	uint32_t page;	/* first page of the zspage */
+	uint16_t index; /* of the object in the zspage */
+	uint8_t class;	/* index of the size class; compaction never changes it */
 };
 
 static inline enum zs_handle_state zs_handle_state(uint64_t word)
@@ -134,8 +134,8 @@ static inline bool zs_handle_doom(_Atomic uint64_t *word, uint32_t index, uint64
 	uint64_t old = atomic_load_explicit(word, memory_order_relaxed);
 
 	for (;;) {
-		zs_assert_msg(zs_handle_state(old) == ZS_HANDLE_LIVE, "handle %u freed twice or never allocated, word %#llx",
-			      index, (unsigned long long)old);
+		zs_assert_msg(zs_handle_state(old) == ZS_HANDLE_LIVE,
+			      "handle %u freed twice or never allocated, word %#llx", index, (unsigned long long)old);
 		if (__builtin_expect((old & ZS_HANDLE_LOCK) != 0, 0)) {
 			sched_yield();
 			old = atomic_load_explicit(word, memory_order_relaxed);

@@ -28,7 +28,7 @@ static void handles_shrink(void *context, uint64_t page)
 	zs_pages_uncharge(&heap->pages, ZS_CHARGE_HANDLE, 1);
 }
 
-static const struct zs_slab_ops handle_ops = { .grow = handles_grow, .shrink = handles_shrink };
+static const struct zs_slab_ops handle_ops = {.grow = handles_grow, .shrink = handles_shrink};
 
 /* Descriptors are private memory: some 32 bytes for each 4 to 64 KiB of zspage, not counted against the limit. */
 static int zspages_grow(void *context, uint64_t page, enum zs_urgency urgency)
@@ -43,7 +43,7 @@ static void zspages_shrink(void *context, uint64_t page)
 	zs_reserve_drop((char *)heap->zspage_memory + page * ZS_PAGE_SIZE, ZS_PAGE_SIZE);
 }
 
-static const struct zs_slab_ops zspage_ops = { .grow = zspages_grow, .shrink = zspages_shrink };
+static const struct zs_slab_ops zspage_ops = {.grow = zspages_grow, .shrink = zspages_shrink};
 
 static int heap_init_handles(struct zs_heap *heap)
 {
@@ -153,7 +153,7 @@ static void stats_of_slab(struct zs_slab *slab, uint64_t *ret_active, uint64_t *
 
 void zs_heap_stats(struct zs_heap *heap, struct zs_heap_stats *ret_stats)
 {
-	*ret_stats = (struct zs_heap_stats){ .zspage_object_bytes = sizeof(struct zspage) };
+	*ret_stats = (struct zs_heap_stats){.zspage_object_bytes = sizeof(struct zspage)};
 	stats_of_pages(&heap->pages, ret_stats);
 	stats_of_slab(&heap->handles, &ret_stats->handles_active, &ret_stats->handles_total);
 	stats_of_slab(&heap->zspages, &ret_stats->zspages_active, &ret_stats->zspages_total);

@@ -17,11 +17,11 @@
 #include "base/check.h"
 
 #define MAP_FREE UINT32_C(0x80000000)
-#define MAP_END UINT32_C(0x7fffffff)
+#define MAP_END	 UINT32_C(0x7fffffff)
 
 /* Free memory worth keeping: 4 MiB cost little and save the population of some 300 zspages. */
 #define RESERVE_HIGH_PAGES 1024
-#define RESERVE_LOW_PAGES 512
+#define RESERVE_LOW_PAGES  512
 /* Runs punched in one go; a batch lives on the stack. */
 #define PUNCH_BATCH 128
 
@@ -50,7 +50,7 @@ int zs_pages_init(struct zs_pages *pages, struct zs_arena *arena)
 {
 	uint64_t nr = arena->region_bytes[ZS_REGION_PAGES] >> ZS_PAGE_SHIFT;
 
-	*pages = (struct zs_pages){ .arena = arena, .nr_pages = (uint32_t)zs_min(nr, MAP_END) };
+	*pages = (struct zs_pages){.arena = arena, .nr_pages = (uint32_t)zs_min(nr, MAP_END)};
 	pages->map = zs_reserve(pages->nr_pages * sizeof(*pages->map));
 	if (!pages->map)
 		return -ENOMEM;

@@ -27,12 +27,13 @@ struct zs_pages {
 	uint32_t nr_pages;	/* length of the region; immutable */
 	/*
 	 * For each page of a zspage its descriptor's index; for the first page of a free run the link to the next one
-	 * of its list. Entries of a zspage are stable while the caller knows an object in it; the rest is guarded by lock.
+	 * of its list. Entries of a zspage are stable while the caller knows an object in it; the rest is guarded by
+	 * lock.
 	 */
 	_Atomic uint32_t *map;
 
-	struct zs_lock lock; /* guards all below */
-	uint32_t fresh;	     /* pages from here on were never handed out */
+	struct zs_lock lock;			/* guards all below */
+	uint32_t fresh;				/* pages from here on were never handed out */
 	uint32_t reserve[ZS_RUN_MAX_PAGES + 1]; /* lists of free runs with memory, by length */
 	uint32_t holes[ZS_RUN_MAX_PAGES + 1];	/* lists of free runs without */
 	uint64_t nr_reserve;			/* pages in reserve */

@@ -41,7 +41,7 @@ void size_class_remove(struct zs_size_class *class, struct zspage *zspage)
 {
 	zs_list_unlink(&zspage->link);
 	if (zs_list_empty(&class->groups[zspage->group]))
-		class->occupied &= (uint16_t)~(1u << zspage->group);
+		class->occupied &= (uint16_t) ~(1u << zspage->group);
 }
 
 void size_class_refile(struct zs_heap *heap, struct zs_size_class *class, struct zspage *zspage)
@@ -101,7 +101,8 @@ void zs_pool_abandon(struct zs_pool *pool)
 }
 
 /* Takes an object from a zspage of the class that has one; false if there is none. Under class->lock. */
-static bool class_take(struct zs_pool *pool, unsigned int index, struct zs_handle handle, struct zs_location *ret_location)
+static bool class_take(struct zs_pool *pool, unsigned int index, struct zs_handle handle,
+		       struct zs_location *ret_location)
 {
 	struct zs_size_class *class = &pool->classes[index];
 	struct zspage *zspage = size_class_find(class);
@@ -117,8 +118,8 @@ static bool class_take(struct zs_pool *pool, unsigned int index, struct zs_handl
 }
 
 /* The slow path of object_alloc(): the class needs a zspage. */
-static int class_grow_and_take(struct zs_pool *pool, unsigned int index, enum zs_urgency urgency, struct zs_handle handle,
-			       struct zs_location *ret_location)
+static int class_grow_and_take(struct zs_pool *pool, unsigned int index, enum zs_urgency urgency,
+			       struct zs_handle handle, struct zs_location *ret_location)
 {
 	struct zs_size_class *class = &pool->classes[index];
 	struct zspage *zspage;
@@ -207,7 +208,8 @@ static bool object_is_sound(struct zs_pool *pool, uint32_t handle, struct zs_loc
 	if (!heap_location_is_valid(heap, location))
 		return false;
 	index = zs_pages_zspage(&heap->pages, location.page);
-	if (!index || heap_zspage(heap, index)->page != location.page || heap_zspage(heap, index)->class != location.class)
+	if (!index || heap_zspage(heap, index)->page != location.page ||
+	    heap_zspage(heap, index)->class != location.class)
 		return false;
 	return atomic_load_explicit(&heap_object(heap, location)->handle, memory_order_relaxed) == handle;
 }
@@ -221,7 +223,8 @@ void zs_obj_write(struct zs_pool *pool, struct zs_handle handle, const struct zs
 
 	zs_assert_msg(zs_handle_state(value) == ZS_HANDLE_FREE, "handle %u written twice", handle.index);
 	zs_assert(atomic_load_explicit(&header->handle, memory_order_relaxed) == handle.index);
-	zs_assert(info->size && info->size + ZS_OBJECT_HEADER_BYTES <= pool->heap->geometry->classes[location.class].size);
+	zs_assert(info->size &&
+		  info->size + ZS_OBJECT_HEADER_BYTES <= pool->heap->geometry->classes[location.class].size);
 	header->meta = zs_object_meta(info);
 	header->checksum = zs_object_checksum(header->meta, payload);
 	memcpy(header + 1, payload, info->size);
@@ -243,7 +246,7 @@ void zs_pool_free(struct zs_pool *pool, struct zs_handle handle, struct zs_objec
 		      handle.index, (unsigned long long)value);
 	if (!object_is_sound(pool, handle.index, location)) {
 		zs_pool_note_leak(pool);
-		*ret_info = (struct zs_object_info){ 0 };
+		*ret_info = (struct zs_object_info){0};
 		return;
 	}
 	*ret_info = zs_object_info(heap_object(pool->heap, location)->meta);
@@ -292,7 +295,7 @@ int zs_obj_read_begin(struct zs_pool *pool, struct zs_handle handle, struct zs_o
 	return 0;
 
 damaged:
-	zs_obj_read_end(pool, &(struct zs_object){ .handle = handle });
+	zs_obj_read_end(pool, &(struct zs_object){.handle = handle});
 	return -EBADMSG;
 }
 
@@ -329,7 +332,7 @@ bool zs_pool_is_huge(size_t size, size_t block_size)
 
 void zs_pool_stats(struct zs_pool *pool, struct zs_pool_stats *ret_stats)
 {
-	struct zs_pool_stats stats = { 0 };
+	struct zs_pool_stats stats = {0};
 
 	for (unsigned int i = 0; i < pool->heap->geometry->nr_classes; i++) {
 		const struct zs_class_shape *shape = &pool->heap->geometry->classes[i];

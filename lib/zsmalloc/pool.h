@@ -54,21 +54,21 @@ enum zs_urgency {
 };
 
 struct zs_heap_stats {
-	uint64_t limit_bytes;	     /* 0 = none */
-	uint64_t used_bytes;	     /* pages of zspages, slot tables and handle words */
-	uint64_t peak_bytes;	     /* highest used_bytes so far */
-	uint64_t zspage_pages;	     /* pages in zspages */
-	uint64_t reserve_pages;	     /* free pages that keep their memory for the next zspage */
-	uint64_t slot_table_pages;   /* pages of slot tables with memory */
-	uint64_t handle_pages;	     /* pages of handle words with memory */
-	uint64_t handles_active;     /* handles in use */
-	uint64_t handles_total;	     /* handles that have memory */
-	uint64_t zspages_active;     /* zspage descriptors in use */
-	uint64_t zspages_total;	     /* zspage descriptors that have memory */
+	uint64_t limit_bytes;	      /* 0 = none */
+	uint64_t used_bytes;	      /* pages of zspages, slot tables and handle words */
+	uint64_t peak_bytes;	      /* highest used_bytes so far */
+	uint64_t zspage_pages;	      /* pages in zspages */
+	uint64_t reserve_pages;	      /* free pages that keep their memory for the next zspage */
+	uint64_t slot_table_pages;    /* pages of slot tables with memory */
+	uint64_t handle_pages;	      /* pages of handle words with memory */
+	uint64_t handles_active;      /* handles in use */
+	uint64_t handles_total;	      /* handles that have memory */
+	uint64_t zspages_active;      /* zspage descriptors in use */
+	uint64_t zspages_total;	      /* zspage descriptors that have memory */
 	uint64_t zspage_object_bytes; /* size of one descriptor */
-	uint64_t punched_pages;	     /* pages given back to the system so far */
-	uint64_t limit_hits;	     /* allocations refused by the limit so far */
-	uint64_t leaked_objects;     /* damaged objects that could not be freed */
+	uint64_t punched_pages;	      /* pages given back to the system so far */
+	uint64_t limit_hits;	      /* allocations refused by the limit so far */
+	uint64_t leaked_objects;      /* damaged objects that could not be freed */
 };
 
 struct zs_pool_stats {
@@ -113,11 +113,13 @@ void zs_pool_abandon(struct zs_pool *pool);
 int zs_pool_alloc(struct zs_pool *pool, size_t size, enum zs_urgency urgency, struct zs_handle *ret_handle);
 
 /* Writes header and payload of a new object, once; it can be read from then on. info->size is that of the alloc. */
-void zs_obj_write(struct zs_pool *pool, struct zs_handle handle, const struct zs_object_info *info, const void *payload);
+void zs_obj_write(struct zs_pool *pool, struct zs_handle handle, const struct zs_object_info *info,
+		  const void *payload);
 
 /*
  * Frees the object as soon as no reader has it pinned. Asserts that the handle names an object. Returns what its header
- * said of it; if the header is damaged the object is left where it is (and counted in leaked_objects), size then being 0.
+ * said of it; if the header is damaged the object is left where it is (and counted in leaked_objects), size then being
+ * 0.
  */
 void zs_pool_free(struct zs_pool *pool, struct zs_handle handle, struct zs_object_info *ret_info);
 
@@ -152,10 +154,10 @@ void zs_pool_dump(struct zs_pool *pool, FILE *stream);
 /*
  * rebuild: after a restart, before any other use, by one thread
  *
- * zs_pool_adopt() says that a slot refers to this handle. Returns 0 and the object's info; -EBADMSG if there is no sound
- * object behind it, or -EEXIST if the handle was adopted before.
- * zs_pool_rebuild_end(), once for each pool, rebuilds the free lists of its zspages; zs_heap_rebuild_end(), last, those
- * of handles and pages, and frees whatever was not adopted.
+ * zs_pool_adopt() says that a slot refers to this handle. Returns 0 and the object's info; -EBADMSG if there is no
+ * sound object behind it, or -EEXIST if the handle was adopted before. zs_pool_rebuild_end(), once for each pool,
+ * rebuilds the free lists of its zspages; zs_heap_rebuild_end(), last, those of handles and pages, and frees whatever
+ * was not adopted.
  */
 int zs_pool_adopt(struct zs_pool *pool, struct zs_handle handle, struct zs_object_info *ret_info);
 void zs_pool_rebuild_end(struct zs_pool *pool);

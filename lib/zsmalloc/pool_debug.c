@@ -64,7 +64,7 @@ static void check_class(struct zs_pool *pool, unsigned int index)
 
 	for (unsigned int group = 0; group < ZS_FULLNESS_NR; group++) {
 		zs_assert(!(class->occupied >> group & 1) == zs_list_empty(&class->groups[group]));
-		zs_list_for_each(link, &class->groups[group]) {
+		zs_list_for_each (link, &class->groups[group]) {
 			struct zspage *zspage = zs_list_entry(link, struct zspage, link);
 
 			check_zspage(pool->heap, zspage, index, group);
@@ -98,7 +98,7 @@ static void dump_class(struct zs_pool *pool, unsigned int index, FILE *stream)
 	for (unsigned int group = 0; group < ZS_FULLNESS_NR; group++) {
 		unsigned int count = 0;
 
-		zs_list_for_each(link, &class->groups[group])
+		zs_list_for_each (link, &class->groups[group])
 			count++;
 		fprintf(stream, " %6u", count);
 	}
@@ -107,7 +107,8 @@ static void dump_class(struct zs_pool *pool, unsigned int index, FILE *stream)
 
 void zs_pool_dump(struct zs_pool *pool, FILE *stream)
 {
-	fputs("class   size pages  zspages    objects      total       0%    <10    <20    <30    <40    <50    <60    <70"
+	fputs("class   size pages  zspages    objects      total       0%    <10    <20    <30    <40    <50    <60    "
+	      "<70"
 	      "    <80    <90   <100   100%\n",
 	      stream);
 	for (unsigned int i = 0; i < pool->heap->geometry->nr_classes; i++)

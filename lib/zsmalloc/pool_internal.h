@@ -16,13 +16,13 @@ struct zs_heap {
 	struct zs_arena *arena;		    /* borrowed */
 	const struct zs_geometry *geometry; /* immutable */
 	struct zs_pages pages;
-	struct zs_slab handles;	     /* of handle words in the arena */
-	struct zs_slab zspages;	     /* of struct zspage in zspage_memory */
+	struct zs_slab handles; /* of handle words in the arena */
+	struct zs_slab zspages; /* of struct zspage in zspage_memory */
 	void *zspage_memory;
 	uint64_t zspage_memory_bytes;
-	uint64_t *adopted;	     /* bit per handle, while the heap is rebuilt; else NULL */
+	uint64_t *adopted; /* bit per handle, while the heap is rebuilt; else NULL */
 	uint64_t adopted_bytes;
-	_Atomic uint64_t nr_leaked;  /* relaxed, statistics */
+	_Atomic uint64_t nr_leaked; /* relaxed, statistics */
 };
 
 struct zs_size_class {

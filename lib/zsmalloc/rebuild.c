@@ -46,7 +46,7 @@ static int zspage_adopt(struct zs_pool *pool, struct zs_location location, struc
 		return -EBADMSG;
 	}
 	zspage = heap_zspage(heap, index);
-	*zspage = (struct zspage){ .page = location.page, .free = ZSPAGE_END, .class = location.class, .index = index };
+	*zspage = (struct zspage){.page = location.page, .free = ZSPAGE_END, .class = location.class, .index = index};
 	zs_list_init(&zspage->link);
 	zs_list_push(&class->groups[ZS_FULLNESS_EMPTY], &zspage->link);
 	class->nr_zspages++;

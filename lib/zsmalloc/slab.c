@@ -106,7 +106,8 @@ static int find_page(struct zs_slab *slab, enum zs_urgency urgency, struct zs_sl
 		fresh = zs_list_empty(&slab->dropped);
 		if (fresh && slab->nr_fresh == slab->nr_pages_max)
 			return -ENOSPC;
-		page = fresh ? &slab->pages[slab->nr_fresh] : zs_list_entry(slab->dropped.next, struct zs_slab_page, link);
+		page = fresh ? &slab->pages[slab->nr_fresh]
+			     : zs_list_entry(slab->dropped.next, struct zs_slab_page, link);
 		error = slab->ops->grow(slab->context, (uint64_t)(page - slab->pages), urgency);
 		if (error)
 			return error;
@@ -164,7 +165,8 @@ void zs_slab_free(struct zs_slab *slab, uint32_t index)
 	zs_assert(index && index / slab->objects_per_page < slab->nr_pages_max);
 	ZS_LOCK_SCOPE(&slab->lock);
 	zs_assert(page->nr_used && object < page->fresh);
-	atomic_store_explicit(object_word(slab, page, object), (uint64_t)page->free << LINK_SHIFT, memory_order_relaxed);
+	atomic_store_explicit(object_word(slab, page, object), (uint64_t)page->free << LINK_SHIFT,
+			      memory_order_relaxed);
 	page->free = (uint16_t)object;
 	if (page->nr_used-- == page_capacity(slab, page))
 		zs_list_push(&slab->partial, &page->link);

@@ -30,28 +30,28 @@ struct zs_slab_ops {
 struct zs_slab_page {
 	struct zs_list link; /* slab->partial, slab->empty or slab->dropped; unlinked when full or never used */
 	uint16_t nr_used;
-	uint16_t fresh;	     /* objects from here on were never handed out */
-	uint16_t free;	     /* first free object, or SLAB_END */
+	uint16_t fresh; /* objects from here on were never handed out */
+	uint16_t free;	/* first free object, or SLAB_END */
 	bool has_memory;
 };
 
 struct zs_slab {
-	char *base;			/* immutable, like the next four */
+	char *base; /* immutable, like the next four */
 	uint32_t object_bytes;
 	uint32_t objects_per_page;
 	uint32_t nr_pages_max;
 	const struct zs_slab_ops *ops;
 	void *context;
-	struct zs_slab_page *pages;	/* [nr_pages_max] */
+	struct zs_slab_page *pages; /* [nr_pages_max] */
 
 	struct zs_lock lock;	/* guards all below, and the pages' descriptors */
 	struct zs_list partial; /* pages with used and free objects */
 	struct zs_list empty;	/* pages with memory and no used object; at most SLAB_EMPTY_MAX */
 	struct zs_list dropped; /* pages whose memory was given back */
 	uint32_t nr_empty;
-	uint32_t nr_fresh;	/* pages from here on were never used */
-	uint64_t nr_memory;	/* pages with memory */
-	uint64_t nr_active;	/* objects handed out */
+	uint32_t nr_fresh;  /* pages from here on were never used */
+	uint64_t nr_memory; /* pages with memory */
+	uint64_t nr_active; /* objects handed out */
 };
 
 /* base points to nr_pages_max pages of address space. object_bytes is a multiple of 8. Returns 0 or -ENOMEM. */
@@ -70,8 +70,8 @@ static inline void *zs_slab_at(const struct zs_slab *slab, uint32_t index)
 }
 
 /*
- * rebuild: says that a page has memory (ops->grow isn't called), and which of its objects are in use (bit i of the bitmap
- * for the page's ith object). A page without any is given back. Pages in ascending order, each once. One thread.
+ * rebuild: says that a page has memory (ops->grow isn't called), and which of its objects are in use (bit i of the
+ * bitmap for the page's ith object). A page without any is given back. Pages in ascending order, each once. One thread.
  */
 void zs_slab_adopt(struct zs_slab *slab, uint32_t page, const uint64_t *used);
 

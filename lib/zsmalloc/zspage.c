@@ -22,7 +22,7 @@ int zspage_create(struct zs_heap *heap, unsigned int class, enum zs_urgency urge
 		return error;
 	}
 	zspage = heap_zspage(heap, index);
-	*zspage = (struct zspage){ .page = page, .free = ZSPAGE_END, .class = (uint8_t)class, .index = index };
+	*zspage = (struct zspage){.page = page, .free = ZSPAGE_END, .class = (uint8_t) class, .index = index};
 	zs_list_init(&zspage->link);
 	zs_pages_set_zspage(&heap->pages, page, shape->pages, index);
 	*ret_zspage = zspage;
@@ -38,8 +38,8 @@ void zspage_destroy(struct zs_heap *heap, struct zspage *zspage)
 
 struct zs_object_header *zspage_object(const struct zs_heap *heap, const struct zspage *zspage, unsigned int index)
 {
-	return heap_object(heap, (struct zs_location){
-					 .page = zspage->page, .class = zspage->class, .index = (uint16_t)index });
+	return heap_object(
+		heap, (struct zs_location){.page = zspage->page, .class = zspage->class, .index = (uint16_t)index});
 }
 
 unsigned int zspage_object_alloc(const struct zs_heap *heap, struct zspage *zspage, struct zs_handle handle)

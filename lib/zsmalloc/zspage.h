@@ -31,7 +31,7 @@ struct zspage {
 	uint16_t free;	     /* first free object, or ZSPAGE_END */
 	uint16_t fresh;	     /* objects from here on were never handed out */
 	uint8_t class;
-	uint8_t group; /* enum zs_fullness of the list that it is on */
+	uint8_t group;	/* enum zs_fullness of the list that it is on */
 	uint32_t index; /* its own, in the cache of descriptors; immutable */
 };
 

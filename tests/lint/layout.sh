@@ -8,13 +8,14 @@
 source "$(dirname "$(readlink -f "$0")")/common.sh"
 
 page=man/zsd-internals.7
+rows=$(tr -s ' ' <"$page")
 
 # row TEXT: the page must have this row, runs of blanks being alike. Answers the row's first column in $first.
 row()
 {
 	local text
 	checked=$((checked + 1))
-	text=$(tr -s ' ' <"$page" | grep -m 1 -E -- "^ [0-9-]+( [0-9]+)? $1") ||
+	text=$(grep -m 1 -E -- "^ [0-9-]+( [0-9]+)? $1" <<<"$rows") ||
 		finding "$page: has no row '$1'" >&2
 	first=$(cut -d' ' -f2 <<<"$text")
 	last=${first#*-}

@@ -121,21 +121,27 @@ static void run_to_stop(pid_t pid)
 	zs_assert(wait_stop(pid) == SIGSTOP);
 }
 
-uint64_t single_step_run_each(single_step_child *child, single_step_stop *stop, void *context)
+/* As many instructions; false if the child has come to its end before. */
+static bool steps(pid_t pid, uint64_t nr)
+{
+	for (; nr; nr--) {
+		if (!step(pid))
+			return false;
+	}
+	return true;
+}
+
+uint64_t single_step_run_each(single_step_child *child, single_step_stop *stop, void *context, uint64_t first,
+			      uint64_t stride)
 {
 	cpu_set_t before;
-	uint64_t count = 0, done;
+	uint64_t count = 0;
 	pid_t pid;
 
 	sched_getaffinity(0, sizeof(before), &before);
 	share_one_cpu();
 	pid = start_child(child, context);
-	for (;;) {
-		for (done = 0; done <= count && step(pid); done++)
-			continue;
-		if (done <= count)
-			break;
-		count++;
+	for (; steps(pid, first + count * stride); count++) {
 		stop(context);
 		run_to_stop(pid);
 		run_to_stop(pid);

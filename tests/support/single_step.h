@@ -20,10 +20,11 @@ uint64_t single_step_run(single_step_child *child, single_step_stop *stop, void 
 
 /*
  * For a child that does the same thing again and again, between a begin and an end each, until single_step_is_over().
- * Calls stop once each time: after the first instruction, after the second, and so on, until there are no more. Answers
- * how often.
+ * Calls stop once each time: after as many instructions as first says (1 or more), then after stride more, and so on,
+ * until there are no more. Answers how often.
  */
-uint64_t single_step_run_each(single_step_child *child, single_step_stop *stop, void *context);
+uint64_t single_step_run_each(single_step_child *child, single_step_stop *stop, void *context, uint64_t first,
+			      uint64_t stride);
 
 /* Called by the child. */
 void single_step_begin(void);

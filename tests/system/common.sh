@@ -272,6 +272,20 @@ while text.strip():
 print(device[sys.argv[2]])' "$1" "$2"
 }
 
+# wait_for_writes NAME PID: until the process has written to the device for a while; PID must be running then.
+wait_for_writes()
+{
+	local tries before writes
+	before=$("$ZSCTL" stats "$1" -n -b -r -o WRITES)
+	for ((tries = 0; tries < 500; tries++)); do
+		writes=$("$ZSCTL" stats "$1" -n -b -r -o WRITES)
+		[[ $((writes - before)) -lt 200 ]] || break
+		sleep 0.02
+	done
+	[[ $((writes - before)) -ge 200 ]] || fail "nobody writes to $1"
+	is_running "$2" || fail "the writer of $1 ended early"
+}
+
 # byte_at FILE OFFSET: two digits.
 byte_at()
 {

@@ -64,7 +64,7 @@ mount_at "$test_dir/fs" "$loop" -o errors=continue
 start fio --name=busy --directory="$test_dir/fs" --ioengine=libaio --iodepth=8 --direct=1 --size=64M --time_based \
 	--runtime=20 --rw=randwrite --bs=16k --continue_on_error=all >"$test_dir/fio.log" 2>&1
 busy=$!
-sleep 1.5
+wait_for_writes disk "$busy"
 refused "open" "$ZSCTL" remove disk
 check "zsctl remove --force" timeout 10 "$ZSCTL" remove disk --force
 [[ $(used_bytes) -le $((base + 65536)) ]] || fail "$(($(used_bytes) - base)) bytes are left of it"
@@ -76,11 +76,11 @@ detach "$loop"
 step "many times, while others read, write and discard"
 for turn in {1..20}; do
 	add disk 32M
-	start fio --name=busy --filename="$mnt/disk" --ioengine=libaio --iodepth=16 --direct=1 --numjobs=2 --size=32M \
-		--time_based --runtime=10 --rw=randrw --bsrange=512-128k --bs_unaligned=0 --blockalign=512 \
-		>"$test_dir/fio.log" 2>&1
+	start fio --name=busy --filename="$mnt/disk" --allow_file_create=0 --ioengine=libaio --iodepth=16 --direct=1 \
+		--numjobs=2 --size=32M --time_based --runtime=10 --rw=randrw --bsrange=512-128k --bs_unaligned=0 \
+		--blockalign=512 >"$test_dir/fio.log" 2>&1
 	busy=$!
-	sleep 0.4
+	wait_for_writes disk "$busy"
 	check "removal $turn" timeout 10 "$ZSCTL" remove disk --force
 	wait_gone "$busy" 10 || fail "fio does not end when its file is removed"
 done

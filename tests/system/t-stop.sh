@@ -43,11 +43,10 @@ step "in the middle of I/O, ten times"
 for _ in {1..10}; do
 	start_daemon --threads 4
 	add disk 64M
-	start fio --name=busy --filename="$mnt/disk" --ioengine=libaio --iodepth=32 --direct=1 --numjobs=2 --size=64M \
-		--time_based --runtime=20 --rw=randrw --bsrange=4k-1M >"$test_dir/fio.log" 2>&1
+	start fio --name=busy --filename="$mnt/disk" --allow_file_create=0 --ioengine=libaio --iodepth=32 --direct=1 \
+		--numjobs=2 --size=64M --time_based --runtime=20 --rw=randrw --bsrange=4k-1M >"$test_dir/fio.log" 2>&1
 	busy=$!
-	sleep 0.5
-	is_running "$busy" || fail "fio ended early"
+	wait_for_writes disk "$busy"
 	stop_daemon 5
 	wait_gone "$busy" 5 || fail "fio hangs after its file system is gone"
 done
@@ -61,7 +60,7 @@ mount_at "$test_dir/fs" "$loop" -o errors=continue
 start fio --name=busy --directory="$test_dir/fs" --ioengine=psync --size=128M --time_based --runtime=20 --rw=randwrite \
 	--bs=16k --continue_on_error=all >"$test_dir/fio.log" 2>&1
 busy=$!
-sleep 1.5
+wait_for_writes disk "$busy"
 stop_daemon 10
 kill -TERM "$busy" 2>/dev/null || true
 wait_gone "$busy" 20 || fail "fio hangs after the daemon is gone"

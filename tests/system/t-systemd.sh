@@ -41,18 +41,14 @@ write_boot()
 		systemd-sysusers zsd.conf
 		# Nothing of the machine's is started: only the units under test and what every boot has.
 		mkdir -p "$scratch/layers/units"
-		cp "$(pkg-config --variable=systemdsystemunitdir systemd)"/zsd.* "$scratch/layers/units"
+		cp /usr/lib/systemd/system/zsd.* "$scratch/layers/units"
 		for unit in sysinit basic shutdown umount final local-fs local-fs-pre sockets; do
 			printf '[Unit]\nDescription=%s\nDefaultDependencies=no\n' "$unit" \
 				>"$scratch/layers/units/$unit.target"
 		done
-		if [ "$(stat -f -c %T /sys/fs/cgroup)" = cgroup2fs ]; then
-			mount -t cgroup2 cgroup2 /sys/fs/cgroup
-		else
-			umount -l /sys/fs/cgroup/systemd /sys/fs/cgroup/unified
-			mount -t cgroup -o none,name=systemd,xattr cgroup /sys/fs/cgroup/systemd
-			mount -t cgroup2 cgroup2 /sys/fs/cgroup/unified
-		fi
+		# The unified hierarchy alone, whatever the machine has.
+		umount -l /sys/fs/cgroup
+		mount -t cgroup2 cgroup2 /sys/fs/cgroup
 		export SYSTEMD_UNIT_PATH="$scratch/layers/units" SYSTEMD_GENERATOR_PATH=/nonexistent container=zsd-test
 		exec /lib/systemd/systemd --system --unit=basic.target --log-target=console --show-status=no
 	END
