@@ -14,11 +14,13 @@
 #include "base/cleanup.h"
 
 enum zs_lock_rank {
-	ZS_LOCK_DEVICES, /* store/store.c: adding and removing devices */
-	ZS_LOCK_MODIFY,	 /* store/device.c: read-modify-write of one block (striped) */
-	ZS_LOCK_CLASS,	 /* zsmalloc/size_class.c: fullness lists and free lists of one class */
-	ZS_LOCK_SLAB,	 /* zsmalloc/slab.c: handles, zspage descriptors */
-	ZS_LOCK_PAGES,	 /* zsmalloc/pages.c: free runs */
+	ZS_LOCK_MODIFY,	  /* store/block.c: read-modify-write of one block (striped) */
+	ZS_LOCK_DRAIN,	  /* store/deferred.c: one thread at a time frees what was deferred */
+	ZS_LOCK_DEVICES,  /* store/store.c: the device table */
+	ZS_LOCK_DEFERRED, /* store/deferred.c: blocks of one shard that wait to be freed */
+	ZS_LOCK_CLASS,	  /* zsmalloc/pool.c: fullness lists and free lists of one size class */
+	ZS_LOCK_SLAB,	  /* zsmalloc/slab.c: handles, zspage descriptors */
+	ZS_LOCK_PAGES,	  /* zsmalloc/pages.c: free runs */
 	ZS_LOCK_NR_RANKS,
 };
 

@@ -40,46 +40,46 @@ struct candidate {
 	uint64_t slot; /* of a same-filled block; else set when the object exists */
 };
 
-/* What of a slot counts where. */
-struct weight {
-	uint64_t cost;
-	uint64_t compressed;
-	bool same;
-	bool object;
-	bool huge;
+/* What slots say by themselves. */
+struct tally {
+	uint64_t same;
+	uint64_t objects;
+	uint64_t huge;
 };
 
-static struct weight weigh(uint64_t slot, const struct zs_object_info *info)
+static void tally_slot(struct tally *tally, uint64_t slot)
 {
-	struct weight weight = {0};
+	bool object = zs_slot_state(slot) == ZS_SLOT_OBJECT, fill = object && slot & ZS_SLOT_FILL;
 
-	if (zs_slot_state(slot) == ZS_SLOT_SAME)
-		weight.same = true;
-	if (zs_slot_state(slot) != ZS_SLOT_OBJECT)
-		return weight;
-	weight.same = info->codec == ZS_CODEC_FILL;
-	weight.object = !weight.same;
-	weight.huge = slot & ZS_SLOT_INCOMPRESSIBLE;
-	weight.compressed = info->size;
-	weight.cost = zs_pool_cost(info->size) + sizeof(uint64_t);
-	return weight;
+	tally->same += zs_slot_state(slot) == ZS_SLOT_SAME || fill;
+	tally->objects += object && !fill;
+	tally->huge += object && slot & ZS_SLOT_INCOMPRESSIBLE;
 }
 
-/* Adds (sign 1) or takes off (sign -1, that is UINT64_MAX) what a slot counts for. */
-static void count_weight(struct zs_device *device, struct zs_stream *stream, struct weight weight, uint64_t sign)
+/* Adds (sign 1) or takes off (sign -1, that is UINT64_MAX). */
+static void count_tally(struct zs_device *device, unsigned int shard, struct tally tally, uint64_t sign)
 {
-	unsigned int shard = zs_stream_shard(stream);
+	if (tally.same)
+		zs_count(&device->shards, shard, ZS_COUNT_SAME, tally.same * sign);
+	if (tally.objects)
+		zs_count(&device->shards, shard, ZS_COUNT_OBJECTS, tally.objects * sign);
+	if (tally.huge)
+		zs_count(&device->shards, shard, ZS_COUNT_HUGE, tally.huge * sign);
+}
 
-	if (weight.same)
-		zs_count(&device->shards, shard, ZS_COUNT_SAME, sign);
-	if (weight.object)
-		zs_count(&device->shards, shard, ZS_COUNT_OBJECTS, sign);
-	if (weight.huge)
-		zs_count(&device->shards, shard, ZS_COUNT_HUGE, sign);
-	if (weight.cost) {
-		zs_count(&device->shards, shard, ZS_COUNT_COMPRESSED_BYTES, weight.compressed * sign);
-		zs_count(&device->shards, shard, ZS_COUNT_COST_BYTES, weight.cost * sign);
-	}
+static void count_slot(struct zs_device *device, unsigned int shard, uint64_t slot, uint64_t sign)
+{
+	struct tally tally = {0};
+
+	tally_slot(&tally, slot);
+	count_tally(device, shard, tally, sign);
+}
+
+/* Adds or takes off what an object costs. */
+static void count_object(struct zs_device *device, unsigned int shard, uint32_t size, uint64_t sign)
+{
+	zs_count(&device->shards, shard, ZS_COUNT_COMPRESSED_BYTES, size * sign);
+	zs_count(&device->shards, shard, ZS_COUNT_COST_BYTES, (zs_pool_cost(size) + sizeof(uint64_t)) * sign);
 }
 
 /* Counts every damaged block, and logs some: a client that reads one for ever must not fill the journal. */
@@ -110,11 +110,11 @@ static int pin_object(struct zs_device *device, uint64_t block, uint64_t *slot, 
 	int error;
 
 	for (unsigned int tries = 0; tries < PIN_TRIES; tries++) {
-		error = zs_obj_read_begin(device->store->pool, zs_slot_handle(*slot), ret_object);
+		error = zs_obj_read_begin(device->pool, zs_slot_handle(*slot), ret_object);
 		now = zs_table_load(&device->table, block);
 		if (now != *slot) {
 			if (!error)
-				zs_obj_read_end(device->store->pool, ret_object);
+				zs_obj_read_end(device->pool, ret_object);
 			*slot = now;
 			return -EAGAIN;
 		}
@@ -172,7 +172,7 @@ static int load_slot(struct zs_device *device, struct zs_stream *stream, uint64_
 			continue;
 		error = unpack(stream, &object, buffer, device->block_size);
 		if (error || !ret_object)
-			zs_obj_read_end(device->store->pool, &object);
+			zs_obj_read_end(device->pool, &object);
 	}
 	if (error == -EAGAIN)
 		error = 0;
@@ -273,34 +273,42 @@ static int make_object(struct zs_device *device, struct candidate *candidate, en
 	error = charge_device(device, cost, urgency);
 	if (error)
 		return error;
-	error = zs_pool_alloc(device->store->pool, candidate->info.size, urgency, &handle);
+	error = zs_pool_alloc(device->pool, candidate->info.size, urgency, &handle);
 	if (error) {
 		uncharge_device(device, cost);
 		return error;
 	}
-	zs_obj_write(device->store->pool, handle, &candidate->info, candidate->payload);
-	candidate->slot = zs_slot_object(handle, candidate->info.codec == ZS_CODEC_RAW);
+	candidate->info.owner = (uint16_t)zs_device_owner(device);
+	zs_obj_write(device->pool, handle, &candidate->info, candidate->payload);
+	candidate->slot = zs_slot_object(handle, candidate->info.codec == ZS_CODEC_RAW	  ? ZS_SLOT_INCOMPRESSIBLE
+						 : candidate->info.codec == ZS_CODEC_FILL ? ZS_SLOT_FILL
+											  : 0);
 	return 0;
 }
 
-/* Frees the object of a slot that is no longer in any table. */
-static void drop_object(struct zs_device *device, struct zs_stream *stream, uint64_t slot, bool counted)
+void zs_device_free_object(struct zs_device *device, unsigned int shard, struct zs_handle handle)
 {
-	struct zs_object_info info = {0};
-	struct weight weight;
+	struct zs_object_info info;
 
-	if (zs_slot_state(slot) == ZS_SLOT_OBJECT) {
-		zs_pool_free(device->store->pool, zs_slot_handle(slot), &info);
-		if (!info.size) {
-			zs_count(&device->shards, zs_stream_shard(stream), ZS_COUNT_CORRUPT, 1);
-			return;
-		}
+	zs_pool_free(device->pool, handle, &info);
+	if (!info.size) {
+		zs_count(&device->shards, shard, ZS_COUNT_CORRUPT, 1);
+		return;
 	}
-	weight = weigh(slot, &info);
-	if (weight.cost)
-		uncharge_device(device, weight.cost);
-	if (counted)
-		count_weight(device, stream, weight, UINT64_MAX);
+	uncharge_device(device, zs_pool_cost(info.size) + sizeof(uint64_t));
+	count_object(device, shard, info.size, UINT64_MAX);
+}
+
+/* Frees what a slot held that is no longer in the table. */
+static void drop_slot(struct zs_device *device, unsigned int shard, uint64_t slot, bool may_defer)
+{
+	struct zs_handle handle = zs_slot_handle(slot);
+
+	count_slot(device, shard, slot, UINT64_MAX);
+	if (zs_slot_state(slot) != ZS_SLOT_OBJECT)
+		return;
+	if (!may_defer || !zs_deferred_block(&device->store->deferred, shard, device, handle))
+		zs_device_free_object(device, shard, handle);
 }
 
 /*
@@ -312,13 +320,12 @@ static enum zs_urgency urgency_for(struct zs_device *device, uint64_t old, const
 	if (!zs_slot_is_sound(old) || zs_slot_state(old) == ZS_SLOT_EMPTY)
 		return ZS_URGENCY_NEW;
 	if (zs_slot_state(old) == ZS_SLOT_OBJECT &&
-	    zs_obj_cost(device->store->pool, zs_slot_handle(old)) >= zs_pool_cost(candidate->info.size))
+	    zs_obj_cost(device->pool, zs_slot_handle(old)) >= zs_pool_cost(candidate->info.size))
 		return ZS_URGENCY_MUST;
 	return ZS_URGENCY_RESERVE;
 }
 
-/* Makes all that the candidate needs to be committed in place of old. */
-static int prepare(struct zs_device *device, uint64_t block, uint64_t old, struct candidate *candidate)
+static int prepare_once(struct zs_device *device, uint64_t block, uint64_t old, struct candidate *candidate)
 {
 	enum zs_urgency urgency;
 	int error;
@@ -333,14 +340,27 @@ static int prepare(struct zs_device *device, uint64_t block, uint64_t old, struc
 	return urgency == ZS_URGENCY_NEW ? error : make_object(device, candidate, urgency);
 }
 
-/* Frees what a slot held that was replaced. A damaged one can't say what that was. */
-static void drop_old(struct zs_device *device, struct zs_stream *stream, uint64_t block, uint64_t old)
+/*
+ * Makes all that the candidate needs to be committed in place of old: object, charges, memory for the slot. The object
+ * is counted from here on, the slot when it is committed.
+ */
+static int prepare(struct zs_device *device, struct zs_stream *stream, uint64_t block, uint64_t old,
+		   struct candidate *candidate)
 {
-	if (zs_slot_is_sound(old)) {
-		drop_object(device, stream, old, true);
-		return;
-	}
-	zs_pool_note_leak(device->store->pool);
+	int error = prepare_once(device, block, old, candidate);
+
+	/* What waits to be freed still counts; nobody is refused because of it. */
+	if (error == -ENOSPC && zs_deferred_flush(&device->store->deferred))
+		error = prepare_once(device, block, old, candidate);
+	if (!error && candidate->payload)
+		count_object(device, zs_stream_shard(stream), candidate->info.size, 1);
+	return error;
+}
+
+/* A damaged slot was replaced, and can't say any more what it held. */
+static void lose_slot(struct zs_device *device, struct zs_stream *stream, uint64_t block)
+{
+	zs_pool_note_leak(device->pool);
 	report_damage(device, stream, block, "replaced; its object is lost until the next start");
 }
 
@@ -348,8 +368,13 @@ static void drop_old(struct zs_device *device, struct zs_stream *stream, uint64_
 static void committed(struct zs_device *device, struct zs_stream *stream, uint64_t block, uint64_t old,
 		      const struct candidate *candidate)
 {
-	count_weight(device, stream, weigh(candidate->slot, &candidate->info), 1);
-	drop_old(device, stream, block, old);
+	unsigned int shard = zs_stream_shard(stream);
+
+	count_slot(device, shard, candidate->slot, 1);
+	if (zs_slot_is_sound(old))
+		drop_slot(device, shard, old, false);
+	else
+		lose_slot(device, stream, block);
 }
 
 static int count_failure(struct zs_device *device, struct zs_stream *stream, int error)
@@ -367,7 +392,7 @@ int zs_block_store(struct zs_device *device, struct zs_stream *stream, uint64_t 
 
 	error = choose(device, stream, buffer, &candidate);
 	if (!error)
-		error = prepare(device, block, old, &candidate);
+		error = prepare(device, stream, block, old, &candidate);
 	if (error)
 		return count_failure(device, stream, error);
 	old = zs_table_exchange(&device->table, block, candidate.slot);
@@ -398,16 +423,16 @@ static int try_modify(struct zs_device *device, struct zs_stream *stream, uint64
 		memset(buffer + offset, 0, length);
 	error = choose(device, stream, buffer, &candidate);
 	if (!error)
-		error = prepare(device, block, old, &candidate);
+		error = prepare(device, stream, block, old, &candidate);
 	if (!error && !zs_table_replace(&device->table, block, &old, candidate.slot)) {
 		if (candidate.payload)
-			drop_object(device, stream, candidate.slot, false);
+			zs_device_free_object(device, zs_stream_shard(stream), zs_slot_handle(candidate.slot));
 		error = -EAGAIN;
 	} else if (!error) {
 		committed(device, stream, block, old, &candidate);
 	}
 	if (object.handle.index)
-		zs_obj_read_end(device->store->pool, &object);
+		zs_obj_read_end(device->pool, &object);
 	return error;
 }
 
@@ -437,5 +462,33 @@ void zs_block_discard(struct zs_device *device, struct zs_stream *stream, uint64
 	if (!zs_table_load(&device->table, block))
 		return;
 	old = zs_table_exchange(&device->table, block, ZS_SLOT_NONE);
-	drop_old(device, stream, block, old);
+	if (zs_slot_is_sound(old))
+		drop_slot(device, zs_stream_shard(stream), old, true);
+	else
+		lose_slot(device, stream, block);
+}
+
+void zs_block_discard_page(struct zs_device *device, struct zs_stream *stream, uint64_t first)
+{
+	unsigned int shard = zs_stream_shard(stream), nr = 0;
+	uint64_t slots[ZS_SLOTS_PER_PAGE], slot;
+	struct tally tally = {0};
+
+	for (uint64_t block = first; block < first + ZS_SLOTS_PER_PAGE; block++) {
+		if (!zs_table_load(&device->table, block))
+			continue;
+		slot = zs_table_exchange(&device->table, block, ZS_SLOT_NONE);
+		if (!zs_slot_is_sound(slot)) {
+			lose_slot(device, stream, block);
+			continue;
+		}
+		tally_slot(&tally, slot);
+		if (zs_slot_state(slot) == ZS_SLOT_OBJECT)
+			slots[nr++] = slot;
+	}
+	count_tally(device, shard, tally, UINT64_MAX);
+	if (zs_deferred_page(&device->store->deferred, device, slots, nr))
+		return;
+	for (unsigned int i = 0; i < nr; i++)
+		zs_device_free_object(device, shard, zs_slot_handle(slots[i]));
 }

@@ -29,3 +29,6 @@ int zs_block_modify(struct zs_device *device, struct zs_stream *stream, uint64_t
 
 /* Makes a block empty. */
 void zs_block_discard(struct zs_device *device, struct zs_stream *stream, uint64_t block);
+
+/* Makes the blocks of a whole page of slots empty; first is a multiple of ZS_SLOTS_PER_PAGE. */
+void zs_block_discard_page(struct zs_device *device, struct zs_stream *stream, uint64_t first);

@@ -109,12 +109,20 @@ int zs_device_write(struct zs_device *device, struct zs_stream *stream, uint64_t
 	return 0;
 }
 
-/* Empties whole blocks from first up to end, skipping what has no slot. */
+/* Empties whole blocks from first up to end, a page of slots at a time where it can, skipping what has no slot. */
 static void discard_blocks(struct zs_device *device, struct zs_stream *stream, uint64_t first, uint64_t end)
 {
-	for (uint64_t block = zs_table_next(&device->table, first); block < end;
-	     block = zs_table_next(&device->table, block + 1))
-		zs_block_discard(device, stream, block);
+	uint64_t block = zs_table_next(&device->table, first);
+
+	while (block < end) {
+		bool page = block % ZS_SLOTS_PER_PAGE == 0 && end - block >= ZS_SLOTS_PER_PAGE;
+
+		if (page)
+			zs_block_discard_page(device, stream, block);
+		else
+			zs_block_discard(device, stream, block);
+		block = zs_table_next(&device->table, block + (page ? ZS_SLOTS_PER_PAGE : 1));
+	}
 }
 
 int zs_device_discard(struct zs_device *device, struct zs_stream *stream, uint64_t offset, uint64_t length)

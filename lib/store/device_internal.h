@@ -5,6 +5,7 @@
 #include <stdatomic.h>
 
 #include "base/lock.h"
+#include "store/deferred.h"
 #include "store/entry.h"
 #include "store/stats.h"
 #include "store/table.h"
@@ -21,7 +22,7 @@ enum zs_device_state { ZS_DEVICE_FREE, ZS_DEVICE_ACTIVE, ZS_DEVICE_REMOVING };
  *   state      id   in flight        entry in the arena
  *   FREE       0    any, all fail    free
  *   ACTIVE     id   any              taken
- *   REMOVING   0    draining         free; the slot table's place is still taken
+ *   REMOVING   0    draining         free; its objects and the slot table's place are still taken
  */
 struct zs_device {
 	struct zs_store *store; /* immutable, like index and entry */
@@ -34,6 +35,7 @@ struct zs_device {
 	uint32_t block_size;
 	unsigned int block_shift;
 	struct zs_codec_params codec;
+	struct zs_pool *pool;		/* the store's, or its own (pool_per_device) */
 	struct zs_table table;		/* its place also guarded by store->lock while state is not FREE */
 	_Atomic uint64_t limit_bytes;	/* 0 = none */
 	_Atomic uint64_t charged_bytes; /* what counts against the limit; kept only while there is one */
@@ -43,18 +45,31 @@ struct zs_device {
 struct zs_store {
 	struct zs_arena arena;
 	struct zs_heap *heap;
-	struct zs_pool *pool;
+	struct zs_pool *pool;		 /* of all devices; with pool_per_device, of none */
 	struct zs_device_entry *entries; /* in the arena */
 	unsigned int nr_entries;
 	struct zs_lock lock; /* guards the device table, device->state and entries' attributes */
 	struct zs_lock modify[ZS_MODIFY_LOCKS];
+	unsigned int nr_shards; /* of counters and of deferred frees; immutable */
+	struct zs_deferred deferred;
 	_Atomic(struct zs_device *) devices[ZS_DEVICES_MAX];
 };
+
+/* Who is charged for a device's objects. */
+static inline unsigned int zs_device_owner(const struct zs_device *device)
+{
+	return device->index + 1;
+}
 
 /* The device of an index, made if there was none; FREE. Under store->lock. Returns 0 or -ENOMEM. */
 int zs_store_slot(struct zs_store *store, unsigned int index, struct zs_device **ret_device);
 /* Sets up a FREE device, all but its id; the caller makes it ACTIVE. Returns 0 or -ENOMEM. */
 int zs_device_start(struct zs_device *device, const struct zs_device_options *options, uint64_t table_offset);
+
+/* Frees a REMOVING device's objects and slot table; it is FREE afterwards. Locks: the store's, class and below. */
+void zs_device_finish(struct zs_device *device);
+/* Frees an object that no slot names any more, and takes it off the device's counters. */
+void zs_device_free_object(struct zs_device *device, unsigned int shard, struct zs_handle handle);
 
 /* store/rebuild.c: checks the device table; starts and scans all devices. Errnos as zs_store_open(). */
 int zs_store_check_entries(struct zs_store *store);

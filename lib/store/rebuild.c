@@ -17,6 +17,7 @@
 #include "store/device_internal.h"
 #include "store/extent.h"
 #include "store/slot.h"
+#include "zsmalloc/account.h"
 
 static bool tables_overlap(const struct zs_device_entry *a, const struct zs_device_entry *b)
 {
@@ -114,7 +115,7 @@ static int adopt_slot(struct zs_device *device, uint64_t block, struct tally *ta
 	if (!error && zs_slot_state(slot) == ZS_SLOT_SAME)
 		tally->same++;
 	if (!error && zs_slot_state(slot) == ZS_SLOT_OBJECT) {
-		error = zs_pool_adopt(device->store->pool, zs_slot_handle(slot), &info);
+		error = zs_pool_adopt(device->pool, zs_slot_handle(slot), zs_device_owner(device), &info);
 		if (!error)
 			tally_object(tally, slot, &info);
 	}
@@ -182,6 +183,16 @@ static int start_device(struct zs_store *store, unsigned int index)
 	return 0;
 }
 
+static void rebuild_pools(struct zs_store *store)
+{
+	unsigned int cursor = 0;
+	uint64_t id;
+
+	zs_pool_rebuild_end(store->pool);
+	while (store->arena.pool_per_device && zs_store_next(store, &cursor, &id))
+		zs_pool_rebuild_end(atomic_load(&store->devices[zs_device_index(id)])->pool);
+}
+
 int zs_store_rebuild(struct zs_store *store)
 {
 	uint64_t at = 0, length;
@@ -200,7 +211,7 @@ int zs_store_rebuild(struct zs_store *store)
 		error = zs_extent_punch_gaps(store);
 	if (error)
 		return error;
-	zs_pool_rebuild_end(store->pool);
+	rebuild_pools(store);
 	zs_heap_rebuild_end(store->heap);
 	return 0;
 }
@@ -225,12 +236,12 @@ static void tally_device(struct zs_device *device, struct tally *tally)
 		tally->lost += zs_slot_state(slot) == ZS_SLOT_LOST;
 		if (zs_slot_state(slot) != ZS_SLOT_OBJECT)
 			continue;
-		if (zs_obj_read_begin(device->store->pool, zs_slot_handle(slot), &object)) {
+		if (zs_obj_read_begin(device->pool, zs_slot_handle(slot), &object)) {
 			tally->lost++;
 			continue;
 		}
 		tally_object(tally, slot, &object.info);
-		zs_obj_read_end(device->store->pool, &object);
+		zs_obj_read_end(device->pool, &object);
 	}
 }
 
@@ -256,6 +267,25 @@ static void check_device(struct zs_device *device, struct tally *total)
 		zs_assert(atomic_load(&device->charged_bytes) == tally.cost);
 }
 
+/* The sums over owners and nodes are the sums over all objects. */
+static void check_account(struct zs_store *store)
+{
+	struct zs_account_sum charged, found, one;
+	unsigned int cursor = 0;
+	uint64_t id;
+
+	if (!zs_heap_account(store->heap))
+		return;
+	zs_account_total(zs_heap_account(store->heap), &charged);
+	zs_pool_sum(store->pool, &found);
+	while (store->arena.pool_per_device && zs_store_next(store, &cursor, &id)) {
+		zs_pool_sum(atomic_load(&store->devices[zs_device_index(id)])->pool, &one);
+		found.payload_bytes += one.payload_bytes;
+		found.share_bytes += one.share_bytes;
+	}
+	zs_assert(charged.payload_bytes == found.payload_bytes && charged.share_bytes == found.share_bytes);
+}
+
 void zs_store_check(struct zs_store *store)
 {
 	struct tally total = {0};
@@ -263,14 +293,18 @@ void zs_store_check(struct zs_store *store)
 	uint64_t id, table_pages = 0;
 	unsigned int cursor = 0;
 
+	zs_deferred_flush(&store->deferred);
 	zs_pool_check(store->pool);
 	while (zs_store_next(store, &cursor, &id)) {
 		struct zs_device *device = atomic_load(&store->devices[zs_device_index(id)]);
 
+		if (store->arena.pool_per_device)
+			zs_pool_check(device->pool);
 		zs_assert(!zs_entry_check(device->entry, device->index, store->arena.region_bytes[ZS_REGION_SLOTS]));
 		check_device(device, &total);
 		table_pages += atomic_load(&device->table.nr_present);
 	}
+	check_account(store);
 	zs_store_stats(store, &stats);
 	zs_assert(stats.heap.slot_table_pages == table_pages);
 	if (!total.lost && !stats.heap.leaked_objects) {

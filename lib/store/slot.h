@@ -8,7 +8,7 @@
  *   bit  34     incompressible: the object is the raw block
  *   bit  35     idle                  (not yet used, 0)
  *   bit  36     under post-processing (not yet used, 0)
- *   bit  37     lock                  (not yet used, 0)
+ *   bit  37     fill: the object is one 8-byte word that fills the block
  *   bits 38-53  age                   (not yet used, 0)
  *   bits 54-63  residue of the rest, so that a flipped bit is found (base/residue.h)
  *
@@ -30,11 +30,12 @@ enum zs_slot_state { ZS_SLOT_EMPTY, ZS_SLOT_OBJECT, ZS_SLOT_SAME, ZS_SLOT_LOST }
 #define ZS_SLOT_NONE	       UINT64_C(0)
 #define ZS_SLOT_STATE_SHIFT    32
 #define ZS_SLOT_INCOMPRESSIBLE (UINT64_C(1) << 34)
+#define ZS_SLOT_FILL	       (UINT64_C(1) << 37)
 
-static inline uint64_t zs_slot_object(struct zs_handle handle, bool incompressible)
+/* flags: ZS_SLOT_INCOMPRESSIBLE, ZS_SLOT_FILL or 0. */
+static inline uint64_t zs_slot_object(struct zs_handle handle, uint64_t flags)
 {
-	return zs_residue_seal(handle.index | (uint64_t)ZS_SLOT_OBJECT << ZS_SLOT_STATE_SHIFT |
-			       (incompressible ? ZS_SLOT_INCOMPRESSIBLE : 0));
+	return zs_residue_seal(handle.index | (uint64_t)ZS_SLOT_OBJECT << ZS_SLOT_STATE_SHIFT | flags);
 }
 
 static inline uint64_t zs_slot_same(uint32_t word)

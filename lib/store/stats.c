@@ -14,12 +14,17 @@
 
 #define SHARDS_MAX 64
 
-int zs_shards_init(struct zs_shards *shards)
+unsigned int zs_shards_default(void)
 {
 	unsigned int nr = 1, cpus = (unsigned int)get_nprocs();
 
 	while (nr < cpus && nr < SHARDS_MAX)
 		nr *= 2;
+	return nr;
+}
+
+int zs_shards_init(struct zs_shards *shards, unsigned int nr)
+{
 	if (zs_fault())
 		return -ENOMEM;
 	shards->shards = aligned_alloc(_Alignof(struct zs_shard), nr * sizeof(struct zs_shard));

@@ -40,8 +40,10 @@ struct zs_shards {
 	unsigned int mask; /* number of shards - 1; they are a power of two */
 };
 
-/* As many shards as CPUs, rounded up to a power of two, 64 at most. Returns 0 or -ENOMEM. */
-int zs_shards_init(struct zs_shards *shards);
+/* As many shards as CPUs, rounded up to a power of two, 64 at most. */
+unsigned int zs_shards_default(void);
+/* nr is a power of two. Returns 0 or -ENOMEM. */
+int zs_shards_init(struct zs_shards *shards, unsigned int nr);
 void zs_shards_deinit(struct zs_shards *shards);
 /* All counters but ZS_COUNT_INFLIGHT to 0. Context: nobody else uses them. */
 void zs_shards_reset(struct zs_shards *shards);

@@ -54,7 +54,7 @@ int zs_store_slot(struct zs_store *store, unsigned int index, struct zs_device *
 	device = zs_calloc(1, sizeof(*device));
 	if (!device)
 		return -ENOMEM;
-	error = zs_shards_init(&device->shards);
+	error = zs_shards_init(&device->shards, store->nr_shards);
 	if (error) {
 		free(device);
 		return error;
@@ -70,6 +70,7 @@ int zs_store_slot(struct zs_store *store, unsigned int index, struct zs_device *
 int zs_device_start(struct zs_device *device, const struct zs_device_options *options, uint64_t table_offset)
 {
 	struct zs_store *store = device->store;
+	int error;
 
 	device->size_bytes = options->size_bytes;
 	device->block_size = options->block_size;
@@ -78,8 +79,16 @@ int zs_device_start(struct zs_device *device, const struct zs_device_options *op
 	atomic_store(&device->limit_bytes, options->memory_limit_bytes);
 	atomic_store(&device->charged_bytes, 0);
 	zs_shards_reset(&device->shards);
-	return zs_table_init(&device->table, &store->arena, store->heap, table_offset,
-			     options->size_bytes / options->block_size);
+	error = zs_table_init(&device->table, &store->arena, store->heap, table_offset,
+			      options->size_bytes / options->block_size);
+	if (error)
+		return error;
+	device->pool = store->pool;
+	if (store->arena.pool_per_device)
+		error = zs_pool_create(store->heap, &device->pool);
+	if (error)
+		zs_table_deinit(&device->table);
+	return error;
 }
 
 struct zs_device *zs_device_get(struct zs_store *store, uint64_t id, struct zs_stream *stream)
@@ -179,6 +188,12 @@ static int add_locked(struct zs_store *store, const struct zs_device_options *op
 	return 0;
 }
 
+static int add(struct zs_store *store, const struct zs_device_options *options, uint64_t *ret_id)
+{
+	ZS_LOCK_SCOPE(&store->lock);
+	return add_locked(store, options, ret_id);
+}
+
 int zs_store_add(struct zs_store *store, const struct zs_device_options *options, enum zs_device_field *ret_field,
 		 uint64_t *ret_id)
 {
@@ -196,8 +211,11 @@ int zs_store_add(struct zs_store *store, const struct zs_device_options *options
 			*ret_field = field;
 		return error;
 	}
-	ZS_LOCK_SCOPE(&store->lock);
-	return add_locked(store, &complete, ret_id);
+	error = add(store, &complete, ret_id);
+	/* A device that is being removed still has its index and its place. */
+	if ((error == -ENFILE || error == -EFBIG || error == -ENOSPC) && zs_deferred_flush(&store->deferred))
+		error = add(store, &complete, ret_id);
+	return error;
 }
 
 /*
@@ -212,7 +230,7 @@ static void drain(struct zs_device *device)
 		nanosleep(&interval, NULL);
 }
 
-/* Frees every object of a device whose entry is gone. */
+/* Frees every object of a device that nobody can reach any more. */
 static void free_blocks(struct zs_device *device)
 {
 	struct zs_object_info info;
@@ -222,11 +240,24 @@ static void free_blocks(struct zs_device *device)
 	     block = zs_table_next(&device->table, block + 1)) {
 		slot = zs_table_load(&device->table, block);
 		if (!zs_slot_is_sound(slot))
-			zs_pool_note_leak(device->store->pool);
+			zs_pool_note_leak(device->pool);
 		else if (zs_slot_state(slot) == ZS_SLOT_OBJECT)
-			zs_pool_free(device->store->pool, zs_slot_handle(slot), &info);
+			zs_pool_free(device->pool, zs_slot_handle(slot), &info);
 	}
 	zs_table_punch(&device->table);
+}
+
+void zs_device_finish(struct zs_device *device)
+{
+	struct zs_store *store = device->store;
+
+	free_blocks(device);
+	if (store->arena.pool_per_device)
+		zs_pool_destroy(zs_take(device->pool));
+	/* Until the lock is held the table's place is taken, and zs_extent_find() may be reading where it is. */
+	ZS_LOCK_SCOPE(&store->lock);
+	zs_table_deinit(&device->table);
+	device->state = ZS_DEVICE_FREE;
 }
 
 int zs_store_remove(struct zs_store *store, uint64_t id)
@@ -245,11 +276,8 @@ int zs_store_remove(struct zs_store *store, uint64_t id)
 		atomic_store_explicit(&device->entry->id, 0, memory_order_release);
 	}
 	drain(device);
-	free_blocks(device);
-	/* Until the lock is held the table's place is taken, and zs_extent_find() may be reading where it is. */
-	ZS_LOCK_SCOPE(&store->lock);
-	zs_table_deinit(&device->table);
-	device->state = ZS_DEVICE_FREE;
+	if (!zs_deferred_device(&store->deferred, device))
+		zs_device_finish(device);
 	return 0;
 }
 
@@ -301,7 +329,7 @@ bool zs_store_next(struct zs_store *store, unsigned int *cursor, uint64_t *ret_i
  */
 
 /* All but the arena. */
-static int store_init(struct zs_store *store, bool fresh, uint64_t memory_limit_bytes)
+static int store_init(struct zs_store *store, bool fresh, const struct zs_store_options *options)
 {
 	int error;
 
@@ -314,12 +342,14 @@ static int store_init(struct zs_store *store, bool fresh, uint64_t memory_limit_
 			return error;
 	}
 	error = zs_heap_create(&store->arena, fresh, &store->heap);
+	if (!error && options->account.nr_nodes)
+		error = zs_heap_start_account(store->heap, &options->account);
 	if (!error)
 		error = zs_pool_create(store->heap, &store->pool);
 	if (!error && !fresh)
 		error = zs_store_rebuild(store);
 	if (!error)
-		zs_heap_set_limit(store->heap, memory_limit_bytes);
+		zs_heap_set_limit(store->heap, options->memory_limit_bytes);
 	return error;
 }
 
@@ -330,6 +360,8 @@ static struct zs_store *store_new(void)
 	if (!store)
 		return NULL;
 	store->arena.fd = -1;
+	store->nr_shards = zs_shards_default();
+	zs_deferred_init(&store->deferred, store);
 	zs_lock_init(&store->lock, ZS_LOCK_DEVICES);
 	for (unsigned int i = 0; i < ZS_MODIFY_LOCKS; i++)
 		zs_lock_init(&store->modify[i], ZS_LOCK_MODIFY);
@@ -345,7 +377,7 @@ int zs_store_create(const struct zs_store_options *options, struct zs_store **re
 		return -ENOMEM;
 	error = zs_arena_create(&store->arena, &options->arena);
 	if (!error)
-		error = store_init(store, true, options->memory_limit_bytes);
+		error = store_init(store, true, options);
 	if (error)
 		return error;
 	*ret_store = zs_take(store);
@@ -361,7 +393,7 @@ int zs_store_open(int fd, const struct zs_store_options *options, struct zs_stor
 		return -ENOMEM;
 	error = zs_arena_open(&store->arena, fd);
 	if (!error)
-		error = store_init(store, false, options->memory_limit_bytes);
+		error = store_init(store, false, options);
 	if (error)
 		return error;
 	*ret_store = zs_take(store);
@@ -372,12 +404,15 @@ void zs_store_close(struct zs_store *store)
 {
 	if (!store)
 		return;
+	zs_deferred_deinit(&store->deferred);
 	for (unsigned int i = 0; i < ZS_DEVICES_MAX; i++) {
 		struct zs_device *device = atomic_load(&store->devices[i]);
 
 		if (!device)
 			continue;
 		zs_table_deinit(&device->table);
+		if (store->arena.pool_per_device)
+			zs_pool_abandon(device->pool);
 		zs_shards_deinit(&device->shards);
 		free(device);
 	}
@@ -388,6 +423,16 @@ void zs_store_close(struct zs_store *store)
 		zs_lock_deinit(&store->modify[i]);
 	zs_lock_deinit(&store->lock);
 	free(store);
+}
+
+int zs_store_start_maintenance(struct zs_store *store)
+{
+	return zs_deferred_start(&store->deferred);
+}
+
+void zs_store_flush(struct zs_store *store)
+{
+	zs_deferred_flush(&store->deferred);
 }
 
 int zs_store_fd(const struct zs_store *store)
@@ -403,16 +448,4 @@ struct zs_pool *zs_store_pool(struct zs_store *store)
 void zs_store_set_limit(struct zs_store *store, uint64_t memory_limit_bytes)
 {
 	zs_heap_set_limit(store->heap, memory_limit_bytes);
-}
-
-void zs_store_stats(struct zs_store *store, struct zs_store_stats *ret_stats)
-{
-	unsigned int cursor = 0;
-	uint64_t id;
-
-	*ret_stats = (struct zs_store_stats){.resident_bytes = zs_arena_resident_bytes(&store->arena)};
-	zs_heap_stats(store->heap, &ret_stats->heap);
-	zs_pool_stats(store->pool, &ret_stats->pool);
-	while (zs_store_next(store, &cursor, &id))
-		ret_stats->nr_devices++;
 }

@@ -12,6 +12,8 @@
 #include <stdint.h>
 
 #include "codec/codec.h"
+#include "store/deferred.h"
+#include "zsmalloc/account.h"
 #include "zsmalloc/arena.h"
 #include "zsmalloc/pool.h"
 
@@ -24,8 +26,9 @@ struct zs_stream;
 #define ZS_BLOCK_MIN_BYTES   ((size_t)4 << 10)
 
 struct zs_store_options {
-	struct zs_arena_options arena; /* used by zs_store_create() only */
-	uint64_t memory_limit_bytes;   /* 0 = none */
+	struct zs_arena_options arena;	   /* used by zs_store_create() only */
+	uint64_t memory_limit_bytes;	   /* 0 = none */
+	struct zs_account_options account; /* nr_nodes 0: off. Owners are device indexes + 1 */
 };
 
 /* What a device is made from. */
@@ -82,6 +85,7 @@ struct zs_device_stats {
 struct zs_store_stats {
 	struct zs_heap_stats heap;
 	struct zs_pool_stats pool;
+	struct zs_deferred_stats deferred;
 	uint64_t resident_bytes; /* memory of the arena's file, as the kernel counts it */
 	uint64_t nr_devices;
 };
@@ -99,12 +103,23 @@ int zs_store_create(const struct zs_store_options *options, struct zs_store **re
 int zs_store_open(int fd, const struct zs_store_options *options, struct zs_store **ret_store);
 void zs_store_close(struct zs_store *store);
 
+/*
+ * Starts the maintenance thread: from then on discards and removals are answered at once and their memory is freed by
+ * it. Returns 0, -ENOMEM or -EAGAIN. Once at most.
+ */
+int zs_store_start_maintenance(struct zs_store *store);
+/* Frees now whatever waits to be freed. */
+void zs_store_flush(struct zs_store *store);
+
 /* The arena's descriptor; borrowed. */
 int zs_store_fd(const struct zs_store *store);
 void zs_store_set_limit(struct zs_store *store, uint64_t memory_limit_bytes);
 void zs_store_stats(struct zs_store *store, struct zs_store_stats *ret_stats);
+/* Compacts all pools, see zs_pool_compact(). Returns the pages freed. */
+uint64_t zs_store_compact(struct zs_store *store, uint64_t page_budget);
 /* Asserts all invariants: slots, counters, pool. Context: no other thread uses the store. */
 void zs_store_check(struct zs_store *store);
+/* The pool that devices share. */
 struct zs_pool *zs_store_pool(struct zs_store *store);
 
 /*

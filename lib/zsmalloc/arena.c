@@ -15,10 +15,12 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/mempolicy.h>
 #include <stddef.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #define XXH_INLINE_ALL
@@ -47,6 +49,8 @@
  */
 #define DEFAULT_PAGES_FACTOR 8
 
+#define HEADER_POOL_PER_DEVICE UINT64_C(1)
+
 static const char magic[8] = {'Z', 'S', 'D', 'A', 'R', 'E', 'N', 'A'};
 
 struct arena_header {
@@ -57,6 +61,7 @@ struct arena_header {
 	uint64_t geometry; /* zs_geometry_hash(): class indexes in handle words mean the same */
 	uint64_t region_offset[ZS_REGION_NR];
 	uint64_t region_bytes[ZS_REGION_NR];
+	uint64_t flags;	   /* HEADER_POOL_PER_DEVICE */
 	uint64_t checksum; /* XXH3-64 of all above */
 	/* From here on the header changes. */
 	_Atomic uint64_t generation; /* last one given out, sealed */
@@ -104,6 +109,7 @@ static bool arena_lay_out(struct zs_arena *arena, const struct zs_arena_options 
 		offset = zs_align_up(offset + bytes, REGION_ALIGNMENT);
 	}
 	arena->size_bytes = offset;
+	arena->pool_per_device = options->pool_per_device;
 	return true;
 }
 
@@ -131,6 +137,7 @@ static void arena_write_header(struct zs_arena *arena)
 		.nr_regions = ZS_REGION_NR,
 		.size_bytes = arena->size_bytes,
 		.geometry = zs_geometry_hash(),
+		.flags = arena->pool_per_device ? HEADER_POOL_PER_DEVICE : 0,
 	};
 	memcpy(header->magic, magic, sizeof(magic));
 	memcpy(header->region_offset, arena->region_offset, sizeof(header->region_offset));
@@ -173,7 +180,8 @@ static int arena_check_header(const struct arena_header *header, uint64_t file_b
 		return -EPROTONOSUPPORT;
 	if (header->checksum != header_checksum(header) || header->size_bytes != file_bytes)
 		return -EBADMSG;
-	if (header->nr_regions != ZS_REGION_NR || header->geometry != zs_geometry_hash())
+	if (header->nr_regions != ZS_REGION_NR || header->geometry != zs_geometry_hash() ||
+	    header->flags & ~HEADER_POOL_PER_DEVICE)
 		return -EPROTONOSUPPORT;
 	if (!zs_residue_is_sound(atomic_load_explicit(&header->generation, memory_order_relaxed)))
 		return -EBADMSG;
@@ -204,6 +212,7 @@ int zs_arena_open(struct zs_arena *ret_arena, int fd)
 		return -errno;
 	arena.fd = own_fd;
 	arena.size_bytes = header.size_bytes;
+	arena.pool_per_device = header.flags & HEADER_POOL_PER_DEVICE;
 	memcpy(arena.region_offset, header.region_offset, sizeof(arena.region_offset));
 	memcpy(arena.region_bytes, header.region_bytes, sizeof(arena.region_bytes));
 	error = arena_map(&arena);
@@ -258,6 +267,17 @@ void zs_arena_punch(const struct zs_arena *arena, enum zs_region region, uint64_
 	} while (result < 0 && errno == EINTR);
 	zs_assert_msg(!result, "punching %llu bytes at %llu: errno %d", (unsigned long long)length,
 		      (unsigned long long)offset, errno);
+}
+
+int zs_arena_move_page(const struct zs_arena *arena, enum zs_region region, uint64_t offset, unsigned int node)
+{
+	void *page = zs_arena_at(arena, region, offset);
+	int target = (int)node, status = 0;
+
+	assert_range(arena, region, offset, ZS_PAGE_SIZE);
+	if (syscall(SYS_move_pages, 0, 1UL, &page, &target, &status, MPOL_MF_MOVE) < 0)
+		return -errno;
+	return status < 0 ? status : 0;
 }
 
 bool zs_arena_next_data(const struct zs_arena *arena, enum zs_region region, uint64_t *offset, uint64_t *ret_length)

@@ -30,6 +30,7 @@ enum zs_region {
 /* Sizes in bytes, rounded up to pages; they bound what can ever be stored and cost nothing by themselves. */
 struct zs_arena_options {
 	uint64_t region_bytes[ZS_REGION_NR];
+	bool pool_per_device; /* kept for the arena's user: zspages are not shared by devices */
 };
 
 struct zs_arena {
@@ -38,6 +39,7 @@ struct zs_arena {
 	uint64_t size_bytes;
 	uint64_t region_offset[ZS_REGION_NR];
 	uint64_t region_bytes[ZS_REGION_NR];
+	bool pool_per_device;
 };
 
 /* Sizes for a machine with that much memory (sysconf's if 0). */
@@ -68,6 +70,9 @@ int zs_arena_populate(const struct zs_arena *arena, enum zs_region region, uint6
 
 /* Gives a page-aligned range back to the system; it reads as zeros. It can't fail on a memfd. */
 void zs_arena_punch(const struct zs_arena *arena, enum zs_region region, uint64_t offset, uint64_t length);
+
+/* Moves a page to another node: move_pages(2). Returns 0 or its errno. */
+int zs_arena_move_page(const struct zs_arena *arena, enum zs_region region, uint64_t offset, unsigned int node);
 
 /*
  * The next range with memory at or after *offset: sets *offset and *ret_length, page-aligned; false if there is none.

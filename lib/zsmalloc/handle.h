@@ -125,27 +125,43 @@ static inline void zs_handle_publish(_Atomic uint64_t *word, struct zs_location 
 }
 
 /*
- * The object is no longer referenced. True if nobody has it pinned, so that the caller must free it now; otherwise the
- * last zs_handle_unpin() does. *ret_word is the word as it was. Asserts that the object was live: a second free of
- * the same handle must stop the program before it frees somebody else's object.
+ * The object is no longer referenced. The caller may look at it until it calls zs_handle_unpin(), as if it had pinned
+ * it in the same step, and frees it if that says so. Asserts that the object was live: a second free of the same handle
+ * must stop the program before it frees somebody else's object. Answers the word as it was, unlocked.
  */
-static inline bool zs_handle_doom(_Atomic uint64_t *word, uint32_t index, uint64_t *ret_word)
+static inline uint64_t zs_handle_doom(_Atomic uint64_t *word, uint32_t index)
 {
+	uint64_t doomed = (uint64_t)ZS_HANDLE_DOOMED << ZS_HANDLE_STATE_SHIFT;
 	uint64_t old = atomic_load_explicit(word, memory_order_relaxed);
 
 	for (;;) {
 		zs_assert_msg(zs_handle_state(old) == ZS_HANDLE_LIVE,
 			      "handle %u freed twice or never allocated, word %#llx", index, (unsigned long long)old);
-		if (__builtin_expect((old & ZS_HANDLE_LOCK) != 0, 0)) {
+		if (__builtin_expect((old & ZS_HANDLE_LOCK) || zs_handle_pins(old) == ZS_HANDLE_PINS_MASK, 0)) {
 			sched_yield();
 			old = atomic_load_explicit(word, memory_order_relaxed);
 			continue;
 		}
-		if (atomic_compare_exchange_weak_explicit(word, &old,
-							  old | (uint64_t)ZS_HANDLE_DOOMED << ZS_HANDLE_STATE_SHIFT,
-							  memory_order_acq_rel, memory_order_relaxed))
-			break;
+		if (atomic_compare_exchange_weak_explicit(word, &old, (old | doomed) + 1, memory_order_acq_rel,
+							  memory_order_relaxed))
+			return old;
 	}
-	*ret_word = old;
-	return zs_handle_pins(old) == 0;
+}
+
+/*
+ * Takes the object of a mover's choice: true if it is live, still at location, and nobody uses it. Whoever wants to pin
+ * it waits until zs_handle_move().
+ */
+static inline bool zs_handle_trylock(_Atomic uint64_t *word, struct zs_location location)
+{
+	uint64_t idle = zs_handle_word(ZS_HANDLE_LIVE, location, 0);
+
+	return atomic_compare_exchange_strong_explicit(word, &idle, idle | ZS_HANDLE_LOCK, memory_order_acquire,
+						       memory_order_relaxed);
+}
+
+/* The commit of a move: one store says where the copy is, and unlocks. */
+static inline void zs_handle_move(_Atomic uint64_t *word, struct zs_location location)
+{
+	zs_handle_publish(word, location);
 }

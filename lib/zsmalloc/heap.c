@@ -108,11 +108,24 @@ void zs_heap_destroy(struct zs_heap *heap)
 		return;
 	if (heap->adopted)
 		zs_reserve_free(heap->adopted, heap->adopted_bytes);
+	zs_account_destroy(heap->account);
 	zs_slab_deinit(&heap->zspages);
 	zs_reserve_free(heap->zspage_memory, heap->zspage_memory_bytes);
 	zs_slab_deinit(&heap->handles);
 	zs_pages_deinit(&heap->pages);
 	free(heap);
+}
+
+int zs_heap_start_account(struct zs_heap *heap, const struct zs_account_options *options)
+{
+	zs_assert(!heap->account);
+	return zs_account_create(options, (uint64_t)heap->handles.nr_pages_max * ZS_HANDLES_PER_PAGE,
+				 heap->pages.nr_pages, &heap->account);
+}
+
+struct zs_account *zs_heap_account(struct zs_heap *heap)
+{
+	return heap->account;
 }
 
 void zs_heap_set_limit(struct zs_heap *heap, uint64_t limit_bytes)
@@ -144,18 +157,11 @@ static void stats_of_pages(struct zs_pages *pages, struct zs_heap_stats *stats)
 	stats->limit_hits = pages->limit_hits;
 }
 
-static void stats_of_slab(struct zs_slab *slab, uint64_t *ret_active, uint64_t *ret_total)
-{
-	ZS_LOCK_SCOPE(&slab->lock);
-	*ret_active = slab->nr_active;
-	*ret_total = slab->nr_memory * slab->objects_per_page;
-}
-
 void zs_heap_stats(struct zs_heap *heap, struct zs_heap_stats *ret_stats)
 {
 	*ret_stats = (struct zs_heap_stats){.zspage_object_bytes = sizeof(struct zspage)};
 	stats_of_pages(&heap->pages, ret_stats);
-	stats_of_slab(&heap->handles, &ret_stats->handles_active, &ret_stats->handles_total);
-	stats_of_slab(&heap->zspages, &ret_stats->zspages_active, &ret_stats->zspages_total);
+	zs_slab_stats(&heap->handles, &ret_stats->handles_active, &ret_stats->handles_total);
+	zs_slab_stats(&heap->zspages, &ret_stats->zspages_active, &ret_stats->zspages_total);
 	ret_stats->leaked_objects = atomic_load_explicit(&heap->nr_leaked, memory_order_relaxed);
 }

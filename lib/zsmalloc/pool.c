@@ -175,6 +175,13 @@ int zs_pool_alloc(struct zs_pool *pool, size_t size, enum zs_urgency urgency, st
 	return 0;
 }
 
+/* Its word must say FREE from here on: whoever still has the handle from an old slot must not get past the pin. */
+static void handle_free(struct zs_heap *heap, uint32_t handle)
+{
+	atomic_store_explicit(heap_handle_word(heap, handle), 0, memory_order_relaxed);
+	zs_slab_free(&heap->handles, handle);
+}
+
 /* Frees an object that is doomed and not pinned, and its handle. */
 static void object_free(struct zs_pool *pool, uint32_t handle, struct zs_location location)
 {
@@ -184,6 +191,9 @@ static void object_free(struct zs_pool *pool, uint32_t handle, struct zs_locatio
 	bool empty;
 
 	zs_lock(&class->lock);
+	if (heap->account)
+		zs_account_uncharge(heap->account, handle, location,
+				    zs_object_info(zspage_object(heap, zspage, location.index)->meta).size);
 	zspage_object_free(heap, zspage, location.index);
 	class->nr_objects--;
 	empty = !zspage->inuse;
@@ -196,7 +206,7 @@ static void object_free(struct zs_pool *pool, uint32_t handle, struct zs_locatio
 	zs_unlock(&class->lock);
 	if (empty)
 		zspage_destroy(heap, zspage);
-	zs_slab_free(&heap->handles, handle);
+	handle_free(heap, handle);
 }
 
 /* True if handle word, zspage and object header agree that this is the handle's object. */
@@ -214,6 +224,24 @@ static bool object_is_sound(struct zs_pool *pool, uint32_t handle, struct zs_loc
 	return atomic_load_explicit(&heap_object(heap, location)->handle, memory_order_relaxed) == handle;
 }
 
+/*
+ * Charges a new object and publishes it. With several nodes both happen under the class's lock, so that a page that is
+ * migrated meanwhile (zs_pool_migrate_page()) finds the object either charged and published, or neither.
+ */
+static void publish_charged(struct zs_pool *pool, uint32_t handle, const struct zs_object_info *info,
+			    struct zs_location location)
+{
+	struct zs_lock *lock = &pool->classes[location.class].lock;
+	bool nodes = zs_account_nr_nodes(pool->heap->account) > 1;
+
+	if (nodes)
+		zs_lock(lock);
+	zs_account_charge(pool->heap->account, handle, info->owner, location, info->size);
+	zs_handle_publish(heap_handle_word(pool->heap, handle), location);
+	if (nodes)
+		zs_unlock(lock);
+}
+
 void zs_obj_write(struct zs_pool *pool, struct zs_handle handle, const struct zs_object_info *info, const void *payload)
 {
 	_Atomic uint64_t *word = heap_handle_word(pool->heap, handle.index);
@@ -228,7 +256,10 @@ void zs_obj_write(struct zs_pool *pool, struct zs_handle handle, const struct zs
 	header->meta = zs_object_meta(info);
 	header->checksum = zs_object_checksum(header->meta, payload);
 	memcpy(header + 1, payload, info->size);
-	zs_handle_publish(word, location);
+	if (pool->heap->account)
+		publish_charged(pool, handle.index, info, location);
+	else
+		zs_handle_publish(word, location);
 }
 
 void zs_pool_note_leak(struct zs_pool *pool)
@@ -239,18 +270,15 @@ void zs_pool_note_leak(struct zs_pool *pool)
 void zs_pool_free(struct zs_pool *pool, struct zs_handle handle, struct zs_object_info *ret_info)
 {
 	_Atomic uint64_t *word = heap_handle_word(pool->heap, handle.index);
-	uint64_t value = atomic_load_explicit(word, memory_order_acquire);
-	struct zs_location location = zs_handle_location(value);
+	struct zs_location location = zs_handle_location(zs_handle_doom(word, handle.index));
 
-	zs_assert_msg(zs_handle_state(value) == ZS_HANDLE_LIVE, "handle %u freed twice or never allocated, word %#llx",
-		      handle.index, (unsigned long long)value);
 	if (!object_is_sound(pool, handle.index, location)) {
 		zs_pool_note_leak(pool);
 		*ret_info = (struct zs_object_info){0};
 		return;
 	}
 	*ret_info = zs_object_info(heap_object(pool->heap, location)->meta);
-	if (zs_handle_doom(word, handle.index, &value))
+	if (zs_handle_unpin(word))
 		object_free(pool, handle.index, location);
 }
 
@@ -273,7 +301,7 @@ int zs_obj_read_begin(struct zs_pool *pool, struct zs_handle handle, struct zs_o
 	uint64_t word;
 	int error;
 
-	if (!handle.index || handle.index / ZS_HANDLES_PER_PAGE >= heap->handles.nr_pages_max)
+	if (!heap_handle_is_valid(heap, handle.index))
 		return -EBADMSG;
 	error = zs_handle_pin(heap_handle_word(heap, handle.index), &word);
 	if (error)
@@ -342,6 +370,10 @@ void zs_pool_stats(struct zs_pool *pool, struct zs_pool_stats *ret_stats)
 		stats.objects += class->nr_objects;
 		stats.objects_total += class->nr_zspages * shape->objects;
 		stats.pages += class->nr_zspages * shape->pages;
+		stats.freeable_pages += (class->nr_zspages - zs_div_round_up(class->nr_objects, shape->objects)) *
+					shape->pages;
 	}
+	stats.compacted_pages = atomic_load_explicit(&pool->nr_compacted_pages, memory_order_relaxed);
+	stats.moved_objects = atomic_load_explicit(&pool->nr_moved, memory_order_relaxed);
 	*ret_stats = stats;
 }

@@ -24,6 +24,9 @@
 
 #include "zsmalloc/handle.h"
 
+struct zs_account;
+struct zs_account_options;
+struct zs_account_sum;
 struct zs_arena;
 struct zs_heap;
 struct zs_pool;
@@ -36,6 +39,7 @@ struct zs_object_info {
 	uint32_t size;	     /* payload, bytes */
 	uint8_t codec;	     /* enum zs_codec_id, opaque here */
 	uint16_t dictionary; /* 0 = none, opaque here; 11 bits */
+	uint16_t owner;	     /* whom zs_obj_write() charges, see zsmalloc/account.h; not kept in the header */
 };
 
 /* An object in memory, valid between zs_obj_read_begin() and zs_obj_read_end(). */
@@ -72,9 +76,12 @@ struct zs_heap_stats {
 };
 
 struct zs_pool_stats {
-	uint64_t objects;	/* in use */
-	uint64_t objects_total; /* in use or free in existing zspages */
-	uint64_t pages;		/* pages of all zspages */
+	uint64_t objects;	  /* in use */
+	uint64_t objects_total;	  /* in use or free in existing zspages */
+	uint64_t pages;		  /* pages of all zspages */
+	uint64_t freeable_pages;  /* what compaction would free at best */
+	uint64_t compacted_pages; /* what it freed so far */
+	uint64_t moved_objects;	  /* by compaction, so far */
 };
 
 /*
@@ -86,6 +93,13 @@ struct zs_pool_stats {
  */
 int zs_heap_create(struct zs_arena *arena, bool fresh, struct zs_heap **ret_heap);
 void zs_heap_destroy(struct zs_heap *heap);
+
+/*
+ * Turns accounting on, see zsmalloc/account.h. Before the first object. Returns 0, -EINVAL or -ENOMEM.
+ * zs_heap_account() answers the sums, or NULL while it is off.
+ */
+int zs_heap_start_account(struct zs_heap *heap, const struct zs_account_options *options);
+struct zs_account *zs_heap_account(struct zs_heap *heap);
 
 /* Bytes of arena memory that the heap may use; 0 = no limit. A limit below the present use refuses new data only. */
 void zs_heap_set_limit(struct zs_heap *heap, uint64_t limit_bytes);
@@ -146,6 +160,23 @@ bool zs_pool_is_huge(size_t size, size_t block_size);
 
 void zs_pool_stats(struct zs_pool *pool, struct zs_pool_stats *ret_stats);
 
+/*
+ * Moves objects together and gives the zspages that get empty back, until page_budget pages are free or nothing is left
+ * to do; the next call goes on where this one stopped. Returns the pages freed. Readers and writers go on: an object in
+ * use stays where it is, and one that moves is away for the time of its copy.
+ */
+uint64_t zs_pool_compact(struct zs_pool *pool, uint64_t page_budget);
+
+/*
+ * Moves a page of the pages region to another node of the machine's memory, and what lies on it in the accounts.
+ * Accounting must be on. Returns 0, -EINVAL (no such page in use, or no such node) or what move_pages(2) answered; then
+ * nothing has changed.
+ */
+int zs_pool_migrate_page(struct zs_pool *pool, uint32_t page, unsigned int node);
+
+/* Adds up the payload and the cost of all objects by walking over them. Context: no other thread uses the pool. */
+void zs_pool_sum(struct zs_pool *pool, struct zs_account_sum *ret_sum);
+
 /* Walks every structure and asserts the invariants. Context: no other thread uses the pool. */
 void zs_pool_check(struct zs_pool *pool);
 /* Prints the table of size classes. */
@@ -154,11 +185,11 @@ void zs_pool_dump(struct zs_pool *pool, FILE *stream);
 /*
  * rebuild: after a restart, before any other use, by one thread
  *
- * zs_pool_adopt() says that a slot refers to this handle. Returns 0 and the object's info; -EBADMSG if there is no
- * sound object behind it, or -EEXIST if the handle was adopted before. zs_pool_rebuild_end(), once for each pool,
- * rebuilds the free lists of its zspages; zs_heap_rebuild_end(), last, those of handles and pages, and frees whatever
- * was not adopted.
+ * zs_pool_adopt() says that a slot of this owner refers to this handle. Returns 0 and the object's info; -EBADMSG if
+ * there is no sound object behind it, or -EEXIST if the handle was adopted before. zs_pool_rebuild_end(), once for each
+ * pool, rebuilds the free lists of its zspages; zs_heap_rebuild_end(), last, those of handles and pages, and frees
+ * whatever was not adopted.
  */
-int zs_pool_adopt(struct zs_pool *pool, struct zs_handle handle, struct zs_object_info *ret_info);
+int zs_pool_adopt(struct zs_pool *pool, struct zs_handle handle, unsigned int owner, struct zs_object_info *ret_info);
 void zs_pool_rebuild_end(struct zs_pool *pool);
 void zs_heap_rebuild_end(struct zs_heap *heap);

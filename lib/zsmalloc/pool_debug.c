@@ -84,6 +84,36 @@ void zs_pool_check(struct zs_pool *pool)
 	zs_pages_check(&pool->heap->pages);
 }
 
+static void sum_class(struct zs_pool *pool, unsigned int index, struct zs_account_sum *sum)
+{
+	struct zs_size_class *class = &pool->classes[index];
+	ZS_LOCK_SCOPE(&class->lock);
+
+	for (unsigned int group = 0; group < ZS_FULLNESS_NR; group++) {
+		zs_list_for_each (link, &class->groups[group]) {
+			const struct zspage *zspage = zs_list_entry(link, struct zspage, link);
+
+			for (unsigned int object = 0; object < zspage->fresh; object++) {
+				const struct zs_object_header *header = zspage_object(pool->heap, zspage, object);
+
+				if (!header->handle)
+					continue;
+				sum->payload_bytes += zs_object_info(header->meta).size;
+				sum->share_bytes += pool->heap->geometry->classes[index].cost;
+			}
+		}
+	}
+}
+
+void zs_pool_sum(struct zs_pool *pool, struct zs_account_sum *ret_sum)
+{
+	struct zs_account_sum sum = {0};
+
+	for (unsigned int i = 0; i < pool->heap->geometry->nr_classes; i++)
+		sum_class(pool, i, &sum);
+	*ret_sum = sum;
+}
+
 static void dump_class(struct zs_pool *pool, unsigned int index, FILE *stream)
 {
 	const struct zs_class_shape *shape = &pool->heap->geometry->classes[index];

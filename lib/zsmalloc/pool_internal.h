@@ -3,6 +3,7 @@
 /* The structures behind zsmalloc/pool.h; for this folder and for tests. */
 
 #include "base/lock.h"
+#include "zsmalloc/account.h"
 #include "zsmalloc/arena.h"
 #include "zsmalloc/geometry.h"
 #include "zsmalloc/pages.h"
@@ -20,7 +21,8 @@ struct zs_heap {
 	struct zs_slab zspages; /* of struct zspage in zspage_memory */
 	void *zspage_memory;
 	uint64_t zspage_memory_bytes;
-	uint64_t *adopted; /* bit per handle, while the heap is rebuilt; else NULL */
+	struct zs_account *account; /* NULL: off */
+	uint64_t *adopted;	    /* bit per handle, while the heap is rebuilt; else NULL */
 	uint64_t adopted_bytes;
 	_Atomic uint64_t nr_leaked; /* relaxed, statistics */
 };
@@ -34,13 +36,22 @@ struct zs_size_class {
 };
 
 struct zs_pool {
-	struct zs_heap *heap; /* borrowed */
+	struct zs_heap *heap;		     /* borrowed */
+	_Atomic unsigned int compact_class;  /* where the next slice of compaction begins */
+	_Atomic uint64_t nr_compacted_pages; /* relaxed, statistics, as the next */
+	_Atomic uint64_t nr_moved;
 	struct zs_size_class classes[ZS_CLASSES_MAX];
 };
 
 static inline _Atomic uint64_t *heap_handle_word(const struct zs_heap *heap, uint32_t handle)
 {
 	return (_Atomic uint64_t *)zs_slab_at(&heap->handles, handle);
+}
+
+/* True if a handle can have this index. */
+static inline bool heap_handle_is_valid(const struct zs_heap *heap, uint32_t handle)
+{
+	return handle && handle / ZS_HANDLES_PER_PAGE < heap->handles.nr_pages_max;
 }
 
 static inline struct zspage *heap_zspage(const struct zs_heap *heap, uint32_t index)

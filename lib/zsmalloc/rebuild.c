@@ -45,6 +45,8 @@ static int zspage_adopt(struct zs_pool *pool, struct zs_location location, struc
 		zs_slab_free(&heap->zspages, index);
 		return -EBADMSG;
 	}
+	if (heap->account)
+		zs_account_place(heap->account, location.page, shape->pages);
 	zspage = heap_zspage(heap, index);
 	*zspage = (struct zspage){.page = location.page, .free = ZSPAGE_END, .class = location.class, .index = index};
 	zs_list_init(&zspage->link);
@@ -54,7 +56,7 @@ static int zspage_adopt(struct zs_pool *pool, struct zs_location location, struc
 	return 0;
 }
 
-int zs_pool_adopt(struct zs_pool *pool, struct zs_handle handle, struct zs_object_info *ret_info)
+int zs_pool_adopt(struct zs_pool *pool, struct zs_handle handle, unsigned int owner, struct zs_object_info *ret_info)
 {
 	struct zs_heap *heap = pool->heap;
 	const struct zs_object_header *header;
@@ -65,7 +67,7 @@ int zs_pool_adopt(struct zs_pool *pool, struct zs_handle handle, struct zs_objec
 	int error;
 
 	zs_assert(heap->adopted);
-	if (!handle.index || handle.index / ZS_HANDLES_PER_PAGE >= heap->handles.nr_pages_max)
+	if (!heap_handle_is_valid(heap, handle.index))
 		return -EBADMSG;
 	if (is_adopted(heap, handle.index))
 		return -EEXIST;
@@ -81,6 +83,8 @@ int zs_pool_adopt(struct zs_pool *pool, struct zs_handle handle, struct zs_objec
 	error = zspage_adopt(pool, location, &zspage);
 	if (error)
 		return error;
+	if (heap->account)
+		zs_account_charge(heap->account, handle.index, owner, location, info.size);
 	zspage->inuse++;
 	pool->classes[location.class].nr_objects++;
 	heap->adopted[handle.index / 64] |= UINT64_C(1) << (handle.index % 64);

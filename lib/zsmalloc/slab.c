@@ -25,6 +25,8 @@
 /* The link of a free object lies where a handle word has its location. */
 #define LINK_SHIFT ZS_HANDLE_LOCATION_SHIFT
 
+static _Atomic unsigned int nr_slabs;
+
 static _Atomic uint64_t *object_word(const struct zs_slab *slab, const struct zs_slab_page *page, unsigned int object)
 {
 	uint64_t offset = (uint64_t)(page - slab->pages) * ZS_PAGE_SIZE + (uint64_t)object * slab->object_bytes;
@@ -50,6 +52,8 @@ int zs_slab_init(struct zs_slab *slab, void *base, uint32_t object_bytes, uint32
 	zs_list_init(&slab->partial);
 	zs_list_init(&slab->empty);
 	zs_list_init(&slab->dropped);
+	zs_list_init(&slab->magazines);
+	slab->number = atomic_fetch_add(&nr_slabs, 1);
 	zs_lock_init(&slab->lock, ZS_LOCK_SLAB);
 	return 0;
 }
@@ -58,6 +62,7 @@ void zs_slab_deinit(struct zs_slab *slab)
 {
 	if (!slab->pages)
 		return;
+	zs_slab_forget_magazines(slab);
 	zs_lock_deinit(&slab->lock);
 	zs_reserve_free(slab->pages, slab->nr_pages_max * sizeof(slab->pages[0]));
 	slab->pages = NULL;
@@ -121,13 +126,13 @@ static int find_page(struct zs_slab *slab, enum zs_urgency urgency, struct zs_sl
 	return 0;
 }
 
-int zs_slab_alloc(struct zs_slab *slab, enum zs_urgency urgency, uint32_t *ret_index)
+/* Takes one object. Under slab->lock. */
+static int take_one(struct zs_slab *slab, enum zs_urgency urgency, uint32_t *ret_index)
 {
 	struct zs_slab_page *page;
 	unsigned int object;
 	int error;
 
-	ZS_LOCK_SCOPE(&slab->lock);
 	error = find_page(slab, urgency, &page);
 	if (error)
 		return error;
@@ -145,6 +150,24 @@ int zs_slab_alloc(struct zs_slab *slab, enum zs_urgency urgency, uint32_t *ret_i
 	return 0;
 }
 
+int zs_slab_take(struct zs_slab *slab, enum zs_urgency urgency, uint32_t *indexes, unsigned int nr,
+		 unsigned int *ret_nr)
+{
+	unsigned int taken = 0;
+	int error = 0;
+	ZS_LOCK_SCOPE(&slab->lock);
+
+	/* More than the first one only from pages that are there: a magazine is no reason to grow. */
+	while (!error && taken < nr && (!taken || !zs_list_empty(&slab->partial))) {
+		error = take_one(slab, urgency, &indexes[taken]);
+		taken += !error;
+	}
+	if (!taken)
+		return error;
+	*ret_nr = taken;
+	return 0;
+}
+
 /* Files a page whose last object has gone. */
 static void page_emptied(struct zs_slab *slab, struct zs_slab_page *page)
 {
@@ -157,13 +180,13 @@ static void page_emptied(struct zs_slab *slab, struct zs_slab_page *page)
 	zs_list_push(&slab->empty, &page->link);
 }
 
-void zs_slab_free(struct zs_slab *slab, uint32_t index)
+/* Under slab->lock. */
+static void put_one(struct zs_slab *slab, uint32_t index)
 {
 	struct zs_slab_page *page = &slab->pages[index / slab->objects_per_page];
 	unsigned int object = index % slab->objects_per_page;
 
 	zs_assert(index && index / slab->objects_per_page < slab->nr_pages_max);
-	ZS_LOCK_SCOPE(&slab->lock);
 	zs_assert(page->nr_used && object < page->fresh);
 	atomic_store_explicit(object_word(slab, page, object), (uint64_t)page->free << LINK_SHIFT,
 			      memory_order_relaxed);
@@ -173,6 +196,22 @@ void zs_slab_free(struct zs_slab *slab, uint32_t index)
 	slab->nr_active--;
 	if (!page->nr_used)
 		page_emptied(slab, page);
+}
+
+void zs_slab_put(struct zs_slab *slab, const uint32_t *indexes, unsigned int nr)
+{
+	ZS_LOCK_SCOPE(&slab->lock);
+
+	for (unsigned int i = 0; i < nr; i++)
+		put_one(slab, indexes[i]);
+}
+
+void zs_slab_stats(struct zs_slab *slab, uint64_t *ret_active, uint64_t *ret_total)
+{
+	ZS_LOCK_SCOPE(&slab->lock);
+
+	*ret_active = slab->nr_active - zs_slab_count_magazines(slab);
+	*ret_total = slab->nr_memory * slab->objects_per_page;
 }
 
 /* Chains the objects of an adopted page that are not in use, lowest first. */

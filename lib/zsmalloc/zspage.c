@@ -25,6 +25,8 @@ int zspage_create(struct zs_heap *heap, unsigned int class, enum zs_urgency urge
 	*zspage = (struct zspage){.page = page, .free = ZSPAGE_END, .class = (uint8_t) class, .index = index};
 	zs_list_init(&zspage->link);
 	zs_pages_set_zspage(&heap->pages, page, shape->pages, index);
+	if (heap->account)
+		zs_account_place(heap->account, page, shape->pages);
 	*ret_zspage = zspage;
 	return 0;
 }

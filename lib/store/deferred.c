@@ -1,0 +1,319 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Deferred free.
+ *
+ * Order matters in one place: a device's index may be used again only when no object of its waits any more. Blocks and
+ * batches of a device are handed over by its borrowers; the device itself is handed over when the last of them has
+ * gone. So a drain takes the batches first, then the shards, and frees the shards' blocks before the batches:
+ * whatever belongs to a device in the list has then been freed.
+ */
+
+#include "store/deferred.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "store/device_internal.h"
+#include "store/slot.h"
+
+struct zs_deferred_block {
+	uint32_t handle;
+	uint32_t device; /* index */
+};
+
+/* Slots of one device; or, with nr 0, all that is left of it. */
+struct batch {
+	struct zs_list link; /* deferred->batches */
+	struct zs_device *device;
+	unsigned int nr;
+	uint64_t slots[];
+};
+
+void zs_deferred_init(struct zs_deferred *deferred, struct zs_store *store)
+{
+	*deferred = (struct zs_deferred){.store = store};
+	zs_list_init(&deferred->batches);
+	zs_lock_init(&deferred->drain, ZS_LOCK_DRAIN);
+	pthread_mutex_init(&deferred->mutex, NULL);
+	pthread_cond_init(&deferred->wake, NULL);
+}
+
+/* Under deferred->mutex. One signal for any number of wishes: it may be a system call. */
+static void wake_locked(struct zs_deferred *deferred)
+{
+	if (!deferred->wanted)
+		pthread_cond_signal(&deferred->wake);
+	deferred->wanted = true;
+}
+
+static void wake(struct zs_deferred *deferred)
+{
+	pthread_mutex_lock(&deferred->mutex);
+	wake_locked(deferred);
+	pthread_mutex_unlock(&deferred->mutex);
+}
+
+/*
+ * draining, under deferred->drain
+ */
+
+static void free_handle(struct zs_deferred *deferred, struct zs_device *device, struct zs_handle handle)
+{
+	zs_device_free_object(device, 0, handle);
+	atomic_fetch_sub_explicit(&deferred->pending, 1, memory_order_relaxed);
+	atomic_fetch_add_explicit(&deferred->drained, 1, memory_order_relaxed);
+}
+
+/* Takes the shard's full array and leaves the empty one. */
+static uint32_t swap_shard(struct zs_deferred_shard *shard, struct zs_deferred_block **ret_blocks)
+{
+	uint32_t nr;
+	ZS_LOCK_SCOPE(&shard->lock);
+
+	nr = shard->nr;
+	*ret_blocks = shard->blocks;
+	shard->blocks = shard->spare;
+	shard->spare = *ret_blocks;
+	shard->nr = 0;
+	return nr;
+}
+
+static void drain_shard(struct zs_deferred *deferred, struct zs_deferred_shard *shard)
+{
+	struct zs_deferred_block *blocks;
+	uint32_t nr = swap_shard(shard, &blocks);
+
+	for (uint32_t i = 0; i < nr; i++)
+		free_handle(deferred, atomic_load(&deferred->store->devices[blocks[i].device]),
+			    (struct zs_handle){blocks[i].handle});
+}
+
+static void drain_batch(struct zs_deferred *deferred, struct batch *batch)
+{
+	if (!batch->nr) {
+		zs_device_finish(batch->device);
+		atomic_fetch_sub(&deferred->waiting_devices, 1);
+	}
+	for (unsigned int i = 0; i < batch->nr; i++)
+		free_handle(deferred, batch->device, zs_slot_handle(batch->slots[i]));
+	free(batch);
+}
+
+/* Moves all batches to a list of the caller's, keeping their order. */
+static void take_batches(struct zs_deferred *deferred, struct zs_list *ret_list)
+{
+	zs_list_init(ret_list);
+	pthread_mutex_lock(&deferred->mutex);
+	if (!zs_list_empty(&deferred->batches)) {
+		*ret_list = deferred->batches;
+		ret_list->next->previous = ret_list;
+		ret_list->previous->next = ret_list;
+		zs_list_init(&deferred->batches);
+	}
+	pthread_mutex_unlock(&deferred->mutex);
+}
+
+bool zs_deferred_flush(struct zs_deferred *deferred)
+{
+	struct zs_list batches;
+
+	if (!atomic_load(&deferred->pending) && !atomic_load(&deferred->waiting_devices))
+		return false;
+	ZS_LOCK_SCOPE(&deferred->drain);
+	take_batches(deferred, &batches);
+	for (unsigned int i = 0; i < deferred->nr_shards; i++)
+		drain_shard(deferred, &deferred->shards[i]);
+	while (!zs_list_empty(&batches)) {
+		/* pushed at the front: the oldest is the last */
+		struct batch *batch = zs_list_entry(batches.previous, struct batch, link);
+
+		zs_list_unlink(&batch->link);
+		drain_batch(deferred, batch);
+	}
+	/* Also if another thread was faster while this one waited for the lock: memory has come back. */
+	return true;
+}
+
+static void *maintain(void *argument)
+{
+	struct zs_deferred *deferred = argument;
+
+	pthread_mutex_lock(&deferred->mutex);
+	while (atomic_load(&deferred->running)) {
+		if (!deferred->wanted) {
+			pthread_cond_wait(&deferred->wake, &deferred->mutex);
+			continue;
+		}
+		deferred->wanted = false;
+		pthread_mutex_unlock(&deferred->mutex);
+		zs_deferred_flush(deferred);
+		pthread_mutex_lock(&deferred->mutex);
+	}
+	pthread_mutex_unlock(&deferred->mutex);
+	return NULL;
+}
+
+/*
+ * life
+ */
+
+static void free_shards(struct zs_deferred *deferred)
+{
+	for (unsigned int i = 0; deferred->shards && i < deferred->nr_shards; i++) {
+		free(deferred->shards[i].blocks);
+		free(deferred->shards[i].spare);
+		zs_lock_deinit(&deferred->shards[i].lock);
+	}
+	free(deferred->shards);
+	deferred->shards = NULL;
+}
+
+/* As many shards as the devices' counters have; their arrays hold the budget together. */
+static int make_shards(struct zs_deferred *deferred)
+{
+	unsigned int nr = deferred->store->nr_shards;
+	uint32_t capacity = (uint32_t)(ZS_DEFERRED_BUDGET_BYTES / ZS_BLOCK_MIN_BYTES / nr);
+
+	if (zs_fault())
+		return -ENOMEM;
+	deferred->shards = aligned_alloc(_Alignof(struct zs_deferred_shard), nr * sizeof(*deferred->shards));
+	if (!deferred->shards)
+		return -ENOMEM;
+	memset(deferred->shards, 0, nr * sizeof(*deferred->shards));
+	deferred->nr_shards = nr;
+	deferred->shard_capacity = capacity;
+	for (unsigned int i = 0; i < nr; i++) {
+		zs_lock_init(&deferred->shards[i].lock, ZS_LOCK_DEFERRED);
+		deferred->shards[i].blocks = zs_malloc(capacity * sizeof(struct zs_deferred_block));
+		deferred->shards[i].spare = zs_malloc(capacity * sizeof(struct zs_deferred_block));
+		if (!deferred->shards[i].blocks || !deferred->shards[i].spare)
+			return -ENOMEM;
+	}
+	return 0;
+}
+
+int zs_deferred_start(struct zs_deferred *deferred)
+{
+	int error = make_shards(deferred);
+
+	if (!error) {
+		atomic_store(&deferred->running, true);
+		error = -pthread_create(&deferred->thread, NULL, maintain, deferred);
+	}
+	if (error) {
+		atomic_store(&deferred->running, false);
+		free_shards(deferred);
+	}
+	return error;
+}
+
+void zs_deferred_deinit(struct zs_deferred *deferred)
+{
+	struct zs_list batches;
+
+	if (atomic_exchange(&deferred->running, false)) {
+		wake(deferred);
+		pthread_join(deferred->thread, NULL);
+	}
+	take_batches(deferred, &batches);
+	while (!zs_list_empty(&batches)) {
+		struct batch *batch = zs_list_entry(batches.next, struct batch, link);
+
+		zs_list_unlink(&batch->link);
+		free(batch);
+	}
+	free_shards(deferred);
+	pthread_cond_destroy(&deferred->wake);
+	pthread_mutex_destroy(&deferred->mutex);
+	zs_lock_deinit(&deferred->drain);
+}
+
+/*
+ * handing over
+ */
+
+static bool fall_back(struct zs_deferred *deferred, uint64_t nr)
+{
+	atomic_fetch_add_explicit(&deferred->fallbacks, nr, memory_order_relaxed);
+	return false;
+}
+
+bool zs_deferred_block(struct zs_deferred *deferred, unsigned int index, struct zs_device *device,
+		       struct zs_handle handle)
+{
+	struct zs_deferred_shard *shard;
+	bool half;
+
+	if (!atomic_load_explicit(&deferred->running, memory_order_relaxed))
+		return false;
+	shard = &deferred->shards[index & (deferred->nr_shards - 1)];
+	if (!zs_trylock(&shard->lock))
+		return fall_back(deferred, 1);
+	if (shard->nr == deferred->shard_capacity) {
+		zs_unlock(&shard->lock);
+		return fall_back(deferred, 1);
+	}
+	shard->blocks[shard->nr++] = (struct zs_deferred_block){.handle = handle.index, .device = device->index};
+	/* The first one starts the clock, so that nothing waits for long; half full is when it gets urgent. */
+	half = shard->nr == 1 || shard->nr == deferred->shard_capacity / 2;
+	atomic_fetch_add_explicit(&deferred->pending, 1, memory_order_relaxed);
+	zs_unlock(&shard->lock);
+	if (half)
+		wake(deferred);
+	return true;
+}
+
+static void push_batch(struct zs_deferred *deferred, struct batch *batch)
+{
+	pthread_mutex_lock(&deferred->mutex);
+	zs_list_push(&deferred->batches, &batch->link);
+	wake_locked(deferred);
+	pthread_mutex_unlock(&deferred->mutex);
+}
+
+bool zs_deferred_page(struct zs_deferred *deferred, struct zs_device *device, const uint64_t *slots, unsigned int nr)
+{
+	struct batch *batch;
+
+	if (!atomic_load_explicit(&deferred->running, memory_order_relaxed))
+		return false;
+	if (!nr)
+		return true;
+	batch = zs_malloc(sizeof(*batch) + nr * sizeof(slots[0]));
+	if (!batch)
+		return fall_back(deferred, nr);
+	batch->device = device;
+	batch->nr = nr;
+	memcpy(batch->slots, slots, nr * sizeof(slots[0]));
+	atomic_fetch_add_explicit(&deferred->pending, nr, memory_order_relaxed);
+	push_batch(deferred, batch);
+	return true;
+}
+
+bool zs_deferred_device(struct zs_deferred *deferred, struct zs_device *device)
+{
+	struct batch *batch;
+
+	if (!atomic_load_explicit(&deferred->running, memory_order_relaxed))
+		return false;
+	batch = zs_malloc(sizeof(*batch));
+	if (!batch)
+		return false;
+	batch->device = device;
+	batch->nr = 0;
+	atomic_fetch_add(&deferred->waiting_devices, 1);
+	push_batch(deferred, batch);
+	return true;
+}
+
+void zs_deferred_stats(struct zs_deferred *deferred, struct zs_deferred_stats *ret_stats)
+{
+	*ret_stats = (struct zs_deferred_stats){
+		.pending = atomic_load_explicit(&deferred->pending, memory_order_relaxed),
+		.capacity = (uint64_t)deferred->shard_capacity * deferred->nr_shards,
+		.fallbacks = atomic_load_explicit(&deferred->fallbacks, memory_order_relaxed),
+		.drained = atomic_load_explicit(&deferred->drained, memory_order_relaxed),
+	};
+}

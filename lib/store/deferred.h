@@ -1,0 +1,85 @@
+#pragma once
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Deferred free: who discards a block clears its slot, which is all that a reader can see, and leaves the object to the
+ * maintenance thread. So a discard of a gigabyte is answered in the time that it takes to clear its slots, and removing
+ * a device in the time of one store.
+ *
+ * Three sizes of work are handed over:
+ *   one block      into the caller's shard: one of a pair of arrays; the maintenance thread takes the full one and
+ *                  leaves the empty one, under the shard's lock, and frees outside of it
+ *   a table page   as a batch of its own, up to 512 slots
+ *   a device       as it is: nobody can reach its slots any more
+ *
+ * Whoever finds no room, or the shard's lock taken, frees at once. Nothing is deferred before zs_deferred_start().
+ * What waits is still counted as memory in use; who meets a limit drains first (zs_deferred_flush()).
+ *
+ * Locks: drain -> (class -> slab -> pages); shard and list locks are leaves of their own. Any thread.
+ */
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/list.h"
+#include "base/lock.h"
+#include "zsmalloc/pool.h"
+
+struct zs_device;
+struct zs_store;
+
+/* Blocks that wait one by one, in all shards together: 128 MiB of data in blocks of 4 KiB. */
+#define ZS_DEFERRED_BUDGET_BYTES ((uint64_t)128 << 20)
+
+struct zs_deferred_stats {
+	uint64_t pending;   /* blocks that wait now, devices that wait not counted */
+	uint64_t capacity;  /* of all shards */
+	uint64_t fallbacks; /* blocks freed at once for lack of room or because of contention */
+	uint64_t drained;   /* blocks freed later */
+};
+
+struct zs_deferred_shard {
+	_Alignas(ZS_NO_SHARE) struct zs_lock lock; /* guards the three below */
+	struct zs_deferred_block *blocks;	   /* [capacity] */
+	struct zs_deferred_block *spare;
+	uint32_t nr;
+};
+
+struct zs_deferred {
+	struct zs_store *store;
+	struct zs_deferred_shard *shards; /* NULL until started */
+	unsigned int nr_shards;
+	uint32_t shard_capacity;
+	_Atomic bool running;
+	pthread_t thread;
+
+	struct zs_lock drain;  /* held by the one who frees */
+	pthread_mutex_t mutex; /* guards the three below; a leaf */
+	pthread_cond_t wake;
+	struct zs_list batches; /* struct batch, in the order of their arrival */
+	bool wanted;		/* there is work */
+
+	_Atomic uint64_t pending, fallbacks, drained; /* relaxed, statistics; pending also says whether a flush helps */
+	_Atomic uint64_t waiting_devices;
+};
+
+void zs_deferred_init(struct zs_deferred *deferred, struct zs_store *store);
+/* Stops the thread, if there is one; what waits stays in the arena as garbage that the next open reclaims. */
+void zs_deferred_deinit(struct zs_deferred *deferred);
+
+/* Starts the maintenance thread. Returns 0, -ENOMEM or -EAGAIN (threads). */
+int zs_deferred_start(struct zs_deferred *deferred);
+
+/* Hands one object over; false: the caller frees it. */
+bool zs_deferred_block(struct zs_deferred *deferred, unsigned int shard, struct zs_device *device,
+		       struct zs_handle handle);
+/* Hands over the objects of a page of slots; false: the caller frees them. slots is copied. */
+bool zs_deferred_page(struct zs_deferred *deferred, struct zs_device *device, const uint64_t *slots, unsigned int nr);
+/* Hands a removed device over; false: the caller frees it. */
+bool zs_deferred_device(struct zs_deferred *deferred, struct zs_device *device);
+
+/* Returns when all that waits now is free, doing it in the calling thread; true if there was something. */
+bool zs_deferred_flush(struct zs_deferred *deferred);
+
+void zs_deferred_stats(struct zs_deferred *deferred, struct zs_deferred_stats *ret_stats);

@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Compaction: objects of the emptiest zspages of a class move into its fullest ones, until no zspage could be emptied
+ * any more.
+ *
+ *   move of one object        if the process is killed afterwards
+ *   1. lock the handle word   the lock means nothing after a restart
+ *   2. take a free object     not named by any handle word: garbage
+ *   3. copy header, payload   the same
+ *   4. store the handle word  the commit: the copy is the object, the old place is garbage
+ *   5. free the old place     -
+ *
+ * An object that somebody has pinned is busy and stays; so does one that is being written or was doomed. Whoever wants
+ * an object while it moves waits for one memcpy.
+ *
+ * The class's lock is held for BATCH moves at a time, some microseconds, and then the source and the destination are
+ * chosen again: allocations go on meanwhile and may have filled what was the best destination.
+ */
+
+#include <string.h>
+
+#include "base/check.h"
+#include "zsmalloc/pool_internal.h"
+
+#define BATCH 16
+
+/* What one batch did. */
+struct progress {
+	unsigned int moved;
+	bool stuck;		/* the source has only busy objects left, or there is nothing to do */
+	struct zspage *emptied; /* off all lists; the caller destroys it */
+};
+
+/* The emptiest zspage with an object, or NULL. Under class->lock. */
+static struct zspage *find_source(struct zs_size_class *class)
+{
+	unsigned int candidates = class->occupied & ~(1u << ZS_FULLNESS_FULL);
+
+	if (!candidates)
+		return NULL;
+	return zs_list_entry(class->groups[__builtin_ctz(candidates)].previous, struct zspage, link);
+}
+
+/* True if the free objects of the class fill a zspage: one can be emptied into the others. Under class->lock. */
+static bool has_spare_zspage(const struct zs_heap *heap, const struct zs_size_class *class, unsigned int index)
+{
+	unsigned int objects = heap->geometry->classes[index].objects;
+
+	return class->nr_zspages * objects - class->nr_objects >= objects;
+}
+
+/* Moves one object if it is not busy. Under class->lock. */
+static bool move_object(struct zs_heap *heap, struct zspage *source, unsigned int index, struct zspage *destination)
+{
+	struct zs_object_header *from = zspage_object(heap, source, index), *to;
+	struct zs_handle handle = {atomic_load_explicit(&from->handle, memory_order_relaxed)};
+	struct zs_location old = {.page = source->page, .class = source->class, .index = (uint16_t)index};
+	struct zs_location new = {.page = destination->page, .class = destination->class};
+
+	if (!handle.index || !heap_handle_is_valid(heap, handle.index) ||
+	    !zs_handle_trylock(heap_handle_word(heap, handle.index), old))
+		return false;
+	new.index = (uint16_t)zspage_object_alloc(heap, destination, handle);
+	to = heap_object(heap, new);
+	to->meta = from->meta;
+	to->checksum = from->checksum;
+	memcpy(to + 1, from + 1, zs_object_info(from->meta).size);
+	if (heap->account)
+		zs_account_move(heap->account, handle.index, old, new, zs_object_info(from->meta).size);
+	zs_handle_move(heap_handle_word(heap, handle.index), new);
+	zspage_object_free(heap, source, index);
+	return true;
+}
+
+/* Moves up to BATCH objects from source to destination. Under class->lock. */
+static unsigned int move_batch(struct zs_heap *heap, struct zspage *source, struct zspage *destination)
+{
+	unsigned int objects = heap->geometry->classes[source->class].objects, moved = 0;
+
+	for (unsigned int index = 0; index < source->fresh && moved < BATCH; index++) {
+		if (!source->inuse || destination->inuse == objects)
+			break;
+		moved += move_object(heap, source, index, destination);
+	}
+	return moved;
+}
+
+static struct progress compact_step(struct zs_pool *pool, unsigned int index)
+{
+	struct zs_size_class *class = &pool->classes[index];
+	struct progress progress = {0};
+	struct zspage *source, *destination;
+	ZS_LOCK_SCOPE(&class->lock);
+
+	source = find_source(class);
+	destination = size_class_find(class);
+	if (!source || source == destination || !has_spare_zspage(pool->heap, class, index)) {
+		progress.stuck = true;
+		return progress;
+	}
+	progress.moved = move_batch(pool->heap, source, destination);
+	progress.stuck = !progress.moved;
+	size_class_refile(pool->heap, class, destination);
+	if (source->inuse) {
+		size_class_refile(pool->heap, class, source);
+		return progress;
+	}
+	size_class_remove(class, source);
+	class->nr_zspages--;
+	progress.emptied = source;
+	return progress;
+}
+
+uint64_t zs_pool_compact(struct zs_pool *pool, uint64_t page_budget)
+{
+	unsigned int nr_classes = pool->heap->geometry->nr_classes, idle = 0;
+	uint64_t freed = 0, moved = 0;
+	unsigned int index = atomic_load_explicit(&pool->compact_class, memory_order_relaxed) % nr_classes;
+
+	while (idle < nr_classes && freed < page_budget) {
+		struct progress progress = compact_step(pool, index);
+
+		moved += progress.moved;
+		if (progress.emptied) {
+			freed += pool->heap->geometry->classes[index].pages;
+			zspage_destroy(pool->heap, progress.emptied);
+		}
+		idle = progress.stuck ? idle + 1 : 0;
+		if (progress.stuck)
+			index = (index + 1) % nr_classes;
+	}
+	atomic_store_explicit(&pool->compact_class, index, memory_order_relaxed);
+	atomic_fetch_add_explicit(&pool->nr_compacted_pages, freed, memory_order_relaxed);
+	atomic_fetch_add_explicit(&pool->nr_moved, moved, memory_order_relaxed);
+	return freed;
+}

@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Page migration between the nodes of a machine's memory.
+ *
+ * The kernel moves the page's content behind an unchanged address, so nobody who uses an object on it notices; what is
+ * left to do is the accounts. Under the class's lock no object of the zspage is written, freed or moved by compaction,
+ * so what is charged for the page can be taken off, and charged again when the page's node has changed.
+ */
+
+#include <errno.h>
+
+#include "base/check.h"
+#include "zsmalloc/pool_internal.h"
+
+/* Charges (sign true) or uncharges the objects that lie on a page of a zspage, wholly or in part. */
+static void recharge(struct zs_heap *heap, const struct zspage *zspage, unsigned int page, bool charge)
+{
+	const struct zs_class_shape *shape = &heap->geometry->classes[zspage->class];
+	unsigned int first = (unsigned int)(page * ZS_PAGE_SIZE / shape->size);
+	unsigned int end = (unsigned int)zs_div_round_up((page + 1) * ZS_PAGE_SIZE, shape->size);
+
+	for (unsigned int index = first; index < end && index < zspage->fresh; index++) {
+		const struct zs_object_header *header = zspage_object(heap, zspage, index);
+		uint32_t handle = atomic_load_explicit(&header->handle, memory_order_relaxed);
+		struct zs_location location = {.page = zspage->page, .class = zspage->class, .index = (uint16_t)index};
+		uint32_t size;
+
+		/* Free, or being written: not charged yet. */
+		if (!handle || zs_handle_state(atomic_load(heap_handle_word(heap, handle))) == ZS_HANDLE_FREE)
+			continue;
+		size = zs_object_info(header->meta).size;
+		if (charge)
+			zs_account_recharge(heap->account, handle, location, size);
+		else
+			zs_account_uncharge(heap->account, handle, location, size);
+	}
+}
+
+int zs_pool_migrate_page(struct zs_pool *pool, uint32_t page, unsigned int node)
+{
+	struct zs_heap *heap = pool->heap;
+	struct zspage *zspage;
+	uint32_t index;
+	int error;
+
+	zs_assert(heap->account);
+	if (page >= heap->pages.nr_pages || node >= zs_account_nr_nodes(heap->account))
+		return -EINVAL;
+	index = zs_pages_zspage(&heap->pages, page);
+	if (!index)
+		return -EINVAL;
+	zspage = heap_zspage(heap, index);
+	ZS_LOCK_SCOPE(&pool->classes[zspage->class].lock);
+	/* The zspage may have gone before the lock was held. */
+	if (zs_pages_zspage(&heap->pages, page) != index || !zspage->inuse)
+		return -EINVAL;
+	error = zs_account_move_page(heap->account, heap->arena, page, node);
+	if (error)
+		return error;
+	recharge(heap, zspage, page - zspage->page, false);
+	zs_account_set_node(heap->account, page, node);
+	recharge(heap, zspage, page - zspage->page, true);
+	return 0;
+}
