@@ -16,6 +16,13 @@
 #include "interface.h"
 #include "service.h"
 
+/*
+ * What one call of Compact frees: it runs on the control thread, where others wait for it. 16 MiB take some ten
+ * milliseconds.
+ */
+#define COMPACT_DEFAULT_BYTES (16 << 20)
+#define COMPACT_MAX_BYTES     (64 << 20)
+
 #define ERROR(name) ZSD_INTERFACE_CONTROL "." name
 /* A name from a call may be a megabyte; this much of it goes into a message. */
 #define SHOWN_MAX     80
@@ -349,6 +356,28 @@ static int run_stats(struct zsd_call *call, struct zsd_answer *ret_answer)
 	return error == -ENODEV ? answer_no_such_device(ret_answer, name) : error;
 }
 
+/*
+ * Compact
+ */
+
+static int run_compact(struct zsd_call *call, struct zsd_answer *ret_answer)
+{
+	json_int_t budget = zsd_call_int(call, "budget_bytes", COMPACT_DEFAULT_BYTES);
+	struct zs_store *store = zsd_service_store(call->service);
+	struct zs_store_stats before, after;
+	uint64_t freed;
+
+	if (budget < (json_int_t)ZS_PAGE_SIZE || budget > COMPACT_MAX_BYTES)
+		return answer_invalid_number(ret_answer, "budget_bytes", budget,
+					     "use 4096 to 67108864, and call again");
+	zs_store_stats(store, &before);
+	freed = zs_store_compact(store, (uint64_t)budget / ZS_PAGE_SIZE);
+	zs_store_stats(store, &after);
+	return answer(ret_answer, NULL,
+		      json_pack("{s:I, s:I}", "freed_bytes", (json_int_t)(freed * ZS_PAGE_SIZE), "moved_objects",
+				(json_int_t)(after.pool.moved_objects - before.pool.moved_objects)));
+}
+
 const struct zsd_method zsd_command_methods[] = {
 	{
 		.name = "Add",
@@ -379,6 +408,12 @@ const struct zsd_method zsd_command_methods[] = {
 		.name = "Stats",
 		.parameters = {{"name", ZSD_PARAMETER_STRING, false}},
 		.run = run_stats,
+	},
+	{
+		.name = "Compact",
+		.changes = true,
+		.parameters = {{"budget_bytes", ZSD_PARAMETER_INT, false}},
+		.run = run_compact,
 	},
 	{},
 };

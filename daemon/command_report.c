@@ -178,6 +178,13 @@ json_t *zsd_report_pool(struct zsd_service *service)
 		{"punched_bytes", stats.heap.punched_pages * ZS_PAGE_SIZE},
 		{"limit_hits", stats.heap.limit_hits},
 		{"leaked_objects", stats.heap.leaked_objects},
+		{"freeable_bytes", stats.pool.freeable_pages * ZS_PAGE_SIZE},
+		{"compacted_bytes", stats.pool.compacted_pages * ZS_PAGE_SIZE},
+		{"moved_objects", stats.pool.moved_objects},
+		{"deferred_blocks", stats.deferred.pending},
+		{"deferred_capacity", stats.deferred.capacity},
+		{"deferred_fallbacks", stats.deferred.fallbacks},
+		{"deferred_drained", stats.deferred.drained},
 	};
 	ZS_CLEANUP(decrefp) json_t *report = json_object();
 

@@ -102,6 +102,9 @@ static int create_store(struct zsd_service *service)
 	r = zs_store_create(&options, &service->store);
 	if (r)
 		return fail(r, "can't reserve address space for the store", "check 'ulimit -v'");
+	r = zs_store_start_maintenance(service->store);
+	if (r)
+		return fail(r, "can't start the maintenance thread", "check 'ulimit -u'");
 	r = zsd_frontend_create(service->store, &service->frontend);
 	return r ? fail(r, "can't start", NULL) : 0;
 }

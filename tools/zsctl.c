@@ -26,6 +26,7 @@ static const struct command commands[] = {
 	{"list", ZSCTL_FOR_LIST, 0, UINT32_MAX, cmd_list, "[NAME...]", "show the devices; the default command"},
 	{"add", ZSCTL_FOR_ADD, 1, 1, cmd_add, "NAME --size SIZE", "add a device and print the path of its file"},
 	{"remove", ZSCTL_FOR_REMOVE, 1, UINT32_MAX, cmd_remove, "NAME...", "remove devices and their data"},
+	{"compact", ZSCTL_FOR_COMPACT, 0, 0, cmd_compact, "", "give memory back that fragmentation holds"},
 	{"stats", ZSCTL_FOR_STATS, 0, 1, cmd_stats, "[NAME]", "show counters of the pool and of the devices"},
 };
 
