@@ -11,13 +11,14 @@ import sys
 
 sys.dont_write_bytecode = True  # the source tree stays as it is
 
+import bench_arena
 import bench_density
 import bench_io
 from report import Report
 from scope import BenchError, end_on_signals
 from workloads import WORKLOADS
 
-BENCHES = {"io": bench_io, "density": bench_density}
+BENCHES = {"io": bench_io, "density": bench_density, "arena": bench_arena}
 DEFAULT_BUILD = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "build")
 
 

@@ -48,11 +48,15 @@ enum operation {
 	OPERATION_ADD,
 	OPERATION_REMOVE,
 	OPERATION_SET_OWNER,
+	OPERATION_COMPACT,
 	OPERATION_OPEN, /* opening changes the arena, and may be killed, too */
 	/* Wrong on purpose. */
 	OPERATION_PUBLISH_TOO_EARLY,
 	OPERATION_FREE_TOO_EARLY,
 };
+
+/* Two zspages of the smallest objects and a half. */
+#define FRAGMENT_OBJECTS 320
 
 /* Old content: none, or a kind of data. */
 #define NOTHING TEST_DATA_NR
@@ -85,6 +89,7 @@ static const struct scenario scenarios[] = {
 	{OPERATION_ADD, ZS_CODEC_LZ4, 4096, TEST_DATA_TEXT, NOTHING},
 	{OPERATION_REMOVE, ZS_CODEC_LZ4, 4096, TEST_DATA_TEXT, NOTHING},
 	{OPERATION_SET_OWNER, ZS_CODEC_LZ4, 4096, TEST_DATA_TEXT, NOTHING},
+	{OPERATION_COMPACT, ZS_CODEC_LZ4, 4096, TEST_DATA_FILL, NOTHING},
 	{OPERATION_OPEN, ZS_CODEC_LZ4, 4096, TEST_DATA_TEXT, NOTHING},
 };
 
@@ -94,8 +99,8 @@ static const struct scenario wrong_scenarios[] = {
 };
 
 static const char *const operation_names[] = {
-	"write",  "write part", "discard", "discard part",	"add",
-	"remove", "set owner",	"open",	   "publish too early", "free too early",
+	"write",   "write part", "discard",	      "discard part",	"add", "remove", "set owner",
+	"compact", "open",	 "publish too early", "free too early",
 };
 
 struct run {
@@ -160,6 +165,7 @@ static void make_new_block(struct run *run, struct test_random *random)
 	case OPERATION_ADD:
 	case OPERATION_REMOVE:
 	case OPERATION_SET_OWNER:
+	case OPERATION_COMPACT:
 	case OPERATION_OPEN:
 		break;
 	default:
@@ -245,7 +251,7 @@ static void write_too_early(struct zs_store *store, struct zs_device *device, co
 {
 	struct zs_object_info info = {.size = device->block_size, .codec = ZS_CODEC_RAW}, freed;
 	struct zs_handle handle = alloc_raw(store, info.size);
-	uint64_t old = zs_table_exchange(&device->table, TARGET, zs_slot_object(handle, true));
+	uint64_t old = zs_table_exchange(&device->table, TARGET, zs_slot_object(handle, ZS_SLOT_INCOMPRESSIBLE));
 
 	zs_obj_write(zs_store_pool(store), handle, &info, data);
 	zs_pool_free(zs_store_pool(store), zs_slot_handle(old), &freed);
@@ -258,7 +264,28 @@ static void free_too_early(struct zs_store *store, struct zs_device *device, con
 
 	zs_obj_write(zs_store_pool(store), handle, &info, data);
 	zs_pool_free(zs_store_pool(store), zs_slot_handle(zs_table_load(&device->table, TARGET)), &freed);
-	zs_table_exchange(&device->table, TARGET, zs_slot_object(handle, true));
+	zs_table_exchange(&device->table, TARGET, zs_slot_object(handle, ZS_SLOT_INCOMPRESSIBLE));
+}
+
+/*
+ * Leaves the zspage with the target's object emptier than another one of its class: objects of the same size that no
+ * slot names fill both, and most of the first one's are freed again.
+ */
+static void make_fragmented(struct zs_store *store, uint32_t size)
+{
+	const char payload[16] = {0};
+	struct zs_object_info info = {.size = size, .codec = ZS_CODEC_FILL}, freed;
+	struct zs_handle handles[FRAGMENT_OBJECTS];
+
+	for (unsigned int i = 0; i < FRAGMENT_OBJECTS; i++) {
+		zs_assert(!zs_pool_alloc(zs_store_pool(store), size, ZS_URGENCY_NEW, &handles[i]));
+		zs_obj_write(zs_store_pool(store), handles[i], &info, payload);
+	}
+	for (unsigned int i = 0; i < FRAGMENT_OBJECTS; i++) {
+		/* All of the first zspage, and one in three of the others. */
+		if (i < FRAGMENT_OBJECTS / 2 || i % 3 == 0)
+			zs_pool_free(zs_store_pool(store), handles[i], &freed);
+	}
 }
 
 static void change(struct run *run, struct zs_store *store, struct zs_device *device, struct zs_stream *stream)
@@ -291,6 +318,9 @@ static void change(struct run *run, struct zs_store *store, struct zs_device *de
 	case OPERATION_SET_OWNER:
 		zs_device_set_owner(device, 1000, 2000);
 		break;
+	case OPERATION_COMPACT:
+		zs_assert(zs_store_compact(store, UINT64_MAX));
+		break;
 	case OPERATION_OPEN:
 		break;
 	case OPERATION_PUBLISH_TOO_EARLY:
@@ -321,6 +351,8 @@ static void child(void *context)
 	zs_assert(!zs_store_open(run->fd, &options, &store));
 	device = get(store, "device", stream);
 	zs_assert(device);
+	if (run->scenario->operation == OPERATION_COMPACT)
+		make_fragmented(store, sizeof(uint64_t));
 	if (run->scenario->operation != OPERATION_OPEN)
 		single_step_begin();
 	change(run, store, device, stream);
@@ -450,6 +482,12 @@ static bool is_skipped(const struct scenario *scenario)
 	return TEST_SANITIZED && (scenario->codec == ZS_CODEC_ZSTD || scenario->operation == OPERATION_OPEN);
 }
 
+/* False if all blocks are to stay as they are. */
+static bool is_visible(enum operation operation)
+{
+	return operation != OPERATION_OPEN && operation != OPERATION_COMPACT;
+}
+
 int main(int argc, char **argv)
 {
 	struct test_options options = {0};
@@ -465,7 +503,7 @@ int main(int argc, char **argv)
 		points += run->points;
 		states += run->states;
 		zs_assert(!run->violations);
-		zs_assert_msg(run->new_seen || scenarios[i].operation == OPERATION_OPEN, "the change never showed");
+		zs_assert_msg(run->new_seen || !is_visible(scenarios[i].operation), "the change never showed");
 	}
 	for (unsigned int i = 0; i < ZS_ARRAY_SIZE(wrong_scenarios); i++) {
 		run_scenario(run, &wrong_scenarios[i], options.seed + i);

@@ -15,12 +15,18 @@
 #include "support/options.h"
 #include "support/random.h"
 #include "support/small_store.h"
+#include "zsmalloc/account.h"
 #include "zsmalloc/pool.h"
+#include "zsmalloc/pool_internal.h"
 
 #define NR_OBJECTS	   3000
 #define DEFAULT_OPERATIONS 6000000
 #define CHECK_INTERVAL	   5000
 #define REBUILD_INTERVAL   20000
+#define COMPACT_INTERVAL   397
+#define MIGRATE_INTERVAL   101
+#define NR_NODES	   3
+#define NR_OWNERS	   5
 /* Payloads are pieces of this. */
 #define BANK_BYTES ((size_t)1 << 20)
 
@@ -28,7 +34,8 @@ struct model_object {
 	struct zs_handle handle; /* 0: none */
 	uint32_t size;
 	uint32_t from; /* in the bank */
-	bool is_open;  /* being read */
+	uint16_t owner;
+	bool is_open; /* being read */
 	struct zs_object reader;
 };
 
@@ -41,7 +48,7 @@ struct world {
 	uint64_t limit;
 	struct model_object objects[NR_OBJECTS];
 	uint64_t nr_objects; /* in use, or doomed and still being read */
-	uint64_t refused, rebuilds;
+	uint64_t refused, rebuilds, moved, migrated;
 };
 
 static uint64_t below(struct world *world, uint64_t limit)
@@ -49,9 +56,23 @@ static uint64_t below(struct world *world, uint64_t limit)
 	return test_random_below(&world->random, limit);
 }
 
+/* A machine with several nodes, as far as the accounts can tell. */
+static unsigned int node_of_page(void *context, uint32_t page)
+{
+	return page % NR_NODES;
+}
+
+static int move_page(void *context, uint32_t page, unsigned int node)
+{
+	return 0;
+}
+
 static void start_pool(struct world *world, bool fresh)
 {
+	static const struct zs_account_options account = {NR_NODES, node_of_page, move_page, NULL};
+
 	zs_assert(!zs_heap_create(&world->arena, fresh, &world->heap));
+	zs_assert(!zs_heap_start_account(world->heap, &account));
 	zs_assert(!zs_pool_create(world->heap, &world->pool));
 }
 
@@ -71,7 +92,11 @@ static uint32_t pick_size(struct world *world)
 
 static void do_alloc(struct world *world, struct model_object *object)
 {
-	struct zs_object_info info = {.size = pick_size(world), .codec = (uint8_t)below(world, 16)};
+	struct zs_object_info info = {
+		.size = pick_size(world),
+		.codec = (uint8_t)below(world, 16),
+		.owner = (uint16_t)below(world, NR_OWNERS),
+	};
 	int error = zs_pool_alloc(world->pool, info.size, (enum zs_urgency)below(world, 2), &object->handle);
 
 	if (error) {
@@ -81,6 +106,7 @@ static void do_alloc(struct world *world, struct model_object *object)
 		return;
 	}
 	object->size = info.size;
+	object->owner = info.owner;
 	object->from = (uint32_t)below(world, BANK_BYTES - info.size);
 	zs_obj_write(world->pool, object->handle, &info, world->bank + object->from);
 	world->nr_objects++;
@@ -123,6 +149,31 @@ static void do_free(struct world *world, struct model_object *object)
 		world->nr_objects--;
 }
 
+/* A slice of compaction, or all of it. */
+static void do_compact(struct world *world)
+{
+	uint64_t budget = below(world, 4) ? 1 + below(world, 30) : UINT64_MAX;
+	struct zs_pool_stats before, after;
+	uint64_t freed;
+
+	zs_pool_stats(world->pool, &before);
+	freed = zs_pool_compact(world->pool, budget);
+	zs_pool_stats(world->pool, &after);
+	zs_assert(freed <= before.freeable_pages && after.pages == before.pages - freed);
+	/* Slices may go over their budget by one zspage; whatever stops before has nothing left that isn't busy. */
+	zs_assert(freed < budget + ZS_RUN_MAX_PAGES || budget == UINT64_MAX);
+	world->moved += after.moved_objects - before.moved_objects;
+}
+
+static void do_migrate(struct world *world)
+{
+	uint32_t page = (uint32_t)below(world, world->heap->pages.fresh + 10);
+	int error = zs_pool_migrate_page(world->pool, page, (unsigned int)below(world, NR_NODES));
+
+	zs_assert(!error || error == -EINVAL);
+	world->migrated += !error;
+}
+
 static void one_operation(struct world *world)
 {
 	struct model_object *object = &world->objects[below(world, NR_OBJECTS)];
@@ -143,6 +194,34 @@ static void one_operation(struct world *world)
 	}
 }
 
+/* Each owner's sums over the nodes are those of the model, and all together those of the pool. */
+static void check_account(struct world *world)
+{
+	const struct zs_account *account = zs_heap_account(world->heap);
+	struct zs_account_sum expected[NR_OWNERS] = {0}, total, found, one;
+
+	zs_account_total(account, &total);
+	zs_pool_sum(world->pool, &found);
+	zs_assert(total.payload_bytes == found.payload_bytes && total.share_bytes == found.share_bytes);
+	for (unsigned int i = 0; i < NR_OBJECTS; i++) {
+		const struct model_object *object = &world->objects[i];
+
+		/* One that was freed and is still being read is charged until the reader lets go. */
+		if (!object->handle.index && !object->is_open)
+			continue;
+		expected[object->owner].payload_bytes += object->size;
+		expected[object->owner].share_bytes += zs_pool_cost(object->size);
+	}
+	for (unsigned int owner = 0; owner < NR_OWNERS; owner++) {
+		for (unsigned int node = 0; node < NR_NODES; node++) {
+			zs_account_get(account, owner, node, &one);
+			expected[owner].payload_bytes -= one.payload_bytes;
+			expected[owner].share_bytes -= one.share_bytes;
+		}
+		zs_assert(!expected[owner].payload_bytes && !expected[owner].share_bytes);
+	}
+}
+
 static void check(struct world *world)
 {
 	struct zs_pool_stats pool;
@@ -154,6 +233,7 @@ static void check(struct world *world)
 	zs_assert(pool.objects == world->nr_objects && heap.handles_active == world->nr_objects);
 	zs_assert(heap.zspage_pages == pool.pages && !heap.leaked_objects);
 	zs_assert(!world->limit || heap.used_bytes <= world->limit);
+	check_account(world);
 }
 
 /* The process is killed: readers are gone, and whatever nobody refers to is reclaimed. */
@@ -174,7 +254,8 @@ static void do_rebuild(struct world *world)
 			object->handle = ZS_NO_HANDLE;
 		if (!object->handle.index)
 			continue;
-		zs_assert(!zs_pool_adopt(world->pool, object->handle, &info) && info.size == object->size);
+		zs_assert(!zs_pool_adopt(world->pool, object->handle, object->owner, &info) &&
+			  info.size == object->size);
 		world->nr_objects++;
 	}
 	zs_pool_rebuild_end(world->pool);
@@ -229,6 +310,10 @@ int main(int argc, char **argv)
 	start_pool(&world, true);
 	for (uint64_t i = 1; i <= options.operations; i++) {
 		one_operation(&world);
+		if (i % COMPACT_INTERVAL == 0)
+			do_compact(&world);
+		if (i % MIGRATE_INTERVAL == 0)
+			do_migrate(&world);
 		if (i % CHECK_INTERVAL == 0) {
 			check(&world);
 			change_limit(&world);
@@ -238,8 +323,10 @@ int main(int argc, char **argv)
 			do_rebuild(&world);
 		}
 	}
-	printf("%" PRIu64 " operations, %" PRIu64 " rebuilt, %" PRIu64 " refused at the limit\n", options.operations,
-	       world.rebuilds, world.refused);
+	printf("%" PRIu64 " operations, %" PRIu64 " rebuilt, %" PRIu64 " refused at the limit, %" PRIu64
+	       " objects moved, %" PRIu64 " pages migrated\n",
+	       options.operations, world.rebuilds, world.refused, world.moved, world.migrated);
+	zs_assert(world.moved && world.migrated);
 	free_all(&world);
 	return 0;
 }

@@ -7,6 +7,7 @@
  *   part    threads write single words into blocks that they share, a set of words each: an update that is lost by two
  *           threads modifying one block at a time is seen by its owner
  *   come    threads add a device, use it, and remove it while others are using it
+ *   compact a thread moves objects together all the time, and discards and removals are left to the maintenance thread
  *   watch   a thread asks for names, lists and statistics all the time, and moves the limit
  *
  * At the end the store is checked, and opened again, with all blocks as they were.
@@ -51,7 +52,8 @@ struct world {
 	_Atomic uint64_t come_ids[NR_COME_THREADS];
 	_Atomic uint64_t version;
 	_Atomic uint64_t refused;
-	_Atomic uint64_t gone; /* borrowed too late: the device had been removed */
+	_Atomic uint64_t compacted; /* pages */
+	_Atomic uint64_t gone;	    /* borrowed too late: the device had been removed */
 };
 
 /* A thread's own. */
@@ -304,10 +306,18 @@ static void watch_step(struct test_thread *thread)
  * the whole
  */
 
+static void compact_step(struct test_thread *thread)
+{
+	struct world *world = thread->context;
+
+	world->compacted += zs_store_compact(world->store, 1 + test_random_below(&thread->random, 1000));
+}
+
 static const struct test_thread_role roles[] = {
 	{"whole", NR_WHOLE_THREADS, thread_begin, whole_step, thread_end},
 	{"part", NR_PART_THREADS, thread_begin, part_step, part_end},
 	{"come", NR_COME_THREADS, thread_begin, come_step, thread_end},
+	{"compact", 1, NULL, compact_step, NULL},
 	{"watch", 1, thread_begin, watch_step, thread_end},
 };
 
@@ -344,6 +354,7 @@ int main(int argc, char **argv)
 
 	test_options_parse(&options, argc, argv);
 	world.store = test_store_create(0);
+	zs_assert(!zs_store_start_maintenance(world.store));
 	world.whole_id = test_device_add(world.store, "whole", (uint64_t)NR_WHOLE_BLOCKS * BLOCK_SIZE, BLOCK_SIZE,
 					 zstd);
 	world.part_id = test_device_add(world.store, "part", (uint64_t)NR_PART_BLOCKS * PART_BLOCK_SIZE,
@@ -351,7 +362,7 @@ int main(int argc, char **argv)
 	test_threads_run(roles, ZS_ARRAY_SIZE(roles), options.seed, options.seconds, &world);
 	printf("%" PRIu64 " versions, %" PRIu64 " refused at the limit, %" PRIu64 " times too late\n", world.version,
 	       world.refused, world.gone);
-	zs_assert(world.refused && world.gone);
+	zs_assert(world.refused && world.gone && world.compacted);
 	zs_store_check(world.store);
 	check_whole(&world);
 	reopen(&world);

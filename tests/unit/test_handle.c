@@ -71,22 +71,41 @@ Test(handle, the_last_reader_of_a_doomed_object_frees_it)
 	zs_handle_publish(&word, locations[1]);
 	for (unsigned int i = 0; i < 3; i++)
 		cr_assert_eq(zs_handle_pin(&word, &seen), 0);
-	cr_assert_not(zs_handle_doom(&word, 1, &seen));
-	cr_assert_eq(zs_handle_state(seen), ZS_HANDLE_LIVE);
+	cr_assert_eq(zs_handle_state(zs_handle_doom(&word, 1)), ZS_HANDLE_LIVE);
 	cr_assert_eq(zs_handle_pin(&word, &seen), -EAGAIN);
-	cr_assert_not(zs_handle_unpin(&word));
-	cr_assert_not(zs_handle_unpin(&word));
+	/* the three readers, and whoever doomed it */
+	for (unsigned int i = 0; i < 3; i++)
+		cr_assert_not(zs_handle_unpin(&word));
 	cr_assert(zs_handle_unpin(&word));
 }
 
-Test(handle, an_object_without_readers_is_freed_at_once)
+Test(handle, an_object_without_readers_is_freed_by_whoever_doomed_it)
+{
+	_Atomic uint64_t word;
+
+	zs_handle_publish(&word, locations[2]);
+	cr_assert_eq(zs_handle_location(zs_handle_doom(&word, 1)).page, UINT32_MAX);
+	cr_assert(zs_handle_unpin(&word));
+}
+
+Test(handle, only_an_idle_object_can_be_moved)
 {
 	_Atomic uint64_t word;
 	uint64_t seen;
 
-	zs_handle_publish(&word, locations[2]);
-	cr_assert(zs_handle_doom(&word, 1, &seen));
-	cr_assert_eq(zs_handle_location(seen).page, UINT32_MAX);
+	zs_handle_reserve(&word, locations[1]);
+	cr_assert_not(zs_handle_trylock(&word, locations[1]), "it is being written");
+	zs_handle_publish(&word, locations[1]);
+	cr_assert_not(zs_handle_trylock(&word, locations[2]), "it is somewhere else");
+	cr_assert_eq(zs_handle_pin(&word, &seen), 0);
+	cr_assert_not(zs_handle_trylock(&word, locations[1]), "it has a reader");
+	cr_assert_not(zs_handle_unpin(&word));
+	cr_assert(zs_handle_trylock(&word, locations[1]));
+	cr_assert_not(zs_handle_trylock(&word, locations[1]), "it is moving");
+	zs_handle_move(&word, locations[2]);
+	cr_assert_eq(zs_handle_location(word).page, locations[2].page);
+	zs_handle_doom(&word, 1);
+	cr_assert_not(zs_handle_trylock(&word, locations[2]), "it is doomed");
 }
 
 Test(handle, as_many_pins_as_the_word_holds)
@@ -107,17 +126,15 @@ Test(handle, as_many_pins_as_the_word_holds)
 Test(handle, dooming_twice_stops_the_program, .signal = SIGABRT)
 {
 	_Atomic uint64_t word;
-	uint64_t seen;
 
 	zs_handle_publish(&word, locations[1]);
-	zs_handle_doom(&word, 1, &seen);
-	zs_handle_doom(&word, 1, &seen);
+	zs_handle_doom(&word, 1);
+	zs_handle_doom(&word, 1);
 }
 
 Test(handle, dooming_what_was_never_allocated_stops_the_program, .signal = SIGABRT)
 {
 	_Atomic uint64_t word = 0;
-	uint64_t seen;
 
-	zs_handle_doom(&word, 1, &seen);
+	zs_handle_doom(&word, 1);
 }

@@ -301,13 +301,13 @@ Test(pool, what_is_adopted_after_a_restart_is_all_that_is_left)
 	cr_assert_eq(zs_heap_create(&arena, false, &heap), 0);
 	cr_assert_eq(zs_pool_create(heap, &pool), 0);
 	for (unsigned int i = 0; i < 50; i++) {
-		cr_assert_eq(zs_pool_adopt(pool, kept[i], &info), 0);
+		cr_assert_eq(zs_pool_adopt(pool, kept[i], 0, &info), 0);
 		cr_assert_eq(info.size, 100 + i * 50);
-		cr_assert_eq(zs_pool_adopt(pool, kept[i], &info), -EEXIST);
+		cr_assert_eq(zs_pool_adopt(pool, kept[i], 0, &info), -EEXIST);
 	}
-	cr_assert_eq(zs_pool_adopt(pool, written_half, &info), -EBADMSG);
-	cr_assert_eq(zs_pool_adopt(pool, ZS_NO_HANDLE, &info), -EBADMSG);
-	cr_assert_eq(zs_pool_adopt(pool, (struct zs_handle){UINT32_MAX}, &info), -EBADMSG);
+	cr_assert_eq(zs_pool_adopt(pool, written_half, 0, &info), -EBADMSG);
+	cr_assert_eq(zs_pool_adopt(pool, ZS_NO_HANDLE, 0, &info), -EBADMSG);
+	cr_assert_eq(zs_pool_adopt(pool, (struct zs_handle){UINT32_MAX}, 0, &info), -EBADMSG);
 	zs_pool_rebuild_end(pool);
 	zs_heap_rebuild_end(heap);
 	zs_pool_check(pool);

@@ -3,6 +3,7 @@
 
 #include <criterion/criterion.h>
 #include <errno.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -44,6 +45,17 @@ static void shrink(void *context, uint64_t page)
 
 static const struct zs_slab_ops ops = {.grow = grow, .shrink = shrink};
 
+static int grow_nothing(void *context, uint64_t page, enum zs_urgency urgency)
+{
+	return 0;
+}
+
+static void shrink_nothing(void *context, uint64_t page)
+{
+}
+
+static const struct zs_slab_ops other_ops = {.grow = grow_nothing, .shrink = shrink_nothing};
+
 static void slab_create(void)
 {
 	memory = aligned_alloc(ZS_PAGE_SIZE, NR_PAGES * ZS_PAGE_SIZE);
@@ -59,12 +71,37 @@ static void slab_destroy(void)
 
 TestSuite(slab, .init = slab_create, .fini = slab_destroy);
 
+/* Past the magazine, so that a test knows which page has what. */
+static uint32_t take(void)
+{
+	unsigned int nr = 0;
+	uint32_t index = 0;
+
+	cr_assert_eq(zs_slab_take(&slab, ZS_URGENCY_NEW, &index, 1, &nr), 0);
+	cr_assert_eq(nr, 1);
+	return index;
+}
+
+static void put(uint32_t index)
+{
+	zs_slab_put(&slab, &index, 1);
+}
+
 static uint32_t alloc(void)
 {
 	uint32_t index = 0;
 
 	cr_assert_eq(zs_slab_alloc(&slab, ZS_URGENCY_NEW, &index), 0);
 	return index;
+}
+
+static uint64_t nr_active(void)
+{
+	uint64_t active, total;
+
+	zs_slab_stats(&slab, &active, &total);
+	cr_assert(active <= total);
+	return active;
 }
 
 Test(slab, index_zero_is_never_handed_out_and_every_other_is_once)
@@ -87,9 +124,9 @@ Test(slab, index_zero_is_never_handed_out_and_every_other_is_once)
 Test(slab, all_memory_but_one_page_goes_back)
 {
 	for (unsigned int i = 0; i < OBJECTS_MAX; i++)
-		alloc();
+		take();
 	for (uint32_t index = 1; index <= OBJECTS_MAX; index++) {
-		zs_slab_free(&slab, index);
+		put(index);
 		zs_slab_check(&slab);
 	}
 	cr_assert_eq(slab.nr_active, 0);
@@ -97,7 +134,7 @@ Test(slab, all_memory_but_one_page_goes_back)
 	cr_assert_eq(slab.nr_memory, 1);
 	/* And comes again. */
 	for (unsigned int i = 0; i < OBJECTS_MAX; i++)
-		alloc();
+		take();
 	zs_slab_check(&slab);
 }
 
@@ -120,7 +157,7 @@ Test(slab, a_page_that_can_not_be_had_changes_nothing)
 	cr_assert_eq(index, 4711);
 	zs_slab_check(&slab);
 	grow_error = 0;
-	cr_assert_eq(alloc(), 1);
+	cr_assert_eq(take(), 1);
 }
 
 Test(slab, random_use_keeps_the_invariants)
@@ -142,7 +179,7 @@ Test(slab, random_use_keeps_the_invariants)
 		}
 		if (i % 100 == 0)
 			zs_slab_check(&slab);
-		cr_assert_eq(slab.nr_active, nr);
+		cr_assert_eq(nr_active(), nr);
 	}
 }
 
@@ -176,11 +213,94 @@ Test(slab, what_was_in_use_before_a_restart_is_not_handed_out_again)
 
 Test(slab, freeing_nothing_stops_the_program, .signal = SIGABRT)
 {
-	zs_slab_free(&slab, 0);
+	put(0);
 }
 
 Test(slab, freeing_what_was_never_handed_out_stops_the_program, .signal = SIGABRT)
 {
-	alloc();
-	zs_slab_free(&slab, 5);
+	take();
+	put(5);
+}
+
+Test(slab, what_lies_in_a_magazine_is_not_in_use)
+{
+	uint32_t index = alloc();
+
+	cr_assert_eq(nr_active(), 1);
+	cr_assert_geq(slab.nr_active, 1);
+	zs_slab_free(&slab, index);
+	cr_assert_eq(nr_active(), 0);
+	cr_assert_gt(slab.nr_active, 0, "the magazine keeps it");
+	zs_slab_flush(&slab);
+	cr_assert_eq(slab.nr_active, 0);
+	zs_slab_check(&slab);
+}
+
+Test(slab, a_magazine_never_holds_more_than_it_may)
+{
+	uint32_t indexes[10 * ZS_MAGAZINE_OBJECTS];
+
+	for (unsigned int i = 0; i < ZS_ARRAY_SIZE(indexes); i++)
+		indexes[i] = alloc();
+	for (unsigned int i = 0; i < ZS_ARRAY_SIZE(indexes); i++)
+		zs_slab_free(&slab, indexes[i]);
+	cr_assert_eq(nr_active(), 0);
+	cr_assert_leq(slab.nr_active, ZS_MAGAZINE_OBJECTS);
+	zs_slab_check(&slab);
+}
+
+static void *use_and_end(void *argument)
+{
+	uint32_t first = alloc(), second = alloc();
+
+	zs_slab_free(&slab, first);
+	*(uint32_t *)argument = second;
+	return NULL;
+}
+
+Test(slab, a_thread_that_ends_gives_its_magazine_back)
+{
+	uint32_t kept = 0;
+	pthread_t thread;
+
+	cr_assert_eq(pthread_create(&thread, NULL, use_and_end, &kept), 0);
+	cr_assert_eq(pthread_join(thread, NULL), 0);
+	cr_assert_eq(slab.nr_active, 1);
+	zs_slab_free(&slab, kept);
+	cr_assert_eq(nr_active(), 0);
+}
+
+Test(slab, a_new_cache_in_the_place_of_an_old_one_starts_without_its_objects)
+{
+	uint32_t index = alloc();
+
+	zs_slab_free(&slab, index);
+	zs_slab_deinit(&slab);
+	memset(has_memory, 0, sizeof(has_memory));
+	cr_assert_eq(zs_slab_init(&slab, memory, 32, NR_PAGES, &ops, &grows), 0);
+	cr_assert_eq(slab.nr_active, 0);
+	cr_assert_eq(take(), 1);
+	zs_slab_check(&slab);
+}
+
+Test(slab, more_caches_than_a_thread_has_magazines_take_turns)
+{
+	static char others[6][ZS_PAGE_SIZE] __attribute__((aligned(4096)));
+	struct zs_slab caches[6];
+	uint64_t active, total;
+	uint32_t index = 0;
+
+	for (unsigned int i = 0; i < ZS_ARRAY_SIZE(caches); i++)
+		cr_assert_eq(zs_slab_init(&caches[i], others[i], 32, 1, &other_ops, NULL), 0);
+	for (unsigned int round = 0; round < 3; round++) {
+		for (unsigned int i = 0; i < ZS_ARRAY_SIZE(caches); i++) {
+			cr_assert_eq(zs_slab_alloc(&caches[i], ZS_URGENCY_NEW, &index), 0);
+			zs_slab_check(&caches[i]);
+		}
+	}
+	for (unsigned int i = 0; i < ZS_ARRAY_SIZE(caches); i++) {
+		zs_slab_stats(&caches[i], &active, &total);
+		cr_assert_eq(active, 3);
+		zs_slab_deinit(&caches[i]);
+	}
 }

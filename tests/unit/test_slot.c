@@ -24,8 +24,8 @@ Test(slot, a_slot_says_what_was_put_in)
 	static const uint32_t words[] = {0, 1, 0x12345678, UINT32_MAX};
 
 	for (unsigned int i = 0; i < ZS_ARRAY_SIZE(words); i++) {
-		uint64_t object = zs_slot_object((struct zs_handle){words[i]}, false);
-		uint64_t huge = zs_slot_object((struct zs_handle){words[i]}, true);
+		uint64_t object = zs_slot_object((struct zs_handle){words[i]}, 0);
+		uint64_t huge = zs_slot_object((struct zs_handle){words[i]}, ZS_SLOT_INCOMPRESSIBLE);
 		uint64_t same = zs_slot_same(words[i]);
 
 		cr_assert(zs_slot_is_sound(object) && zs_slot_is_sound(huge) && zs_slot_is_sound(same));
@@ -45,7 +45,7 @@ Test(slot, a_slot_says_what_was_put_in)
 
 Test(slot, every_flipped_bit_is_found)
 {
-	const uint64_t slots[] = {ZS_SLOT_NONE, zs_slot_object((struct zs_handle){77}, true), zs_slot_same(0),
+	const uint64_t slots[] = {ZS_SLOT_NONE, zs_slot_object((struct zs_handle){77}, ZS_SLOT_FILL), zs_slot_same(0),
 				  zs_slot_same(UINT32_MAX), zs_slot_lost()};
 
 	for (unsigned int i = 0; i < ZS_ARRAY_SIZE(slots); i++) {

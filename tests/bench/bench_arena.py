@@ -1,0 +1,222 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""arena: the allocator against others, and against what it would be with another design.
+
+alloc    the compressed sizes of the corpus's blocks, allocated, then each replaced six times at random; payload copied
+           alloc_memory           resident memory / payload after the replacements, by one thread; _filled: before them;
+                                  _compacted: after compaction, which malloc has no like of; _2_threads: as it says
+           alloc_ops_per_s        replacements per second; _2_threads: any thread frees any object, as in a store;
+                                  _2_threads_own: a thread frees what it has allocated itself, which suits thread caches
+           alloc_cpu              processor time of a replacement. zsd computes a checksum of the payload in it
+         zsd: a pool; glibc, jemalloc, mimalloc: malloc(3)
+locks    threads read and replace objects, one to one; lock_ops_per_s: geometric mean over the numbers of threads;
+         lock_waits: how often a thread had to sleep, per million operations
+           zsd        one pool, a lock per size class
+           32-pools   32 pools over the same caches
+           pool-lock  one pool, and one lock around each call
+account  threads replace objects, with accounting of owners and nodes (zsd) and without it (off)
+           accounting_ops_per_s   operations per second of processor time, by one thread; _2_threads
+           accounting_on_over_off   of each round: both are measured in turn in one process
+caches   cache_unused_bytes: (total - active) * size of handles and zspage descriptors, for 1,054,440 objects in 32
+         pools which share the caches (zsd) or have their own (per-pool); _few: with fewer, fuller zspages
+pools    the corpus on 1 to 256 devices that share one pool (zsd) or have one each (per-device)
+           pool_memory            resident memory, with everything that the store needs
+           pool_partial_zspages   zspages with both used and free objects
+           fill_pages_over_payload   zspages' pages / payload on one device, right after it was filled
+free     a discard of 1 GiB, the removal of a full device of 4 GiB; memory freed by the maintenance thread (zsd), or by
+         the caller (synchronous); _back: until all of it is back; free_cpu: processor time of both
+compact  60 % of the blocks of a full device are discarded, the rest is compacted while two threads read and write
+           compacted_pages_over_payload      afterwards; fragmented_pages_over_payload: before
+           compaction_p99_over_quiet         the larger one of reads and writes
+Options: --subject chooses among these seven, --rounds sets the number of rounds of all.
+"""
+
+import json
+import math
+import os
+
+import corpus
+from scope import BenchError, run as run_program
+
+OURS = "zsd"
+MALLOCS = {"glibc": ("libc.so", None), "jemalloc": ("libjemalloc", "libjemalloc.so.2"),
+           "mimalloc": ("libmimalloc", "libmimalloc.so.2")}
+THREADS = (1, 2, 4, 8)  # the program's
+DEVICES = (1, 4, 32, 256)
+REMOVED_BYTES = 4 << 30
+QUICK_BLOCKS = 65536
+TIMEOUT = 120
+
+RATIO_METRICS = (
+    "alloc_memory", "alloc_memory_filled", "alloc_memory_2_threads",
+    "alloc_ops_per_s", "alloc_ops_per_s_2_threads", "alloc_ops_per_s_2_threads_own", "alloc_cpu", "alloc_cpu_2_threads",
+    "lock_ops_per_s", *(f"lock_ops_per_s_{threads}" for threads in THREADS),
+    "accounting_ops_per_s", "accounting_ops_per_s_2_threads", "cache_unused_bytes", "cache_unused_bytes_few",
+    *(f"pool_memory_{devices}_devices" for devices in DEVICES),
+    "punch_hole_latency", "device_remove_latency", "free_cpu",
+)
+
+
+class Arena:
+    """The program, the corpus and its trace."""
+
+    def __init__(self, options, say):
+        self.program = os.path.join(options.build, "tests", "bench", "arena")
+        self.corpus = corpus.usr(options.output, say)
+        self.trace = os.path.join(options.output, "usr.sizes")
+        self.quick = options.quick
+        # Always anew: it takes two seconds, and the codec may have changed.
+        self._run("trace", "--corpus", self.corpus, "--trace", self.trace)
+
+    def lines(self, name, *options, preload=None):
+        """Runs a benchmark and answers what it has printed."""
+        if self.quick:
+            options += ("--blocks", str(QUICK_BLOCKS))
+        return self._run(name, "--corpus", self.corpus, "--trace", self.trace, *options, preload=preload)
+
+    def line(self, name, *options, preload=None):
+        return self.lines(name, *options, preload=preload)[0]
+
+    def _run(self, *arguments, preload=None):
+        command = [self.program, *arguments]
+        if preload:
+            command = ["env", f"LD_PRELOAD={preload}", *command]
+        return [json.loads(line) for line in run_program(command, TIMEOUT).splitlines()]
+
+
+def _rotated(items, number):
+    items = list(items)
+    shift = number % len(items)
+    return items[shift:] + items[:shift]
+
+
+def _alloc_once(arena, report, seed, subject, threads, own):
+    library, preload = MALLOCS.get(subject, (None, None))
+    variant = ("zsd" if subject == OURS else "malloc") + ("-own" if own else "")
+    result = arena.line("alloc", "--variant", variant, "--threads", str(threads), "--seed", str(seed), preload=preload)
+    if library and library not in result["malloc"]:
+        raise BenchError(f"{subject} is not what was measured, but {result['malloc']}: ./dev deps bench installs it")
+    suffix = "" if threads == 1 else f"_{threads}_threads"
+    if own:
+        report.add(f"alloc_ops_per_s{suffix}_own", "ops/s", subject, result["ops_per_s"])
+        return
+    report.add(f"alloc_memory{suffix}", "/payload", subject, result["churned"])
+    report.add(f"alloc_memory_filled{suffix}", "/payload", subject, result["filled"])
+    if "compacted" in result:
+        report.add(f"alloc_memory_compacted{suffix}", "/payload", subject, result["compacted"])
+    report.add(f"alloc_ops_per_s{suffix}", "ops/s", subject, result["ops_per_s"])
+    report.add(f"alloc_fill_ops_per_s{suffix}", "ops/s", subject, result["fill_ops_per_s"])
+    report.add(f"alloc_cpu{suffix}", "ns/op", subject, result["cpu_ns_per_op"])
+
+
+def alloc(arena, report, number):
+    for threads, own in ((1, False), (2, False), (2, True)):
+        for subject in _rotated((OURS, *MALLOCS), number):
+            _alloc_once(arena, report, number + 1, subject, threads, own)
+
+
+def locks(arena, report, number):
+    names = {OURS: "class", "32-pools": "pools32", "pool-lock": "pool"}
+    results = arena.lines("locks", "--seed", str(number + 1))
+    for subject, name in names.items():
+        mean = math.exp(sum(math.log(result[name]) for result in results) / len(results))
+        report.add("lock_ops_per_s", "ops/s", subject, mean)
+        for result in results:
+            report.add(f"lock_ops_per_s_{result['threads']}", "ops/s", subject, result[name])
+            report.add(f"lock_waits_{result['threads']}", "/Mops", subject, result[f"{name}_waits"])
+
+
+def account(arena, report, number):
+    for result in arena.lines("account", "--seed", str(number + 1)):
+        suffix = "" if result["threads"] == 1 else f"_{result['threads']}_threads"
+        for subject, name in ((OURS, "on"), ("off", "off")):
+            report.add(f"accounting_ops_per_s{suffix}", "ops/s", subject, 1e9 / result[f"{name}_cpu_ns"])
+        report.add(f"accounting_on_over_off{suffix}", "ratio", OURS, result["off_cpu_ns"] / result["on_cpu_ns"])
+
+
+def caches(arena, report, number):
+    for scale, suffix in (("many", ""), ("few", "_few")):
+        for subject, variant in ((OURS, "shared"), ("per-pool", "per-pool")):
+            result = arena.line("caches", "--variant", f"{scale}/{variant}", "--seed", str(number + 1))
+            unused = result["unused_handle_bytes"] + result["unused_zspage_bytes"]
+            report.add(f"cache_unused_bytes{suffix}", "bytes", subject, unused)
+            report.add(f"cache_unused_handle_bytes{suffix}", "bytes", subject, result["unused_handle_bytes"])
+            report.add(f"cache_unused_zspage_bytes{suffix}", "bytes", subject, result["unused_zspage_bytes"])
+            report.add(f"cache_zspages{suffix}", "zspages", subject, result["zspages"])
+
+
+def pools(arena, report, number):
+    for devices in DEVICES:
+        for subject, variant in _rotated(((OURS, "shared"), ("per-device", "per-device")), number):
+            result = arena.line("pools", "--variant", variant, "--devices", str(devices))
+            report.add(f"pool_memory_{devices}_devices", "bytes", subject, result["memory"])
+            report.add(f"pool_partial_zspages_{devices}_devices", "zspages", subject, result["partial"])
+            report.add(f"pool_fill_{devices}_devices", "s", subject, result["fill_ns"] / 1e9)
+            if devices == 1 and subject == OURS:
+                report.add("fill_pages_over_payload", "ratio", subject, result["zspage_bytes"] / result["payload"])
+
+
+def free(arena, report, number):
+    cpu = {}
+    for subject, variant in _rotated(((OURS, "deferred"), ("synchronous", "synchronous")), number):
+        removed = ("--size", str(QUICK_BLOCKS * 4096 if arena.quick else REMOVED_BYTES))
+        for name, metric, options in (("punch", "punch_hole", ()), ("remove", "device_remove", removed)):
+            result = arena.line(name, "--variant", variant, *options)
+            report.add(f"{metric}_latency", "ms", subject, result["latency_ns"] / 1e6)
+            report.add(f"{metric}_back", "ms", subject, result["back_ns"] / 1e6)
+            report.add(f"{metric}_cpu", "ms", subject, result["cpu_ns"] / 1e6)
+            report.add(f"{metric}_fallbacks", "blocks", subject, result["fallbacks"])
+            cpu[subject] = cpu.get(subject, 0) + result["cpu_ns"] / 1e6
+    for subject, value in cpu.items():
+        report.add("free_cpu", "ms", subject, value)
+
+
+def compact(arena, report, number):
+    result = arena.line("compact", "--seed", str(number + 1))
+    ratios = []
+    for kind in ("read", "write"):
+        for phase in ("quiet", "compact"):
+            for percentile in ("p50", "p99"):
+                value = result[f"{kind}_{phase}_{percentile}_ns"] / 1e3
+                report.add(f"{phase}_{kind}_{percentile}", "us", OURS, value)
+        ratios.append(result[f"{kind}_compact_p99_ns"] / result[f"{kind}_quiet_p99_ns"])
+    report.add("fragmented_pages_over_payload", "ratio", OURS, result["before"])
+    report.add("compacted_pages_over_payload", "ratio", OURS, result["after"])
+    report.add("compaction_p99_over_quiet", "ratio", OURS, max(ratios))
+    report.add("compaction_seconds", "s", OURS, result["compact_ns"] / 1e9)
+    report.add("compaction_freed", "MB/s", OURS, result["freed_pages"] * 4096 / 1e6 / (result["compact_ns"] / 1e9))
+
+
+# Part: function, the prefixes of its metrics, the peers, rounds.
+PARTS = {
+    "alloc": (alloc, ("alloc_",), tuple(MALLOCS), 4),
+    "locks": (locks, ("lock_",), ("32-pools", "pool-lock"), 3),
+    "account": (account, ("accounting_",), ("off",), 4),
+    "caches": (caches, ("cache_",), ("per-pool",), 3),
+    "pools": (pools, ("pool_", "fill_"), ("per-device",), 2),
+    "free": (free, ("punch_", "device_", "free_"), ("synchronous",), 3),
+    "compact": (compact, ("quiet_", "compact", "fragmented_"), (), 5),
+}
+
+
+def _print(report, prefixes, peers, say):
+    metrics = [metric for metric in report.metrics() if metric.startswith(prefixes)]
+    say("\n" + report.table(metrics, [OURS, *peers]))
+    if peers:
+        say("\nzsd divided by each peer")
+        say(report.ratio_table([metric for metric in metrics if metric in RATIO_METRICS], peers))
+
+
+def run(options, report, say):
+    unknown = set(options.subject or ()) - set(PARTS)
+    if unknown:
+        raise BenchError(f"arena: no part {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}")
+    names = [name for name in PARTS if not options.subject or name in options.subject]
+    arena = Arena(options, say)
+    for name in names:
+        part, prefixes, peers, rounds = PARTS[name]
+        rounds = options.rounds or (1 if options.quick else rounds)
+        say(f"\n{name}: {rounds} rounds, median [min-max]")
+        for number in range(rounds):
+            part(arena, report, number)
+        _print(report, prefixes, peers, say)
+    say("\nthe lines are explained in bench_arena.py")

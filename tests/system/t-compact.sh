@@ -1,0 +1,69 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+#
+# Discards leave zspages half empty, `zsctl compact` gives their memory back, and the data that is left is unharmed,
+# also while it is being read.
+# shellcheck source-path=SCRIPTDIR
+source "$(dirname "$(readlink -f "$0")")/common.sh"
+need xfs_io jq
+
+# pool FIELD: a number of the pool's statistics.
+pool()
+{
+	"$ZSCTL" stats -J | jq ".pool.$1"
+}
+
+# All that was discarded is freed by the maintenance thread, within a second.
+wait_for_free()
+{
+	local deadline=$((SECONDS + 2))
+	while [[ $SECONDS -lt $deadline ]]; do
+		[[ $(pool deferred_blocks) -gt 0 ]] || return 0
+		sleep 0.05
+	done
+	fail "$(pool deferred_blocks) discarded blocks are not free after a second"
+}
+
+start_daemon
+add disk 256M
+file=$mnt/disk
+
+step "128 MiB of real data, of which every other 4 KiB are discarded"
+head -c 64M "$BUILD/daemon/zsd" >model || true
+while [[ $(stat -c %s model) -lt $((128 << 20)) ]]; do
+	cat /usr/bin/bash "$ZSD" "$ZSCTL" >>model
+done
+truncate -s 128M model
+dd if=model of="$file" bs=1M conv=notrunc status=none
+python3 -c '
+import ctypes, os, sys
+libc = ctypes.CDLL(None, use_errno=True)
+libc.fallocate.argtypes = [ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64]
+disk, model = os.open(sys.argv[1], os.O_RDWR), os.open(sys.argv[2], os.O_RDWR)
+for block in range(0, 128 << 8, 2):
+    for fd in disk, model:
+        if libc.fallocate(fd, 3, block * 4096, 4096):
+            sys.exit("fallocate: " + os.strerror(ctypes.get_errno()))
+' "$file" model
+wait_for_free
+freeable=$(pool freeable_bytes)
+before=$(pool zspage_bytes)
+[[ $freeable -gt $((before / 5)) ]] || fail "only $freeable of $before bytes are freeable"
+
+step "compact, with readers"
+start cmp -n $((128 << 20)) "$file" model
+reader=$!
+answer=$("$ZSCTL" compact -J)
+wait "$reader" || fail "data differs while it is compacted"
+freed=$(jq .freed_bytes <<<"$answer")
+# What was being read stayed where it was; nobody reads any more.
+freed=$((freed + $("$ZSCTL" compact -J | jq .freed_bytes)))
+equal "what was freed" "$freed" "$freeable"
+equal "zspages before and after" $((before - $(pool zspage_bytes))) "$freed"
+equal "what is still freeable" "$(pool freeable_bytes)" 0
+equal "the pool's count" "$(pool compacted_bytes)" "$freed"
+check "data after compaction" cmp -n $((128 << 20)) "$file" model
+
+step "bad input"
+refused "too many names" "$ZSCTL" compact disk
+refused "not an option of compact" "$ZSCTL" compact --size 1M

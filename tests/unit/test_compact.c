@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Compaction. */
+
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "support/random.h"
+#include "support/small_store.h"
+#include "zsmalloc/arena.h"
+#include "zsmalloc/geometry.h"
+#include "zsmalloc/pool.h"
+
+#define NR_OBJECTS 4000
+
+static struct zs_arena arena;
+static struct zs_heap *heap;
+static struct zs_pool *pool;
+static struct zs_handle handles[NR_OBJECTS];
+static unsigned char payload[NR_OBJECTS][3000];
+
+static void compact_create(void)
+{
+	struct zs_arena_options options;
+
+	test_arena_options(&options);
+	cr_assert_eq(zs_arena_create(&arena, &options), 0);
+	cr_assert_eq(zs_heap_create(&arena, true, &heap), 0);
+	cr_assert_eq(zs_pool_create(heap, &pool), 0);
+}
+
+static void compact_destroy(void)
+{
+	zs_pool_check(pool);
+	zs_pool_abandon(pool);
+	zs_heap_destroy(heap);
+	zs_arena_close(&arena);
+}
+
+TestSuite(compact, .init = compact_create, .fini = compact_destroy);
+
+static uint32_t size_of(unsigned int number)
+{
+	return 20 + number * 13 % 2900;
+}
+
+static void fill(void)
+{
+	struct test_random random = {.state = 7};
+
+	for (unsigned int i = 0; i < NR_OBJECTS; i++) {
+		struct zs_object_info info = {.size = size_of(i)};
+
+		test_random_fill(&random, payload[i], info.size);
+		cr_assert_eq(zs_pool_alloc(pool, info.size, ZS_URGENCY_NEW, &handles[i]), 0);
+		zs_obj_write(pool, handles[i], &info, payload[i]);
+	}
+}
+
+/* Leaves one object in every `every`. */
+static void thin_out(unsigned int every)
+{
+	struct zs_object_info info;
+
+	for (unsigned int i = 0; i < NR_OBJECTS; i++) {
+		if (i % every == 0)
+			continue;
+		zs_pool_free(pool, handles[i], &info);
+		handles[i] = ZS_NO_HANDLE;
+	}
+}
+
+static void check_content(void)
+{
+	struct zs_object object;
+
+	for (unsigned int i = 0; i < NR_OBJECTS; i++) {
+		if (!handles[i].index)
+			continue;
+		cr_assert_eq(zs_obj_read_begin(pool, handles[i], &object), 0);
+		cr_assert_eq(object.info.size, size_of(i));
+		cr_assert_eq(zs_obj_verify(&object), 0);
+		cr_assert_eq(memcmp(object.payload, payload[i], object.info.size), 0);
+		zs_obj_read_end(pool, &object);
+	}
+}
+
+static uint64_t freeable_pages(void)
+{
+	struct zs_pool_stats stats;
+
+	zs_pool_stats(pool, &stats);
+	return stats.freeable_pages;
+}
+
+Test(compact, nothing_to_do_does_nothing)
+{
+	cr_assert_eq(zs_pool_compact(pool, UINT64_MAX), 0);
+	fill();
+	cr_assert_eq(zs_pool_compact(pool, UINT64_MAX), 0);
+	check_content();
+}
+
+Test(compact, frees_all_that_can_be_freed_and_keeps_every_object_readable)
+{
+	uint64_t freeable;
+
+	fill();
+	thin_out(3);
+	freeable = freeable_pages();
+	cr_assert_gt(freeable, 100);
+	cr_assert_eq(zs_pool_compact(pool, UINT64_MAX), freeable);
+	cr_assert_eq(freeable_pages(), 0);
+	zs_pool_check(pool);
+	check_content();
+}
+
+Test(compact, a_slice_stops_at_its_budget_and_the_next_one_goes_on)
+{
+	uint64_t freeable, freed = 0, slice;
+	unsigned int slices = 0;
+
+	fill();
+	thin_out(4);
+	freeable = freeable_pages();
+	do {
+		slice = zs_pool_compact(pool, 10);
+		cr_assert_lt(slice, 10 + ZS_RUN_MAX_PAGES);
+		freed += slice;
+		slices++;
+		zs_pool_check(pool);
+	} while (slice);
+	cr_assert_eq(freed, freeable);
+	cr_assert_gt(slices, 5);
+	check_content();
+}
+
+Test(compact, an_object_that_is_being_read_stays_where_it_is)
+{
+	struct zs_object reader, again;
+
+	fill();
+	thin_out(3);
+	cr_assert_eq(zs_obj_read_begin(pool, handles[0], &reader), 0);
+	zs_pool_compact(pool, UINT64_MAX);
+	cr_assert_eq(memcmp(reader.payload, payload[0], size_of(0)), 0);
+	cr_assert_eq(zs_obj_read_begin(pool, handles[0], &again), 0);
+	cr_assert_eq(again.payload, reader.payload);
+	zs_obj_read_end(pool, &again);
+	zs_obj_read_end(pool, &reader);
+	zs_pool_compact(pool, UINT64_MAX);
+	cr_assert_eq(freeable_pages(), 0);
+	check_content();
+}
+
+Test(compact, an_object_that_is_not_written_yet_stays_where_it_is)
+{
+	struct zs_object_info info = {.size = size_of(1)};
+	struct zs_handle unwritten;
+
+	fill();
+	thin_out(3);
+	cr_assert_eq(zs_pool_alloc(pool, info.size, ZS_URGENCY_NEW, &unwritten), 0);
+	zs_pool_compact(pool, UINT64_MAX);
+	zs_obj_write(pool, unwritten, &info, payload[1]);
+	handles[1] = unwritten;
+	check_content();
+}

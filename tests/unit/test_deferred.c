@@ -1,0 +1,215 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Deferred free. */
+
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "codec/stream.h"
+#include "store/device.h"
+#include "store/device_internal.h"
+#include "support/data.h"
+#include "support/small_store.h"
+
+#define MIB	   ((uint64_t)1 << 20)
+#define BLOCK	   4096
+#define NR_BLOCKS  2048
+#define DEVICE_MIB (NR_BLOCKS * BLOCK / MIB)
+
+static const struct zs_codec_params lz4 = {ZS_CODEC_LZ4, 1};
+
+static struct zs_store *store;
+static struct zs_stream *stream;
+static char noise[BLOCK];
+
+static void deferred_create(void)
+{
+	struct test_random random = {.state = 11};
+
+	store = test_store_create(0);
+	cr_assert_eq(zs_stream_create(0, &stream), 0);
+	test_data_make(TEST_DATA_NOISE, &random, noise, sizeof(noise));
+}
+
+static void deferred_destroy(void)
+{
+	zs_store_check(store);
+	zs_store_close(store);
+	zs_stream_destroy(stream);
+}
+
+TestSuite(deferred, .init = deferred_create, .fini = deferred_destroy);
+
+static uint64_t add_full(const char *name)
+{
+	uint64_t id = test_device_add(store, name, DEVICE_MIB * MIB, BLOCK, lz4);
+	struct zs_device *device = zs_device_get(store, id, stream);
+	size_t done;
+
+	for (uint64_t i = 0; i < NR_BLOCKS; i++)
+		cr_assert_eq(zs_device_write(device, stream, i * BLOCK, noise, BLOCK, &done), 0);
+	zs_device_put(device, stream);
+	return id;
+}
+
+static void discard(uint64_t id, uint64_t offset, uint64_t length)
+{
+	struct zs_device *device = zs_device_get(store, id, stream);
+
+	cr_assert_eq(zs_device_discard(device, stream, offset, length), 0);
+	zs_device_put(device, stream);
+}
+
+static struct zs_store_stats stats_of_store(void)
+{
+	struct zs_store_stats stats;
+
+	zs_store_stats(store, &stats);
+	return stats;
+}
+
+static struct zs_device_stats stats_of(uint64_t id)
+{
+	struct zs_device *device = zs_device_get(store, id, stream);
+	struct zs_device_stats stats;
+
+	zs_device_stats(device, &stats);
+	zs_device_put(device, stream);
+	return stats;
+}
+
+/* Stops the maintenance thread before it can free anything, so that a test sees what waits. */
+static void hold(void)
+{
+	zs_lock(&store->deferred.drain);
+}
+
+static void let_go(void)
+{
+	zs_unlock(&store->deferred.drain);
+}
+
+Test(deferred, without_the_maintenance_thread_all_is_freed_at_once)
+{
+	uint64_t id = add_full("a");
+
+	discard(id, 0, DEVICE_MIB * MIB);
+	cr_assert_eq(stats_of_store().pool.objects, 0);
+	cr_assert_eq(stats_of_store().deferred.pending, 0);
+	cr_assert_eq(stats_of_store().deferred.drained, 0);
+}
+
+Test(deferred, what_is_discarded_reads_as_zeros_before_it_is_freed)
+{
+	char found[BLOCK], zeros[BLOCK] = {0};
+	uint64_t id = add_full("a");
+	struct zs_device *device;
+
+	cr_assert_eq(zs_store_start_maintenance(store), 0);
+	hold();
+	discard(id, 0, DEVICE_MIB * MIB - BLOCK);
+	cr_assert_eq(stats_of_store().deferred.pending, NR_BLOCKS - 1);
+	cr_assert_eq(stats_of_store().pool.objects, NR_BLOCKS);
+	cr_assert_eq(stats_of(id).object_blocks, 1);
+	cr_assert_eq(stats_of(id).data_bytes, BLOCK);
+	cr_assert_geq(stats_of(id).memory_bytes, NR_BLOCKS * BLOCK, "what waits is still in use");
+	device = zs_device_get(store, id, stream);
+	for (uint64_t i = 0; i < NR_BLOCKS - 1; i++) {
+		cr_assert_eq(zs_device_read(device, stream, i * BLOCK, found, BLOCK), 0);
+		cr_assert_eq(memcmp(found, zeros, BLOCK), 0);
+	}
+	zs_device_put(device, stream);
+	let_go();
+	zs_store_flush(store);
+	cr_assert_eq(stats_of_store().deferred.pending, 0);
+	cr_assert_eq(stats_of_store().pool.objects, 1);
+	cr_assert_lt(stats_of(id).memory_bytes, 10 * BLOCK);
+}
+
+Test(deferred, the_maintenance_thread_frees_within_a_second)
+{
+	const struct timespec moment = {.tv_nsec = 10000000};
+	uint64_t id = add_full("a");
+
+	cr_assert_eq(zs_store_start_maintenance(store), 0);
+	discard(id, 0, DEVICE_MIB * MIB);
+	for (unsigned int i = 0; i < 500 && stats_of_store().deferred.pending; i++)
+		nanosleep(&moment, NULL);
+	cr_assert_eq(stats_of_store().deferred.pending, 0);
+	cr_assert_eq(stats_of_store().deferred.drained, NR_BLOCKS);
+}
+
+Test(deferred, single_blocks_wait_up_to_the_capacity_and_are_then_freed_at_once)
+{
+	uint64_t id = add_full("a"), capacity;
+
+	cr_assert_eq(zs_store_start_maintenance(store), 0);
+	capacity = stats_of_store().deferred.capacity;
+	cr_assert_eq(capacity, ZS_DEFERRED_BUDGET_BYTES / BLOCK);
+	hold();
+	/* As if the array of this thread were nearly full. */
+	store->deferred.shard_capacity = 100;
+	for (uint64_t i = 0; i < 150; i++)
+		discard(id, i * BLOCK, BLOCK);
+	cr_assert_eq(stats_of_store().deferred.pending, 100);
+	cr_assert_eq(stats_of_store().deferred.fallbacks, 50);
+	cr_assert_eq(stats_of_store().pool.objects, NR_BLOCKS - 50);
+	let_go();
+	zs_store_flush(store);
+	cr_assert_eq(stats_of_store().pool.objects, NR_BLOCKS - 150);
+}
+
+Test(deferred, a_removed_device_is_gone_at_once_and_its_name_free)
+{
+	uint64_t id = add_full("a"), other;
+
+	cr_assert_eq(zs_store_start_maintenance(store), 0);
+	hold();
+	discard(id, 0, BLOCK);
+	cr_assert_eq(zs_store_remove(store, id), 0);
+	cr_assert_null(zs_device_get(store, id, stream));
+	cr_assert_eq(zs_store_remove(store, id), -ENODEV);
+	cr_assert_eq(stats_of_store().pool.objects, NR_BLOCKS);
+	other = test_device_add(store, "a", MIB, BLOCK, lz4);
+	cr_assert_neq(zs_device_index(other), zs_device_index(id), "the index is still in use");
+	let_go();
+	zs_store_flush(store);
+	cr_assert_eq(stats_of_store().pool.objects, 0);
+	cr_assert_eq(stats_of_store().heap.slot_table_pages, 0);
+}
+
+Test(deferred, who_meets_the_limit_is_not_refused_because_of_what_waits)
+{
+	struct zs_device *device;
+	uint64_t id = add_full("a"), other;
+	size_t done;
+
+	cr_assert_eq(zs_store_start_maintenance(store), 0);
+	other = test_device_add(store, "b", DEVICE_MIB * MIB, BLOCK, lz4);
+	zs_store_set_limit(store, stats_of_store().heap.used_bytes);
+	device = zs_device_get(store, other, stream);
+	discard(id, 0, DEVICE_MIB * MIB);
+	for (uint64_t i = 0; i < NR_BLOCKS / 2; i++)
+		cr_assert_eq(zs_device_write(device, stream, i * BLOCK, noise, BLOCK, &done), 0);
+	zs_device_put(device, stream);
+}
+
+Test(deferred, closing_with_work_left_loses_nothing_but_garbage)
+{
+	struct zs_store_options options = {0};
+	uint64_t id = add_full("a"), other = add_full("b");
+	int fd;
+
+	cr_assert_eq(zs_store_start_maintenance(store), 0);
+	discard(id, 0, DEVICE_MIB * MIB / 2);
+	cr_assert_eq(zs_store_remove(store, other), 0);
+	fd = dup(zs_store_fd(store));
+	zs_store_close(store);
+	cr_assert_eq(zs_store_open(fd, &options, &store), 0);
+	close(fd);
+	cr_assert_eq(stats_of_store().pool.objects, NR_BLOCKS / 2);
+	cr_assert_eq(stats_of_store().nr_devices, 1);
+}
