@@ -182,6 +182,7 @@ json_t *zsd_report_pool(struct zsd_service *service)
 		{"compacted_bytes", stats.pool.compacted_pages * ZS_PAGE_SIZE},
 		{"moved_objects", stats.pool.moved_objects},
 		{"deferred_blocks", stats.deferred.pending},
+		{"deferred_devices", stats.deferred.devices},
 		{"deferred_capacity", stats.deferred.capacity},
 		{"deferred_fallbacks", stats.deferred.fallbacks},
 		{"deferred_drained", stats.deferred.drained},

@@ -312,6 +312,7 @@ void zs_deferred_stats(struct zs_deferred *deferred, struct zs_deferred_stats *r
 {
 	*ret_stats = (struct zs_deferred_stats){
 		.pending = atomic_load_explicit(&deferred->pending, memory_order_relaxed),
+		.devices = atomic_load(&deferred->waiting_devices),
 		.capacity = (uint64_t)deferred->shard_capacity * deferred->nr_shards,
 		.fallbacks = atomic_load_explicit(&deferred->fallbacks, memory_order_relaxed),
 		.drained = atomic_load_explicit(&deferred->drained, memory_order_relaxed),

@@ -33,7 +33,8 @@ struct zs_store;
 #define ZS_DEFERRED_BUDGET_BYTES ((uint64_t)128 << 20)
 
 struct zs_deferred_stats {
-	uint64_t pending;   /* blocks that wait now, devices that wait not counted */
+	uint64_t pending;   /* blocks that wait now, those of removed devices not counted */
+	uint64_t devices;   /* removed devices that wait now */
 	uint64_t capacity;  /* of all shards */
 	uint64_t fallbacks; /* blocks freed at once for lack of room or because of contention */
 	uint64_t drained;   /* blocks freed later */

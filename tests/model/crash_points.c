@@ -27,6 +27,7 @@
 #include "store/slot.h"
 #include "support/arena_shadow.h"
 #include "support/data.h"
+#include "support/objects.h"
 #include "support/options.h"
 #include "support/single_step.h"
 #include "support/small_store.h"
@@ -54,9 +55,6 @@ enum operation {
 	OPERATION_PUBLISH_TOO_EARLY,
 	OPERATION_FREE_TOO_EARLY,
 };
-
-/* Two zspages of the smallest objects and a half. */
-#define FRAGMENT_OBJECTS 320
 
 /* Old content: none, or a kind of data. */
 #define NOTHING TEST_DATA_NR
@@ -185,24 +183,6 @@ static struct zs_store *create_store(void)
 	return store;
 }
 
-/* Makes an object for a raw block as the store would; the slot is the caller's business. */
-static struct zs_handle alloc_raw(struct zs_store *store, size_t size)
-{
-	struct zs_handle handle;
-
-	zs_assert(!zs_pool_alloc(zs_store_pool(store), size, ZS_URGENCY_NEW, &handle));
-	return handle;
-}
-
-/* An object that no slot names, as a kill between copying and committing leaves it. */
-static void leave_garbage(struct zs_store *store, const char *data, size_t size)
-{
-	struct zs_object_info info = {.size = (uint32_t)size, .codec = ZS_CODEC_RAW};
-
-	zs_obj_write(zs_store_pool(store), alloc_raw(store, size), &info, data);
-	alloc_raw(store, size);
-}
-
 static void prepare(struct run *run, const struct scenario *scenario, uint64_t seed)
 {
 	struct test_random random = {.state = seed};
@@ -225,7 +205,7 @@ static void prepare(struct run *run, const struct scenario *scenario, uint64_t s
 	device = get(store, "other", run->stream);
 	write_block(device, run->stream, TARGET, run->neighbour);
 	zs_device_put(device, run->stream);
-	leave_garbage(store, run->neighbour, 300);
+	test_objects_leave_garbage(store, run->neighbour, 300);
 	run->fd = dup(zs_store_fd(store));
 	zs_assert(run->fd >= 0);
 	zs_store_close(store);
@@ -250,7 +230,7 @@ static struct zs_device_options added_options(const struct scenario *scenario)
 static void write_too_early(struct zs_store *store, struct zs_device *device, const char *data)
 {
 	struct zs_object_info info = {.size = device->block_size, .codec = ZS_CODEC_RAW}, freed;
-	struct zs_handle handle = alloc_raw(store, info.size);
+	struct zs_handle handle = test_object_alloc(store, info.size);
 	uint64_t old = zs_table_exchange(&device->table, TARGET, zs_slot_object(handle, ZS_SLOT_INCOMPRESSIBLE));
 
 	zs_obj_write(zs_store_pool(store), handle, &info, data);
@@ -260,32 +240,11 @@ static void write_too_early(struct zs_store *store, struct zs_device *device, co
 static void free_too_early(struct zs_store *store, struct zs_device *device, const char *data)
 {
 	struct zs_object_info info = {.size = device->block_size, .codec = ZS_CODEC_RAW}, freed;
-	struct zs_handle handle = alloc_raw(store, info.size);
+	struct zs_handle handle = test_object_alloc(store, info.size);
 
 	zs_obj_write(zs_store_pool(store), handle, &info, data);
 	zs_pool_free(zs_store_pool(store), zs_slot_handle(zs_table_load(&device->table, TARGET)), &freed);
 	zs_table_exchange(&device->table, TARGET, zs_slot_object(handle, ZS_SLOT_INCOMPRESSIBLE));
-}
-
-/*
- * Leaves the zspage with the target's object emptier than another one of its class: objects of the same size that no
- * slot names fill both, and most of the first one's are freed again.
- */
-static void make_fragmented(struct zs_store *store, uint32_t size)
-{
-	const char payload[16] = {0};
-	struct zs_object_info info = {.size = size, .codec = ZS_CODEC_FILL}, freed;
-	struct zs_handle handles[FRAGMENT_OBJECTS];
-
-	for (unsigned int i = 0; i < FRAGMENT_OBJECTS; i++) {
-		zs_assert(!zs_pool_alloc(zs_store_pool(store), size, ZS_URGENCY_NEW, &handles[i]));
-		zs_obj_write(zs_store_pool(store), handles[i], &info, payload);
-	}
-	for (unsigned int i = 0; i < FRAGMENT_OBJECTS; i++) {
-		/* All of the first zspage, and one in three of the others. */
-		if (i < FRAGMENT_OBJECTS / 2 || i % 3 == 0)
-			zs_pool_free(zs_store_pool(store), handles[i], &freed);
-	}
 }
 
 static void change(struct run *run, struct zs_store *store, struct zs_device *device, struct zs_stream *stream)
@@ -352,7 +311,7 @@ static void child(void *context)
 	device = get(store, "device", stream);
 	zs_assert(device);
 	if (run->scenario->operation == OPERATION_COMPACT)
-		make_fragmented(store, sizeof(uint64_t));
+		test_objects_fragment(store, sizeof(uint64_t));
 	if (run->scenario->operation != OPERATION_OPEN)
 		single_step_begin();
 	change(run, store, device, stream);

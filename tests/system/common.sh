@@ -272,6 +272,22 @@ while text.strip():
 print(device[sys.argv[2]])' "$1" "$2"
 }
 
+# pool_stat FIELD: what `zsctl stats` says of the pool, as a number.
+pool_stat()
+{
+	"$ZSCTL" stats -J | python3 -c 'import json, sys; print(json.load(sys.stdin)["pool"][sys.argv[1]])' "$1"
+}
+
+# Until the maintenance thread has freed what was discarded or removed, for two seconds at most.
+wait_for_free()
+{
+	local deadline=$((SECONDS + 3))
+	while [[ $(pool_stat deferred_blocks) -gt 0 || $(pool_stat deferred_devices) -gt 0 ]]; do
+		[[ $SECONDS -lt $deadline ]] || fail "what was discarded is not free after two seconds"
+		sleep 0.05
+	done
+}
+
 # wait_for_writes NAME PID: until the process has written to the device for a while; PID must be running then.
 wait_for_writes()
 {

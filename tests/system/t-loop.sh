@@ -50,6 +50,7 @@ round()
 	step "discarding all of it frees its memory"
 	blkdiscard "$loop"
 	detach "$loop"
+	wait_for_free
 	left=$(stat_of "$device" memory_bytes)
 	[[ $left -lt $((1 << 20)) ]] || fail "$left bytes are left"
 	check "removing it" "$ZSCTL" remove "$device"

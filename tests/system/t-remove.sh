@@ -7,19 +7,11 @@ source "$(dirname "$(readlink -f "$0")")/common.sh"
 need_root
 need fio losetup
 
+# Memory in use when all that was removed has been freed.
 used_bytes()
 {
-	"$ZSCTL" stats -J | python3 -c '
-import json, sys
-def find(node):
-    if isinstance(node, dict):
-        if "used_bytes" in node:
-            yield node["used_bytes"]
-        node = list(node.values())
-    if isinstance(node, list):
-        for item in node:
-            yield from find(item)
-print(next(find(json.load(sys.stdin))))'
+	wait_for_free
+	pool_stat used_bytes
 }
 
 start_daemon

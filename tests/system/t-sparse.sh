@@ -64,6 +64,7 @@ equal "a byte" "$(byte_at "$file" $((TIB / 2)))" 00
 equal "what is left" "$(data_at "$file" 0)" EOF
 check "blkdiscard -z of 64 GiB" timeout 20 blkdiscard -z -l 64G "$loop"
 detach "$loop"
+wait_for_free
 costs_less "1 TiB after discarding it" "$base" $MIB
 equal "what the device says" "$(stat_of big data_bytes)" 0
 
