@@ -252,8 +252,9 @@ void zs_device_finish(struct zs_device *device)
 	struct zs_store *store = device->store;
 
 	free_blocks(device);
+	/* Damaged objects that could not be freed stay in the arena: the pool may not be empty. */
 	if (store->arena.pool_per_device)
-		zs_pool_destroy(zs_take(device->pool));
+		zs_pool_abandon(zs_take(device->pool));
 	/* Until the lock is held the table's place is taken, and zs_extent_find() may be reading where it is. */
 	ZS_LOCK_SCOPE(&store->lock);
 	zs_table_deinit(&device->table);

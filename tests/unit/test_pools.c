@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* A pool for each device. */
+
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "codec/stream.h"
+#include "store/device.h"
+#include "store/device_internal.h"
+#include "support/data.h"
+#include "support/small_store.h"
+
+#define BLOCK	  4096
+#define NR_BLOCKS 300
+
+static const struct zs_codec_params lz4 = {ZS_CODEC_LZ4, 1};
+
+static struct zs_store *store;
+static struct zs_stream *stream;
+static char text[NR_BLOCKS][BLOCK];
+
+static void pools_create(void)
+{
+	struct zs_store_options options = {0};
+	struct test_random random = {.state = 3};
+
+	test_arena_options(&options.arena);
+	options.arena.pool_per_device = true;
+	cr_assert_eq(zs_store_create(&options, &store), 0);
+	cr_assert_eq(zs_stream_create(0, &stream), 0);
+	for (unsigned int i = 0; i < NR_BLOCKS; i++)
+		test_data_make(TEST_DATA_TEXT, &random, text[i], BLOCK);
+}
+
+static void pools_destroy(void)
+{
+	zs_store_check(store);
+	zs_store_close(store);
+	zs_stream_destroy(stream);
+}
+
+TestSuite(pools, .init = pools_create, .fini = pools_destroy);
+
+static uint64_t add_full(const char *name)
+{
+	uint64_t id = test_device_add(store, name, (uint64_t)NR_BLOCKS * BLOCK, BLOCK, lz4);
+	struct zs_device *device = zs_device_get(store, id, stream);
+	size_t done;
+
+	cr_assert_eq(zs_device_write(device, stream, 0, text, sizeof(text), &done), 0);
+	zs_device_put(device, stream);
+	return id;
+}
+
+static void check_full(uint64_t id)
+{
+	struct zs_device *device = zs_device_get(store, id, stream);
+	char found[BLOCK];
+
+	cr_assert_not_null(device);
+	for (unsigned int i = 0; i < NR_BLOCKS; i++) {
+		cr_assert_eq(zs_device_read(device, stream, (uint64_t)i * BLOCK, found, BLOCK), 0);
+		cr_assert_eq(memcmp(found, text[i], BLOCK), 0);
+	}
+	zs_device_put(device, stream);
+}
+
+Test(pools, devices_share_no_zspage)
+{
+	struct zs_device *one = zs_device_get(store, add_full("one"), stream);
+	struct zs_device *two = zs_device_get(store, add_full("two"), stream);
+	struct zs_pool_stats first, second;
+	struct zs_store_stats all;
+
+	cr_assert_neq(one->pool, two->pool);
+	zs_pool_stats(one->pool, &first);
+	zs_pool_stats(two->pool, &second);
+	zs_store_stats(store, &all);
+	cr_assert_eq(first.objects, NR_BLOCKS);
+	cr_assert_eq(first.objects + second.objects, all.pool.objects);
+	cr_assert_eq(first.pages + second.pages, all.heap.zspage_pages);
+	zs_device_put(one, stream);
+	zs_device_put(two, stream);
+}
+
+Test(pools, an_arena_that_is_opened_again_keeps_the_mode)
+{
+	struct zs_store_options options = {0};
+	uint64_t one = add_full("one"), two = add_full("two");
+	int fd = dup(zs_store_fd(store));
+
+	zs_store_close(store);
+	cr_assert_eq(zs_store_open(fd, &options, &store), 0);
+	close(fd);
+	cr_assert(store->arena.pool_per_device);
+	zs_store_check(store);
+	check_full(one);
+	check_full(two);
+	cr_assert_eq(zs_store_remove(store, one), 0);
+	check_full(two);
+}
+
+Test(pools, all_pools_are_compacted)
+{
+	uint64_t ids[] = {add_full("one"), add_full("two")};
+	struct zs_store_stats stats;
+
+	for (unsigned int i = 0; i < 2; i++) {
+		struct zs_device *device = zs_device_get(store, ids[i], stream);
+
+		for (unsigned int block = 0; block < NR_BLOCKS; block++)
+			cr_assert(block % 4 == 0 || !zs_device_discard(device, stream, block * BLOCK, BLOCK));
+		zs_device_put(device, stream);
+	}
+	zs_store_stats(store, &stats);
+	cr_assert_gt(stats.pool.freeable_pages, 20);
+	cr_assert_eq(zs_store_compact(store, UINT64_MAX), stats.pool.freeable_pages);
+	zs_store_stats(store, &stats);
+	cr_assert_eq(stats.pool.freeable_pages, 0);
+}
+
+Test(pools, a_device_with_a_damaged_slot_can_be_removed)
+{
+	uint64_t id = add_full("one");
+	struct zs_device *device = zs_device_get(store, id, stream);
+
+	atomic_fetch_xor(&device->table.slots[7], 1);
+	zs_device_put(device, stream);
+	cr_assert_eq(zs_store_remove(store, id), 0);
+	cr_assert_null(zs_device_get(store, id, stream));
+}
