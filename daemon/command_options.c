@@ -24,7 +24,7 @@
 /* An entry of the user or group database; a group with thousands of members needs more, and its number then. */
 #define NAME_LOOKUP_BYTES ((size_t)16 << 10)
 
-__attribute__((format(printf, 2, 3))) static int refuse(char reason[static ZSD_REASON_BYTES], const char *format, ...)
+int zsd_options_refuse(char reason[static ZSD_REASON_BYTES], const char *format, ...)
 {
 	va_list arguments;
 
@@ -48,12 +48,12 @@ int zsd_options_set_algorithm(struct zs_device_options *options, const char *tex
 	case 0:
 		return 0;
 	case -ERANGE:
-		return refuse(reason, "%s out of range; use %s:%d to %s:%d", codec->level_word, codec->name,
-			      codec->level_min, codec->name, codec->level_max);
+		return zsd_options_refuse(reason, "%s out of range; use %s:%d to %s:%d", codec->level_word, codec->name,
+					  codec->level_min, codec->name, codec->level_max);
 	case -ENOENT:
-		return refuse(reason, "no such algorithm; use lz4, lz4:ACCELERATION, zstd or zstd:LEVEL");
+		return zsd_options_refuse(reason, "no such algorithm; use lz4, lz4:ACCELERATION, zstd or zstd:LEVEL");
 	default:
-		return refuse(reason, "no number behind the colon; write it as in lz4:4 or zstd:19");
+		return zsd_options_refuse(reason, "no number behind the colon; write it as in lz4:4 or zstd:19");
 	}
 }
 
@@ -63,11 +63,11 @@ int zsd_options_set_mode(struct zs_device_options *options, const char *text, ch
 	size_t length = strlen(text);
 
 	if (length < 3 || length > 4 || strspn(text, "01234567") != length)
-		return refuse(reason, "not a file mode; write it in octal, as in 0660");
+		return zsd_options_refuse(reason, "not a file mode; write it in octal, as in 0660");
 	for (const char *digit = text; *digit; digit++)
 		mode = mode * 8 + (uint32_t)(*digit - '0');
 	if (!mode || mode > MODE_MAX)
-		return refuse(reason, "not possible for a device; use 0001 to 0777");
+		return zsd_options_refuse(reason, "not possible for a device; use 0001 to 0777");
 	options->mode = mode;
 	return 0;
 }
@@ -119,13 +119,13 @@ int zsd_options_set_owner(struct zs_device_options *options, const char *text, c
 	char user[LOGIN_NAME_MAX];
 
 	if (!length || length >= sizeof(user) || (colon && !colon[1]))
-		return refuse(reason, "not an owner; write it as USER or USER:GROUP");
+		return zsd_options_refuse(reason, "not an owner; write it as USER or USER:GROUP");
 	memcpy(user, text, length);
 	user[length] = 0;
 	if (!find_user(user, &uid, &gid))
-		return refuse(reason, "no such user; create it first, or use a number");
+		return zsd_options_refuse(reason, "no such user; create it first, or use a number");
 	if (colon && !find_group(colon + 1, &gid))
-		return refuse(reason, "no such group; create it first, or use a number");
+		return zsd_options_refuse(reason, "no such group; create it first, or use a number");
 	options->uid = uid;
 	options->gid = gid;
 	return 0;
@@ -136,10 +136,12 @@ static int check_size(const struct zs_device_options *options, char reason[stati
 	uint64_t block_size = options->block_size;
 
 	if (!options->size_bytes)
-		return refuse(reason, "a device has at least one block; use %" PRIu64 " bytes or more", block_size);
+		return zsd_options_refuse(reason, "a device has at least one block; use %" PRIu64 " bytes or more",
+					  block_size);
 	if (options->size_bytes % block_size)
-		return refuse(reason, "not a multiple of the block size, %" PRIu64 " bytes; the next one is %" PRIu64,
-			      block_size, zs_align_up(options->size_bytes, block_size));
+		return zsd_options_refuse(
+			reason, "not a multiple of the block size, %" PRIu64 " bytes; the next one is %" PRIu64,
+			block_size, zs_align_up(options->size_bytes, block_size));
 	return 0;
 }
 
@@ -148,14 +150,14 @@ int zsd_options_check(const struct zs_device_options *options, enum zs_device_fi
 {
 	*ret_field = ZS_FIELD_NAME;
 	if (!zs_name_is_valid(options->name))
-		return refuse(reason,
-			      "not a device name; use 1 to %d bytes of UTF-8 without '/', '.' and control "
-			      "characters",
-			      ZS_DEVICE_NAME_BYTES - 1);
+		return zsd_options_refuse(reason,
+					  "not a device name; use 1 to %d bytes of UTF-8 without '/', '.' and control "
+					  "characters",
+					  ZS_DEVICE_NAME_BYTES - 1);
 	*ret_field = ZS_FIELD_BLOCK_SIZE;
 	if (!zs_is_power_of_two(options->block_size) || options->block_size < ZS_BLOCK_MIN_BYTES ||
 	    options->block_size > ZS_BLOCK_MAX_BYTES)
-		return refuse(reason, "not a block size; use 4K, 8K, 16K, 32K or 64K");
+		return zsd_options_refuse(reason, "not a block size; use 4K, 8K, 16K, 32K or 64K");
 	*ret_field = ZS_FIELD_SIZE;
 	if (check_size(options, reason))
 		return -EINVAL;

@@ -11,6 +11,10 @@
 
 #define ZSD_REASON_BYTES 192
 
+/* Writes why a value is refused. Answers -EINVAL. */
+int zsd_options_refuse(char reason[static ZSD_REASON_BYTES], const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
+
 /* lz4, no limits, 4 KiB blocks, 0600, owned by the daemon's user. Name and size are left to the caller. */
 void zsd_options_init(struct zs_device_options *options);
 

@@ -5,8 +5,6 @@
 
 #include <ctype.h>
 #include <errno.h>
-#include <stdarg.h>
-#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -16,27 +14,17 @@
 
 #define MEMORY_LIMIT_MIN_BYTES (UINT64_C(1) << 20)
 
-__attribute__((format(printf, 2, 3))) static int refuse(char reason[static ZSD_REASON_BYTES], const char *format, ...)
-{
-	va_list arguments;
-
-	va_start(arguments, format);
-	vsnprintf(reason, ZSD_REASON_BYTES, format, arguments);
-	va_end(arguments);
-	return -EINVAL;
-}
-
 static int parse_size(const char *value, uint64_t *ret_bytes, char reason[static ZSD_REASON_BYTES])
 {
 	switch (zs_size_parse(value, ret_bytes)) {
 	case 0:
 		return 0;
 	case -ENOMSG:
-		return refuse(reason, "a size without a unit; did you mean %sG?", value);
+		return zsd_options_refuse(reason, "a size without a unit; did you mean %sG?", value);
 	case -ERANGE:
-		return refuse(reason, "too large; use less than 8192P");
+		return zsd_options_refuse(reason, "too large; use less than 8192P");
 	default:
-		return refuse(reason, "not a size; write it as in 512M or 8G");
+		return zsd_options_refuse(reason, "not a size; write it as in 512M or 8G");
 	}
 }
 
@@ -67,7 +55,7 @@ static int parse_percentage(const char *value, size_t length, uint64_t *ret_byte
 	if (length < sizeof(digits))
 		memcpy(digits, value, length);
 	if (parse_number(digits, 100, &percentage) || !percentage)
-		return refuse(reason, "not a part of the memory; use 1%% to 100%%");
+		return zsd_options_refuse(reason, "not a part of the memory; use 1%% to 100%%");
 	*ret_bytes = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE) / 100 * percentage;
 	return 0;
 }
@@ -75,14 +63,14 @@ static int parse_percentage(const char *value, size_t length, uint64_t *ret_byte
 static int set_threads(struct zsd_config_target *target, const char *value, char reason[static ZSD_REASON_BYTES])
 {
 	if (parse_number(value, ZSD_THREADS_MAX, &target->config->nr_threads) || !target->config->nr_threads)
-		return refuse(reason, "not a number of threads; use 1 to %d", ZSD_THREADS_MAX);
+		return zsd_options_refuse(reason, "not a number of threads; use 1 to %d", ZSD_THREADS_MAX);
 	return 0;
 }
 
 static int set_mount_point(struct zsd_config_target *target, const char *value, char reason[static ZSD_REASON_BYTES])
 {
 	if (*value != '/')
-		return refuse(reason, "not an absolute path; begin it with '/'");
+		return zsd_options_refuse(reason, "not an absolute path; begin it with '/'");
 	target->config->mount_point = zs_fault() ? NULL : strdup(value);
 	return target->config->mount_point ? 0 : -ENOMEM;
 }
@@ -103,7 +91,7 @@ static int set_log_level(struct zsd_config_target *target, const char *value, ch
 			return 0;
 		}
 	}
-	return refuse(reason, "no such level; use err, warning, notice, info or debug");
+	return zsd_options_refuse(reason, "no such level; use err, warning, notice, info or debug");
 }
 
 static int set_pool_limit(struct zsd_config_target *target, const char *value, char reason[static ZSD_REASON_BYTES])
@@ -116,7 +104,7 @@ static int set_pool_limit(struct zsd_config_target *target, const char *value, c
 		return parse_percentage(value, length - 1, limit, reason);
 	error = parse_size(value, limit, reason);
 	if (!error && *limit < MEMORY_LIMIT_MIN_BYTES)
-		return refuse(reason, "no room for any data; use 1M or more");
+		return zsd_options_refuse(reason, "no room for any data; use 1M or more");
 	return error;
 }
 
@@ -146,7 +134,7 @@ static int set_device_limit(struct zsd_config_target *target, const char *value,
 	int error = parse_size(value, &target->device->memory_limit_bytes, reason);
 
 	if (!error && !target->device->memory_limit_bytes)
-		return refuse(reason, "no room for any data; leave the key out for no limit");
+		return zsd_options_refuse(reason, "no room for any data; leave the key out for no limit");
 	return error;
 }
 
