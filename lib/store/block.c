@@ -390,7 +390,12 @@ int zs_block_store(struct zs_device *device, struct zs_stream *stream, uint64_t 
 	struct candidate candidate;
 	int error;
 
+	/* What freeing the old object needs comes while this one is compressed and copied. */
+	if (zs_slot_state(old) == ZS_SLOT_OBJECT)
+		zs_handle_prefetch(device->pool, zs_slot_handle(old));
 	error = choose(device, stream, buffer, &candidate);
+	if (!error && zs_slot_state(old) == ZS_SLOT_OBJECT)
+		zs_obj_prefetch(device->pool, zs_slot_handle(old));
 	if (!error)
 		error = prepare(device, stream, block, old, &candidate);
 	if (error)

@@ -8,6 +8,7 @@
 
 #include "base/check.h"
 #include "base/cleanup.h"
+#include "base/thread.h"
 #include "zsmalloc/arena.h"
 #include "zsmalloc/pool.h"
 
@@ -23,12 +24,18 @@ struct zs_account {
 	uint64_t nr_pages;
 	_Atomic uint16_t *owners; /* by handle; written before the object is published, stable until it is freed */
 	_Atomic uint8_t *nodes;	  /* by page */
-	struct counter *counters; /* [owner * nr_nodes + node] */
+	struct counter *counters; /* [(thread * ZS_OWNERS_MAX + owner) * nr_nodes + node]: each thread has its own */
 };
 
 static uint64_t counters_bytes(const struct zs_account *account)
 {
-	return (uint64_t)ZS_OWNERS_MAX * account->options.nr_nodes * sizeof(account->counters[0]);
+	return (uint64_t)ZS_THREADS_MAX * ZS_OWNERS_MAX * account->options.nr_nodes * sizeof(account->counters[0]);
+}
+
+static struct counter *counter_of(const struct zs_account *account, unsigned int thread, unsigned int owner,
+				  unsigned int node)
+{
+	return &account->counters[((uint64_t)thread * ZS_OWNERS_MAX + owner) * account->options.nr_nodes + node];
 }
 
 static void destroyp(struct zs_account **account)
@@ -98,10 +105,11 @@ void zs_account_place(struct zs_account *account, uint32_t page, unsigned int nr
 static void add(struct zs_account *account, unsigned int owner, unsigned int node, uint64_t payload, uint64_t share,
 		uint64_t sign)
 {
-	struct counter *counter = &account->counters[owner * account->options.nr_nodes + node];
+	unsigned int thread = zs_thread_number();
+	struct counter *counter = counter_of(account, thread, owner, node);
 
-	atomic_fetch_add_explicit(&counter->payload, payload * sign, memory_order_relaxed);
-	atomic_fetch_add_explicit(&counter->share, share * sign, memory_order_relaxed);
+	zs_thread_add(&counter->payload, thread, payload * sign);
+	zs_thread_add(&counter->share, thread, share * sign);
 }
 
 /* The part of [start, start + length) that lies in the page behind offset. */
@@ -150,6 +158,11 @@ void zs_account_charge(struct zs_account *account, uint32_t handle, unsigned int
 	count(account, owner, location, size, 1);
 }
 
+void zs_account_prefetch(const struct zs_account *account, uint32_t handle)
+{
+	__builtin_prefetch((const void *)&account->owners[handle], 1);
+}
+
 void zs_account_recharge(struct zs_account *account, uint32_t handle, struct zs_location location, uint32_t size)
 {
 	count(account, atomic_load_explicit(&account->owners[handle], memory_order_relaxed), location, size, 1);
@@ -183,10 +196,15 @@ void zs_account_move(struct zs_account *account, uint32_t handle, struct zs_loca
 void zs_account_get(const struct zs_account *account, unsigned int owner, unsigned int node,
 		    struct zs_account_sum *ret_sum)
 {
-	const struct counter *counter = &account->counters[owner * account->options.nr_nodes + node];
+	struct zs_account_sum sum = {0};
 
-	ret_sum->payload_bytes = atomic_load_explicit(&counter->payload, memory_order_relaxed);
-	ret_sum->share_bytes = atomic_load_explicit(&counter->share, memory_order_relaxed);
+	for (unsigned int thread = 0; thread < zs_thread_numbers(); thread++) {
+		const struct counter *counter = counter_of(account, thread, owner, node);
+
+		sum.payload_bytes += atomic_load_explicit(&counter->payload, memory_order_relaxed);
+		sum.share_bytes += atomic_load_explicit(&counter->share, memory_order_relaxed);
+	}
+	*ret_sum = sum;
 }
 
 void zs_account_total(const struct zs_account *account, struct zs_account_sum *ret_sum)

@@ -16,7 +16,8 @@
  * Which node a page is on is asked once for each run of pages that gets its memory, through a function: on a machine
  * with one node, or without accounting, nobody asks.
  *
- * Any thread; no locks, the sums are atomic. Off, it costs one test of a pointer.
+ * Any thread; no locks: each thread counts for itself (base/thread.h), and whoever asks adds up. A single thread may
+ * have less than nothing: sums are unsigned and wrap. Off, it costs one test of a pointer.
  */
 
 #include <stdatomic.h>
@@ -58,6 +59,8 @@ void zs_account_place(struct zs_account *account, uint32_t page, unsigned int nr
 /* An object was written, freed, or is at another location. size is its payload's. */
 void zs_account_charge(struct zs_account *account, uint32_t handle, unsigned int owner, struct zs_location location,
 		       uint32_t size);
+/* Asks for the memory that charging or uncharging the handle's object is going to need. */
+void zs_account_prefetch(const struct zs_account *account, uint32_t handle);
 /* Charges an object again whose owner is known, after its page has moved. */
 void zs_account_recharge(struct zs_account *account, uint32_t handle, struct zs_location location, uint32_t size);
 void zs_account_uncharge(struct zs_account *account, uint32_t handle, struct zs_location location, uint32_t size);

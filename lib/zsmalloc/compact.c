@@ -46,7 +46,7 @@ static bool has_spare_zspage(const struct zs_heap *heap, const struct zs_size_cl
 {
 	unsigned int objects = heap->geometry->classes[index].objects;
 
-	return class->nr_zspages * objects - class->nr_objects >= objects;
+	return (uint64_t) class->nr_zspages * objects - class->nr_objects >= objects;
 }
 
 /* Moves one object if it is not busy. Under class->lock. */
@@ -90,7 +90,7 @@ static struct progress compact_step(struct zs_pool *pool, unsigned int index)
 	struct zs_size_class *class = &pool->classes[index];
 	struct progress progress = {0};
 	struct zspage *source, *destination;
-	ZS_LOCK_SCOPE(&class->lock);
+	ZS_LOCK_SCOPE(pool_lock(pool, index));
 
 	source = find_source(class);
 	destination = size_class_find(class);

@@ -13,10 +13,12 @@
  *   state    the object                         pins may rise   next
  *   FREE     there is none: bits 12-63 belong   no              LIVE, by zs_handle_publish()
  *            to the slab cache; or it is being
- *            written, and they say where
+ *            written, and they say where; bit 0
+ *            then says that its place is fresh
  *   LIVE     is in memory at location           yes             DOOMED, by zs_handle_doom()
  *   BACKED   is in the backing file             (not yet used)
- *   DOOMED   is no longer referenced by a slot  no              FREE, by whoever sees pins == 0
+ *   DOOMED   is no longer referenced by a slot  no              FREE, by who doomed it or by the last
+ *                                                               of its readers
  *
  * So an object can't be pinned before it is written, it is freed by the last of its readers, and nobody ever waits for
  * one. Pins and lock mean nothing after a restart: the scan clears them.
@@ -113,9 +115,15 @@ static inline bool zs_handle_unpin(_Atomic uint64_t *word)
 }
 
 /* Says where a new object is that its owner is going to write: it can't be pinned yet. */
-static inline void zs_handle_reserve(_Atomic uint64_t *word, struct zs_location location)
+static inline void zs_handle_reserve(_Atomic uint64_t *word, struct zs_location location, bool fresh)
 {
-	atomic_store_explicit(word, zs_handle_word(ZS_HANDLE_FREE, location, 0), memory_order_relaxed);
+	atomic_store_explicit(word, zs_handle_word(ZS_HANDLE_FREE, location, fresh), memory_order_relaxed);
+}
+
+/* Of a reserved object: nothing was ever stored in its place, which has just been made and is in the cache. */
+static inline bool zs_handle_is_fresh(uint64_t word)
+{
+	return zs_handle_state(word) == ZS_HANDLE_FREE && zs_handle_pins(word);
 }
 
 /* The object is written. release: pairs with the acquire of zs_handle_pin(). */
@@ -125,27 +133,35 @@ static inline void zs_handle_publish(_Atomic uint64_t *word, struct zs_location 
 }
 
 /*
- * The object is no longer referenced. The caller may look at it until it calls zs_handle_unpin(), as if it had pinned
- * it in the same step, and frees it if that says so. Asserts that the object was live: a second free of the same handle
- * must stop the program before it frees somebody else's object. Answers the word as it was, unlocked.
+ * The object is no longer referenced. Returns 0 and the word as it was, or -ESTALE if there is no live object. The
+ * caller may look at the object until it calls zs_handle_release(), and frees it if that says so.
  */
-static inline uint64_t zs_handle_doom(_Atomic uint64_t *word, uint32_t index)
+static inline int zs_handle_doom(_Atomic uint64_t *word, uint64_t *ret_old)
 {
 	uint64_t doomed = (uint64_t)ZS_HANDLE_DOOMED << ZS_HANDLE_STATE_SHIFT;
 	uint64_t old = atomic_load_explicit(word, memory_order_relaxed);
 
 	for (;;) {
-		zs_assert_msg(zs_handle_state(old) == ZS_HANDLE_LIVE,
-			      "handle %u freed twice or never allocated, word %#llx", index, (unsigned long long)old);
+		if (zs_handle_state(old) != ZS_HANDLE_LIVE)
+			return -ESTALE;
 		if (__builtin_expect((old & ZS_HANDLE_LOCK) || zs_handle_pins(old) == ZS_HANDLE_PINS_MASK, 0)) {
 			sched_yield();
 			old = atomic_load_explicit(word, memory_order_relaxed);
 			continue;
 		}
-		if (atomic_compare_exchange_weak_explicit(word, &old, (old | doomed) + 1, memory_order_acq_rel,
-							  memory_order_relaxed))
-			return old;
+		/* Without readers it is the caller's alone, as nobody can come any more; else it needs a pin, too. */
+		if (atomic_compare_exchange_weak_explicit(word, &old, (old | doomed) + !!zs_handle_pins(old),
+							  memory_order_acq_rel, memory_order_relaxed))
+			break;
 	}
+	*ret_old = old;
+	return 0;
+}
+
+/* Ends what zs_handle_doom() began, old being what it answered. True if the caller must free the object now. */
+static inline bool zs_handle_release(_Atomic uint64_t *word, uint64_t old)
+{
+	return !zs_handle_pins(old) || zs_handle_unpin(word);
 }
 
 /*

@@ -50,7 +50,7 @@ int zs_pool_migrate_page(struct zs_pool *pool, uint32_t page, unsigned int node)
 	if (!index)
 		return -EINVAL;
 	zspage = heap_zspage(heap, index);
-	ZS_LOCK_SCOPE(&pool->classes[zspage->class].lock);
+	ZS_LOCK_SCOPE(pool_lock(pool, zspage->class));
 	/* The zspage may have gone before the lock was held. */
 	if (zs_pages_zspage(&heap->pages, page) != index || !zspage->inuse)
 		return -EINVAL;

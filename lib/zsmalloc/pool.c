@@ -20,10 +20,13 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "base/copy.h"
 #include "zsmalloc/pool_internal.h"
 
 /* Compressed payloads that save less than 1/32 of a raw block's cost are not worth their decompression. */
 #define HUGE_GAIN 32
+
+static _Atomic unsigned int nr_pools; /* made so far */
 
 static void pool_destroyp(struct zs_pool **pool)
 {
@@ -76,10 +79,16 @@ int zs_pool_create(struct zs_heap *heap, struct zs_pool **ret_pool)
 		return -ENOMEM;
 	memset(pool, 0, sizeof(*pool));
 	pool->heap = heap;
+	pool->number = atomic_fetch_add_explicit(&nr_pools, 1, memory_order_relaxed) + 1;
 	for (unsigned int i = 0; i < heap->geometry->nr_classes; i++)
 		size_class_init(&pool->classes[i]);
 	*ret_pool = zs_take(pool);
 	return 0;
+}
+
+void zs_pool_set_locking(struct zs_pool *pool, enum zs_locking locking)
+{
+	pool->has_one_lock = locking == ZS_LOCKING_POOL;
 }
 
 void zs_pool_destroy(struct zs_pool *pool)
@@ -101,7 +110,7 @@ void zs_pool_abandon(struct zs_pool *pool)
 }
 
 /* Takes an object from a zspage of the class that has one; false if there is none. Under class->lock. */
-static bool class_take(struct zs_pool *pool, unsigned int index, struct zs_handle handle,
+static bool class_take(struct zs_pool *pool, unsigned int index, struct zs_handle handle, bool *ret_fresh,
 		       struct zs_location *ret_location)
 {
 	struct zs_size_class *class = &pool->classes[index];
@@ -109,6 +118,7 @@ static bool class_take(struct zs_pool *pool, unsigned int index, struct zs_handl
 
 	if (!zspage)
 		return false;
+	*ret_fresh = zspage->free == ZSPAGE_END;
 	ret_location->page = zspage->page;
 	ret_location->class = (uint8_t)index;
 	ret_location->index = (uint16_t)zspage_object_alloc(pool->heap, zspage, handle);
@@ -119,7 +129,7 @@ static bool class_take(struct zs_pool *pool, unsigned int index, struct zs_handl
 
 /* The slow path of object_alloc(): the class needs a zspage. */
 static int class_grow_and_take(struct zs_pool *pool, unsigned int index, enum zs_urgency urgency,
-			       struct zs_handle handle, struct zs_location *ret_location)
+			       struct zs_handle handle, bool *ret_fresh, struct zs_location *ret_location)
 {
 	struct zs_size_class *class = &pool->classes[index];
 	struct zspage *zspage;
@@ -129,28 +139,28 @@ static int class_grow_and_take(struct zs_pool *pool, unsigned int index, enum zs
 	error = zspage_create(pool->heap, index, urgency, &zspage);
 	if (error)
 		return error;
-	zs_lock(&class->lock);
-	taken = class_take(pool, index, handle, ret_location);
+	zs_lock(pool_lock(pool, index));
+	taken = class_take(pool, index, handle, ret_fresh, ret_location);
 	if (!taken) {
 		size_class_refile(pool->heap, class, zspage);
 		class->nr_zspages++;
-		zs_assert(class_take(pool, index, handle, ret_location));
+		zs_assert(class_take(pool, index, handle, ret_fresh, ret_location));
 	}
-	zs_unlock(&class->lock);
+	zs_unlock(pool_lock(pool, index));
 	if (taken)
 		zspage_destroy(pool->heap, zspage);
 	return 0;
 }
 
 static int object_alloc(struct zs_pool *pool, unsigned int index, enum zs_urgency urgency, struct zs_handle handle,
-			struct zs_location *ret_location)
+			bool *ret_fresh, struct zs_location *ret_location)
 {
 	{
-		ZS_LOCK_SCOPE(&pool->classes[index].lock);
-		if (class_take(pool, index, handle, ret_location))
+		ZS_LOCK_SCOPE(pool_lock(pool, index));
+		if (class_take(pool, index, handle, ret_fresh, ret_location))
 			return 0;
 	}
-	return class_grow_and_take(pool, index, urgency, handle, ret_location);
+	return class_grow_and_take(pool, index, urgency, handle, ret_fresh, ret_location);
 }
 
 int zs_pool_alloc(struct zs_pool *pool, size_t size, enum zs_urgency urgency, struct zs_handle *ret_handle)
@@ -158,19 +168,23 @@ int zs_pool_alloc(struct zs_pool *pool, size_t size, enum zs_urgency urgency, st
 	struct zs_heap *heap = pool->heap;
 	struct zs_location location;
 	struct zs_handle handle;
+	bool fresh;
 	int error;
 
-	zs_assert_msg(size && size <= ZS_OBJECT_MAX_BYTES, "object of %zu bytes", size);
+	zs_assert_msg(size && size <= ZS_OBJECT_MAX_BYTES, "pool %u: object of %zu bytes, not 1 to %zu", pool->number,
+		      size, ZS_OBJECT_MAX_BYTES);
 	error = zs_slab_alloc(&heap->handles, urgency, &handle.index);
 	if (error)
 		return error;
+	if (heap->account)
+		zs_account_prefetch(heap->account, handle.index);
 	error = object_alloc(pool, zs_geometry_class(heap->geometry, size + ZS_OBJECT_HEADER_BYTES), urgency, handle,
-			     &location);
+			     &fresh, &location);
 	if (error) {
 		zs_slab_free(&heap->handles, handle.index);
 		return error;
 	}
-	zs_handle_reserve(heap_handle_word(heap, handle.index), location);
+	zs_handle_reserve(heap_handle_word(heap, handle.index), location, fresh);
 	*ret_handle = handle;
 	return 0;
 }
@@ -190,7 +204,7 @@ static void object_free(struct zs_pool *pool, uint32_t handle, struct zs_locatio
 	struct zspage *zspage = heap_zspage(heap, zs_pages_zspage(&heap->pages, location.page));
 	bool empty;
 
-	zs_lock(&class->lock);
+	zs_lock(pool_lock(pool, location.class));
 	if (heap->account)
 		zs_account_uncharge(heap->account, handle, location,
 				    zs_object_info(zspage_object(heap, zspage, location.index)->meta).size);
@@ -203,7 +217,7 @@ static void object_free(struct zs_pool *pool, uint32_t handle, struct zs_locatio
 	} else {
 		size_class_refile(heap, class, zspage);
 	}
-	zs_unlock(&class->lock);
+	zs_unlock(pool_lock(pool, location.class));
 	if (empty)
 		zspage_destroy(heap, zspage);
 	handle_free(heap, handle);
@@ -231,7 +245,7 @@ static bool object_is_sound(struct zs_pool *pool, uint32_t handle, struct zs_loc
 static void publish_charged(struct zs_pool *pool, uint32_t handle, const struct zs_object_info *info,
 			    struct zs_location location)
 {
-	struct zs_lock *lock = &pool->classes[location.class].lock;
+	struct zs_lock *lock = pool_lock(pool, location.class);
 	bool nodes = zs_account_nr_nodes(pool->heap->account) > 1;
 
 	if (nodes)
@@ -249,13 +263,19 @@ void zs_obj_write(struct zs_pool *pool, struct zs_handle handle, const struct zs
 	struct zs_location location = zs_handle_location(value);
 	struct zs_object_header *header = heap_object(pool->heap, location);
 
-	zs_assert_msg(zs_handle_state(value) == ZS_HANDLE_FREE, "handle %u written twice", handle.index);
+	zs_assert_msg(zs_handle_state(value) == ZS_HANDLE_FREE, "pool %u: handle %u written twice", pool->number,
+		      handle.index);
 	zs_assert(atomic_load_explicit(&header->handle, memory_order_relaxed) == handle.index);
 	zs_assert(info->size &&
 		  info->size + ZS_OBJECT_HEADER_BYTES <= pool->heap->geometry->classes[location.class].size);
+	/* Copied first, so that its way to memory and the checksum take place at the same time. */
+	if (zs_handle_is_fresh(value))
+		memcpy(header + 1, payload, info->size);
+	else
+		zs_copy_uncached(header + 1, payload, info->size);
 	header->meta = zs_object_meta(info);
 	header->checksum = zs_object_checksum(header->meta, payload);
-	memcpy(header + 1, payload, info->size);
+	zs_copy_fence();
 	if (pool->heap->account)
 		publish_charged(pool, handle.index, info, location);
 	else
@@ -270,16 +290,40 @@ void zs_pool_note_leak(struct zs_pool *pool)
 void zs_pool_free(struct zs_pool *pool, struct zs_handle handle, struct zs_object_info *ret_info)
 {
 	_Atomic uint64_t *word = heap_handle_word(pool->heap, handle.index);
-	struct zs_location location = zs_handle_location(zs_handle_doom(word, handle.index));
+	struct zs_location location;
+	uint64_t old = 0;
 
+	zs_assert_msg(heap_handle_is_valid(pool->heap, handle.index) && !zs_handle_doom(word, &old),
+		      "pool %u: handle %u freed twice or never allocated", pool->number, handle.index);
+	location = zs_handle_location(old);
 	if (!object_is_sound(pool, handle.index, location)) {
 		zs_pool_note_leak(pool);
 		*ret_info = (struct zs_object_info){0};
 		return;
 	}
 	*ret_info = zs_object_info(heap_object(pool->heap, location)->meta);
-	if (zs_handle_unpin(word))
+	if (zs_handle_release(word, old))
 		object_free(pool, handle.index, location);
+}
+
+void zs_handle_prefetch(struct zs_pool *pool, struct zs_handle handle)
+{
+	__builtin_prefetch(heap_handle_word(pool->heap, handle.index), 1);
+	if (pool->heap->account)
+		zs_account_prefetch(pool->heap->account, handle.index);
+}
+
+void zs_obj_prefetch(struct zs_pool *pool, struct zs_handle handle)
+{
+	struct zs_heap *heap = pool->heap;
+	uint64_t word = atomic_load_explicit(heap_handle_word(heap, handle.index), memory_order_relaxed);
+	struct zs_location location = zs_handle_location(word);
+
+	if (zs_handle_state(word) != ZS_HANDLE_LIVE || !heap_location_is_valid(heap, location))
+		return;
+	__builtin_prefetch(heap_object(heap, location), 1);
+	__builtin_prefetch(&pool->classes[location.class], 1);
+	__builtin_prefetch(heap_zspage(heap, zs_pages_zspage(&heap->pages, location.page)), 1);
 }
 
 size_t zs_obj_cost(struct zs_pool *pool, struct zs_handle handle)
@@ -365,11 +409,11 @@ void zs_pool_stats(struct zs_pool *pool, struct zs_pool_stats *ret_stats)
 	for (unsigned int i = 0; i < pool->heap->geometry->nr_classes; i++) {
 		const struct zs_class_shape *shape = &pool->heap->geometry->classes[i];
 		struct zs_size_class *class = &pool->classes[i];
-		ZS_LOCK_SCOPE(&class->lock);
+		ZS_LOCK_SCOPE(pool_lock(pool, i));
 
 		stats.objects += class->nr_objects;
-		stats.objects_total += class->nr_zspages * shape->objects;
-		stats.pages += class->nr_zspages * shape->pages;
+		stats.objects_total += (uint64_t) class->nr_zspages * shape->objects;
+		stats.pages += (uint64_t) class->nr_zspages * shape->pages;
 		stats.freeable_pages += (class->nr_zspages - zs_div_round_up(class->nr_objects, shape->objects)) *
 					shape->pages;
 	}

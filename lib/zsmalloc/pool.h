@@ -115,6 +115,10 @@ void zs_heap_uncharge_table(struct zs_heap *heap, uint64_t nr_pages);
  * pool
  */
 int zs_pool_create(struct zs_heap *heap, struct zs_pool **ret_pool);
+/* How the size classes of a pool are guarded. One lock for all exists so that a benchmark can show what it costs. */
+enum zs_locking { ZS_LOCKING_CLASS, ZS_LOCKING_POOL };
+/* Before the first object; a new pool has ZS_LOCKING_CLASS. */
+void zs_pool_set_locking(struct zs_pool *pool, enum zs_locking locking);
 /* Asserts that no object is left. NULL is allowed. */
 void zs_pool_destroy(struct zs_pool *pool);
 /* Frees what is derived and leaves the objects in the arena, for whoever opens it next. NULL is allowed. */
@@ -131,14 +135,21 @@ void zs_obj_write(struct zs_pool *pool, struct zs_handle handle, const struct zs
 		  const void *payload);
 
 /*
- * Frees the object as soon as no reader has it pinned. Asserts that the handle names an object. Returns what its header
- * said of it; if the header is damaged the object is left where it is (and counted in leaked_objects), size then being
- * 0.
+ * Frees the object as soon as no reader has it pinned. Asserts that the handle names an object: a second free must stop
+ * the program before it frees somebody else's. Returns what its header said of it; if the header is damaged the object
+ * is left where it is (and counted in leaked_objects), size then being 0.
  */
 void zs_pool_free(struct zs_pool *pool, struct zs_handle handle, struct zs_object_info *ret_info);
 
 /* Counts an object that nobody can name any more, since what named it is damaged: the next open reclaims it. */
 void zs_pool_note_leak(struct zs_pool *pool);
+
+/*
+ * Ask for the memory that zs_pool_free() of this handle is going to need, and don't wait for it: first the handle word,
+ * and when that has come (some 100 ns later, if it was nowhere near) what it says. Hints: the handle may be stale.
+ */
+void zs_handle_prefetch(struct zs_pool *pool, struct zs_handle handle);
+void zs_obj_prefetch(struct zs_pool *pool, struct zs_handle handle);
 
 /* Memory that the live object behind this handle costs, as zs_pool_cost(); 0 if there is none. A hint: it may go. */
 size_t zs_obj_cost(struct zs_pool *pool, struct zs_handle handle);

@@ -60,7 +60,7 @@ static void check_class(struct zs_pool *pool, unsigned int index)
 {
 	struct zs_size_class *class = &pool->classes[index];
 	uint64_t zspages = 0, objects = 0;
-	ZS_LOCK_SCOPE(&class->lock);
+	ZS_LOCK_SCOPE(pool_lock(pool, index));
 
 	for (unsigned int group = 0; group < ZS_FULLNESS_NR; group++) {
 		zs_assert(!(class->occupied >> group & 1) == zs_list_empty(&class->groups[group]));
@@ -87,7 +87,7 @@ void zs_pool_check(struct zs_pool *pool)
 static void sum_class(struct zs_pool *pool, unsigned int index, struct zs_account_sum *sum)
 {
 	struct zs_size_class *class = &pool->classes[index];
-	ZS_LOCK_SCOPE(&class->lock);
+	ZS_LOCK_SCOPE(pool_lock(pool, index));
 
 	for (unsigned int group = 0; group < ZS_FULLNESS_NR; group++) {
 		zs_list_for_each (link, &class->groups[group]) {
@@ -118,13 +118,13 @@ static void dump_class(struct zs_pool *pool, unsigned int index, FILE *stream)
 {
 	const struct zs_class_shape *shape = &pool->heap->geometry->classes[index];
 	struct zs_size_class *class = &pool->classes[index];
-	ZS_LOCK_SCOPE(&class->lock);
+	ZS_LOCK_SCOPE(pool_lock(pool, index));
 
 	if (!class->nr_zspages)
 		return;
 	fprintf(stream, "%5u %6u %5u %8llu %10llu %10llu ", index, shape->size, shape->pages,
 		(unsigned long long)class->nr_zspages, (unsigned long long)class->nr_objects,
-		(unsigned long long)(class->nr_zspages * shape->objects));
+		(unsigned long long)class->nr_zspages * shape->objects);
 	for (unsigned int group = 0; group < ZS_FULLNESS_NR; group++) {
 		unsigned int count = 0;
 

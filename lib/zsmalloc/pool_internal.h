@@ -28,15 +28,18 @@ struct zs_heap {
 };
 
 struct zs_size_class {
+	/* What every allocation and every free writes is in the lock's cache line. */
 	_Alignas(ZS_NO_SHARE) struct zs_lock lock; /* guards all below, and the zspages of the class */
-	struct zs_list groups[ZS_FULLNESS_NR];	   /* zspages by fullness */
+	uint32_t nr_objects;			   /* in use */
 	uint16_t occupied;			   /* bit per group: its list is not empty */
-	uint64_t nr_zspages;
-	uint64_t nr_objects; /* in use */
+	uint32_t nr_zspages;
+	struct zs_list groups[ZS_FULLNESS_NR]; /* zspages by fullness */
 };
 
 struct zs_pool {
 	struct zs_heap *heap;		     /* borrowed */
+	unsigned int number;		     /* of the pool in the process, for messages; immutable */
+	bool has_one_lock;		     /* ZS_LOCKING_POOL; set before the first object */
 	_Atomic unsigned int compact_class;  /* where the next slice of compaction begins */
 	_Atomic uint64_t nr_compacted_pages; /* relaxed, statistics, as the next */
 	_Atomic uint64_t nr_moved;
@@ -52,6 +55,12 @@ static inline _Atomic uint64_t *heap_handle_word(const struct zs_heap *heap, uin
 static inline bool heap_handle_is_valid(const struct zs_heap *heap, uint32_t handle)
 {
 	return handle && handle / ZS_HANDLES_PER_PAGE < heap->handles.nr_pages_max;
+}
+
+/* The lock that guards a class. */
+static inline struct zs_lock *pool_lock(struct zs_pool *pool, unsigned int class)
+{
+	return &pool->classes[pool->has_one_lock ? 0 : class].lock;
 }
 
 static inline struct zspage *heap_zspage(const struct zs_heap *heap, uint32_t index)

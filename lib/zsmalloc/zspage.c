@@ -59,6 +59,9 @@ unsigned int zspage_object_alloc(const struct zs_heap *heap, struct zspage *zspa
 		header = zspage_object(heap, zspage, index);
 	}
 	zs_assert(index < shape->objects && zspage->inuse < shape->objects);
+	/* The next one to be handed out: its link must be at hand then, while the class's lock is held. */
+	if (zspage->free != ZSPAGE_END)
+		__builtin_prefetch(zspage_object(heap, zspage, zspage->free), 1);
 	atomic_store_explicit(&header->handle, handle.index, memory_order_relaxed);
 	zspage->inuse++;
 	return index;

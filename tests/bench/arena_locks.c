@@ -68,14 +68,18 @@ static void unlock(struct subject *subject)
 		pthread_mutex_unlock(subject->mutex);
 }
 
-static struct zs_handle object_new(struct subject *subject, struct zs_pool *pool, uint16_t size, const void *payload)
+/* old: what is going to be replaced, or none; a store asks for its memory before it compresses, and so does this. */
+static struct zs_handle object_new(struct subject *subject, struct zs_pool *pool, uint16_t size, const void *payload,
+				   struct zs_handle old)
 {
 	struct zs_object_info info = {.size = size, .codec = 2, .owner = subject->account};
 	struct zs_handle handle;
 
+	zs_handle_prefetch(pool, old);
 	lock(subject);
 	bench_check(zs_pool_alloc(pool, size, ZS_URGENCY_NEW, &handle), "zs_pool_alloc");
 	unlock(subject);
+	zs_obj_prefetch(pool, old);
 	zs_obj_write(pool, handle, &info, payload);
 	return handle;
 }
@@ -83,7 +87,8 @@ static struct zs_handle object_new(struct subject *subject, struct zs_pool *pool
 static void replace(struct subject *subject, uint32_t index, uint16_t size, const void *payload)
 {
 	struct zs_pool *pool = subject->pools[index % subject->nr_pools];
-	struct zs_handle handle = object_new(subject, pool, size, payload);
+	struct zs_handle old = {atomic_load_explicit(&subject->handles[index], memory_order_relaxed)};
+	struct zs_handle handle = object_new(subject, pool, size, payload, old);
 	struct zs_object_info info;
 
 	handle.index = atomic_exchange(&subject->handles[index], handle.index);
@@ -233,7 +238,7 @@ static void fill(struct subject subjects[static 2], const struct bench_trace *tr
 		uint32_t index = i / 2;
 
 		subject->handles[index] = object_new(subject, subject->pools[index % subject->nr_pools],
-						     trace->sizes[index], payload)
+						     trace->sizes[index], payload, ZS_NO_HANDLE)
 						  .index;
 	}
 }

@@ -55,7 +55,8 @@ Test(handle, a_reserved_object_can_not_be_pinned_until_it_is_published)
 	_Atomic uint64_t word = 0;
 	uint64_t seen;
 
-	zs_handle_reserve(&word, locations[3]);
+	zs_handle_reserve(&word, locations[3], true);
+	cr_assert(zs_handle_is_fresh(word));
 	cr_assert_eq(zs_handle_pin(&word, &seen), -EAGAIN);
 	cr_assert_eq(zs_handle_location(word).page, locations[3].page);
 	zs_handle_publish(&word, locations[3]);
@@ -66,34 +67,50 @@ Test(handle, a_reserved_object_can_not_be_pinned_until_it_is_published)
 Test(handle, the_last_reader_of_a_doomed_object_frees_it)
 {
 	_Atomic uint64_t word;
-	uint64_t seen;
+	uint64_t seen, old;
 
 	zs_handle_publish(&word, locations[1]);
 	for (unsigned int i = 0; i < 3; i++)
 		cr_assert_eq(zs_handle_pin(&word, &seen), 0);
-	cr_assert_eq(zs_handle_state(zs_handle_doom(&word, 1)), ZS_HANDLE_LIVE);
+	cr_assert_eq(zs_handle_doom(&word, &old), 0);
 	cr_assert_eq(zs_handle_pin(&word, &seen), -EAGAIN);
 	/* the three readers, and whoever doomed it */
 	for (unsigned int i = 0; i < 3; i++)
 		cr_assert_not(zs_handle_unpin(&word));
+	cr_assert(zs_handle_release(&word, old));
+}
+
+Test(handle, whoever_doomed_an_object_leaves_it_to_its_readers)
+{
+	_Atomic uint64_t word;
+	uint64_t seen, old;
+
+	zs_handle_publish(&word, locations[1]);
+	cr_assert_eq(zs_handle_pin(&word, &seen), 0);
+	cr_assert_eq(zs_handle_doom(&word, &old), 0);
+	cr_assert_not(zs_handle_release(&word, old));
 	cr_assert(zs_handle_unpin(&word));
 }
 
 Test(handle, an_object_without_readers_is_freed_by_whoever_doomed_it)
 {
 	_Atomic uint64_t word;
+	uint64_t old;
 
 	zs_handle_publish(&word, locations[2]);
-	cr_assert_eq(zs_handle_location(zs_handle_doom(&word, 1)).page, UINT32_MAX);
-	cr_assert(zs_handle_unpin(&word));
+	cr_assert_eq(zs_handle_doom(&word, &old), 0);
+	cr_assert_eq(zs_handle_location(old).page, UINT32_MAX);
+	cr_assert_eq(zs_handle_pin(&word, &old), -EAGAIN);
+	cr_assert(zs_handle_release(&word, old));
 }
 
 Test(handle, only_an_idle_object_can_be_moved)
 {
 	_Atomic uint64_t word;
-	uint64_t seen;
+	uint64_t seen, old;
 
-	zs_handle_reserve(&word, locations[1]);
+	zs_handle_reserve(&word, locations[1], false);
+	cr_assert_not(zs_handle_is_fresh(word));
 	cr_assert_not(zs_handle_trylock(&word, locations[1]), "it is being written");
 	zs_handle_publish(&word, locations[1]);
 	cr_assert_not(zs_handle_trylock(&word, locations[2]), "it is somewhere else");
@@ -104,7 +121,7 @@ Test(handle, only_an_idle_object_can_be_moved)
 	cr_assert_not(zs_handle_trylock(&word, locations[1]), "it is moving");
 	zs_handle_move(&word, locations[2]);
 	cr_assert_eq(zs_handle_location(word).page, locations[2].page);
-	zs_handle_doom(&word, 1);
+	cr_assert_eq(zs_handle_doom(&word, &old), 0);
 	cr_assert_not(zs_handle_trylock(&word, locations[2]), "it is doomed");
 }
 
@@ -123,18 +140,16 @@ Test(handle, as_many_pins_as_the_word_holds)
 	cr_assert_eq(word, before);
 }
 
-Test(handle, dooming_twice_stops_the_program, .signal = SIGABRT)
-{
-	_Atomic uint64_t word;
-
-	zs_handle_publish(&word, locations[1]);
-	zs_handle_doom(&word, 1);
-	zs_handle_doom(&word, 1);
-}
-
-Test(handle, dooming_what_was_never_allocated_stops_the_program, .signal = SIGABRT)
+Test(handle, only_a_live_object_can_be_doomed)
 {
 	_Atomic uint64_t word = 0;
+	uint64_t old = 77;
 
-	zs_handle_doom(&word, 1);
+	cr_assert_eq(zs_handle_doom(&word, &old), -ESTALE);
+	zs_handle_reserve(&word, locations[1], false);
+	cr_assert_eq(zs_handle_doom(&word, &old), -ESTALE);
+	cr_assert_eq(old, 77);
+	zs_handle_publish(&word, locations[1]);
+	cr_assert_eq(zs_handle_doom(&word, &old), 0);
+	cr_assert_eq(zs_handle_doom(&word, &old), -ESTALE);
 }
