@@ -8,8 +8,8 @@
  *          malloc    malloc(3) of whatever library is preloaded
  *          zsd-own, malloc-own   the same, but a thread frees only what it has allocated
  *
- * Which object a step replaces is known before the new one is made, and every allocator may ask for the memory that
- * freeing it needs: a store compresses a block in between.
+ * Which object a step replaces is known a step before, and every allocator may ask for the memory that freeing it
+ * needs: a store compresses a block in between.
  *
  * The payload is copied from a buffer that is in the processor's cache, as one is that was compressed just before.
  * Memory is resident memory of the process above what it was before the allocator was used: whatever the allocator
@@ -51,30 +51,38 @@ static uint64_t pool_new(struct zs_pool *pool, size_t size, const void *payload,
 	struct zs_object_info info = {.size = (uint32_t)size, .codec = 2};
 	struct zs_handle handle, old_handle = {(uint32_t)address_of(old)};
 
-	zs_handle_prefetch(pool, old_handle);
 	bench_check(zs_pool_alloc(pool, size, ZS_URGENCY_NEW, &handle), "zs_pool_alloc");
 	zs_obj_prefetch(pool, old_handle);
 	zs_obj_write(pool, handle, &info, payload);
 	return (uint64_t)size << SIZE_SHIFT | handle.index;
 }
 
-static uint64_t malloc_new(size_t size, const void *payload, uint64_t old)
+static uint64_t malloc_new(size_t size, const void *payload)
 {
 	void *memory = malloc(size);
 
 	if (!memory)
 		bench_die(0, "malloc");
-	/* The line with glibc's header, and that in which others keep the link of a free object. */
-	__builtin_prefetch((char *)(uintptr_t)address_of(old) - sizeof(size_t), 1);
-	__builtin_prefetch((void *)(uintptr_t)address_of(old), 1);
 	memcpy(memory, payload, size);
 	return (uint64_t)size << SIZE_SHIFT | (uintptr_t)memory;
 }
 
-/* old: what is going to be dropped next, or 0; a store knows it before it compresses, and asks for its memory. */
+/* Asks for the memory that dropping an object is going to need. */
+static void object_prefetch(struct alloc *alloc, uint64_t object)
+{
+	if (alloc->pool) {
+		zs_handle_prefetch(alloc->pool, (struct zs_handle){(uint32_t)address_of(object)});
+		return;
+	}
+	/* The line with glibc's header, and that in which others keep the link of a free object. */
+	__builtin_prefetch((char *)(uintptr_t)address_of(object) - sizeof(size_t), 1);
+	__builtin_prefetch((void *)(uintptr_t)address_of(object), 1);
+}
+
+/* old: what is going to be dropped next, or 0. */
 static uint64_t object_new(struct alloc *alloc, size_t size, const void *payload, uint64_t old)
 {
-	return alloc->pool ? pool_new(alloc->pool, size, payload, old) : malloc_new(size, payload, old);
+	return alloc->pool ? pool_new(alloc->pool, size, payload, old) : malloc_new(size, payload);
 }
 
 static void object_drop(struct alloc *alloc, uint64_t object)
@@ -101,7 +109,7 @@ static void worker(struct bench_thread *thread)
 	struct alloc *alloc = thread->context;
 	struct test_random random = {thread->random};
 	char payload[BENCH_BLOCK_BYTES];
-	uint32_t start, nr, steps, next;
+	uint32_t start, nr, steps, next, after;
 
 	share(alloc, thread->number, &start, &nr);
 	test_random_fill(&random, payload, sizeof(payload));
@@ -118,13 +126,16 @@ static void worker(struct bench_thread *thread)
 		nr = alloc->trace.nr;
 	}
 	next = start + (uint32_t)test_random_below(&random, nr);
+	after = start + (uint32_t)test_random_below(&random, nr);
 	while (steps--) {
 		uint32_t index = next;
 		size_t size = alloc->trace.sizes[test_random_below(&random, alloc->trace.nr)];
 		uint64_t new = object_new(alloc, size, payload, alloc->objects[index]);
 
-		next = start + (uint32_t)test_random_below(&random, nr);
-		__builtin_prefetch(&alloc->objects[next], 1);
+		next = after;
+		object_prefetch(alloc, alloc->objects[next]);
+		after = start + (uint32_t)test_random_below(&random, nr);
+		__builtin_prefetch(&alloc->objects[after], 1);
 		object_drop(alloc, atomic_exchange(&alloc->objects[index], new));
 	}
 	pthread_barrier_wait(&alloc->barrier);
