@@ -7,6 +7,8 @@
 
 #include "base/bits.h"
 #include "base/cleanup.h"
+#include "config.h"
+#include "policy.h"
 #include "service.h"
 
 #define USEC_PER_SEC  1000000
@@ -149,13 +151,31 @@ static void sum_devices(struct zs_store *store, uint64_t *ret_data_bytes, uint64
 	}
 }
 
+static bool set_compaction(json_t *object, const struct zsd_policy_stats *stats)
+{
+	static const char *const states[] = {
+		[ZSD_COMPACTION_OFF] = "off",
+		[ZSD_COMPACTION_IDLE] = "idle",
+		[ZSD_COMPACTION_RUNNING] = "running",
+	};
+	static const char *const ends[] = {
+		[ZSD_COMPACTION_DONE] = "done",
+		[ZSD_COMPACTION_EXHAUSTED] = "exhausted",
+	};
+
+	return set(object, "compaction", json_string(states[stats->state])) &&
+	       (!stats->last_end || set(object, "compaction_end", json_string(ends[stats->last_end])));
+}
+
 json_t *zsd_report_pool(struct zsd_service *service)
 {
 	struct zs_store *store = zsd_service_store(service);
 	struct zs_store_stats stats;
+	struct zsd_policy_stats policy;
 	uint64_t data_bytes, stored_bytes;
 
 	zs_store_stats(store, &stats);
+	zsd_service_policy_stats(service, &policy);
 	sum_devices(store, &data_bytes, &stored_bytes);
 	const struct field fields[] = {
 		{"devices", stats.nr_devices},
@@ -181,6 +201,8 @@ json_t *zsd_report_pool(struct zsd_service *service)
 		{"freeable_bytes", stats.pool.freeable_pages * ZS_PAGE_SIZE},
 		{"compacted_bytes", stats.pool.compacted_pages * ZS_PAGE_SIZE},
 		{"moved_objects", stats.pool.moved_objects},
+		{"compaction_runs", policy.runs},
+		{"compaction_freed_bytes", policy.freed_pages * ZS_PAGE_SIZE},
 		{"deferred_blocks", stats.deferred.pending},
 		{"deferred_devices", stats.deferred.devices},
 		{"deferred_capacity", stats.deferred.capacity},
@@ -190,7 +212,9 @@ json_t *zsd_report_pool(struct zsd_service *service)
 	ZS_CLEANUP(decrefp) json_t *report = json_object();
 
 	if (!report || !set_numbers(report, fields, ZS_ARRAY_SIZE(fields)) ||
-	    !set_limit(report, stats.heap.limit_bytes) || !set_ratio(report, data_bytes, stats.heap.used_bytes))
+	    !set(report, "pool_mode", json_string(zsd_pool_mode_name(stats.pool_per_device))) ||
+	    !set_compaction(report, &policy) || !set_limit(report, stats.heap.limit_bytes) ||
+	    !set_ratio(report, data_bytes, stats.heap.used_bytes))
 		return NULL;
 	return zs_take(report);
 }

@@ -339,6 +339,11 @@ int zsd_config_load(const char *path, bool must_exist, struct zsd_config **ret_c
 	if (!config)
 		return -ENOMEM;
 	config->log_level = ZS_LOG_INFO;
+	config->compact = true;
+	config->policy = (struct zsd_policy_options){
+		.threshold_percent = ZSD_COMPACT_THRESHOLD_PERCENT,
+		.quota_percent = ZSD_COMPACT_QUOTA_PERCENT,
+	};
 	if (path)
 		error = open_file(path, &stream);
 	if (error == -ENOENT && !must_exist)

@@ -16,6 +16,7 @@
 #include <stdint.h>
 
 #include "base/log.h"
+#include "policy.h"
 #include "store/store.h"
 
 #define ZSD_THREADS_MAX 256
@@ -25,6 +26,9 @@ struct zsd_config {
 	char *mount_point;		   /* MountPoint=, absolute; NULL = mnt in the runtime directory */
 	enum zs_log_level log_level;	   /* LogLevel= */
 	uint64_t memory_limit_bytes;	   /* MemoryLimit= of [Pool]; 0 = the daemon's default */
+	bool pool_per_device;		   /* PoolMode= */
+	bool compact;			   /* Compact= */
+	struct zsd_policy_options policy;  /* CompactThreshold=, CompactQuota= */
 	size_t nr_devices;		   /* entries of devices */
 	struct zs_device_options *devices; /* in the order of the file; the names are the config's */
 	size_t nr_refused;		   /* [Device] sections left out because of a bad value */
@@ -37,3 +41,7 @@ struct zsd_config {
 int zsd_config_load(const char *path, bool must_exist, struct zsd_config **ret_config);
 /* NULL is allowed. */
 void zsd_config_free(struct zsd_config *config);
+
+/* "singleton" or "per-device", and back. Returns 0 or -EINVAL. */
+int zsd_pool_mode_parse(const char *text, bool *ret_per_device);
+const char *zsd_pool_mode_name(bool per_device);

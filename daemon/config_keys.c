@@ -46,15 +46,35 @@ static int parse_number(const char *value, unsigned int max, unsigned int *ret_n
 	return 0;
 }
 
-/* "30%": a part of the machine's memory. */
-static int parse_percentage(const char *value, size_t length, uint64_t *ret_bytes, char reason[static ZSD_REASON_BYTES])
+static bool is_percentage(const char *value)
 {
+	size_t length = strlen(value);
+
+	return length && value[length - 1] == '%';
+}
+
+/* "30%": 1 to max. */
+static int parse_percentage(const char *value, unsigned int max, unsigned int *ret_percentage)
+{
+	size_t length = strlen(value) - 1;
+	unsigned int percentage;
 	char digits[4] = "";
+
+	if (!is_percentage(value) || length >= sizeof(digits))
+		return -EINVAL;
+	memcpy(digits, value, length);
+	if (parse_number(digits, max, &percentage) || !percentage)
+		return -EINVAL;
+	*ret_percentage = percentage;
+	return 0;
+}
+
+/* "30%": a part of the machine's memory. */
+static int parse_part(const char *value, uint64_t *ret_bytes, char reason[static ZSD_REASON_BYTES])
+{
 	unsigned int percentage;
 
-	if (length < sizeof(digits))
-		memcpy(digits, value, length);
-	if (parse_number(digits, 100, &percentage) || !percentage)
+	if (parse_percentage(value, 100, &percentage))
 		return zsd_options_refuse(reason, "not a part of the memory; use 1%% to 100%%");
 	*ret_bytes = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE) / 100 * percentage;
 	return 0;
@@ -97,15 +117,62 @@ static int set_log_level(struct zsd_config_target *target, const char *value, ch
 static int set_pool_limit(struct zsd_config_target *target, const char *value, char reason[static ZSD_REASON_BYTES])
 {
 	uint64_t *limit = &target->config->memory_limit_bytes;
-	size_t length = strlen(value);
 	int error;
 
-	if (length && value[length - 1] == '%')
-		return parse_percentage(value, length - 1, limit, reason);
+	if (is_percentage(value))
+		return parse_part(value, limit, reason);
 	error = parse_size(value, limit, reason);
 	if (!error && *limit < MEMORY_LIMIT_MIN_BYTES)
 		return zsd_options_refuse(reason, "no room for any data; use 1M or more");
 	return error;
+}
+
+static const char *const pool_modes[] = {[false] = "singleton", [true] = "per-device"};
+
+int zsd_pool_mode_parse(const char *text, bool *ret_per_device)
+{
+	for (size_t i = 0; i < ZS_ARRAY_SIZE(pool_modes); i++) {
+		if (strcmp(text, pool_modes[i]) == 0) {
+			*ret_per_device = i;
+			return 0;
+		}
+	}
+	return -EINVAL;
+}
+
+const char *zsd_pool_mode_name(bool per_device)
+{
+	return pool_modes[per_device];
+}
+
+static int set_pool_mode(struct zsd_config_target *target, const char *value, char reason[static ZSD_REASON_BYTES])
+{
+	if (zsd_pool_mode_parse(value, &target->config->pool_per_device))
+		return zsd_options_refuse(reason, "no such mode; use singleton or per-device");
+	return 0;
+}
+
+static int set_compact(struct zsd_config_target *target, const char *value, char reason[static ZSD_REASON_BYTES])
+{
+	if (strcmp(value, "auto") && strcmp(value, "no"))
+		return zsd_options_refuse(reason, "no such policy; use auto or no");
+	target->config->compact = !strcmp(value, "auto");
+	return 0;
+}
+
+static int set_compact_threshold(struct zsd_config_target *target, const char *value,
+				 char reason[static ZSD_REASON_BYTES])
+{
+	if (parse_percentage(value, 90, &target->config->policy.threshold_percent))
+		return zsd_options_refuse(reason, "not a part of the pool; use 1%% to 90%%");
+	return 0;
+}
+
+static int set_compact_quota(struct zsd_config_target *target, const char *value, char reason[static ZSD_REASON_BYTES])
+{
+	if (parse_percentage(value, 100, &target->config->policy.quota_percent))
+		return zsd_options_refuse(reason, "not a part of a CPU; use 1%% to 100%%");
+	return 0;
 }
 
 static int set_size(struct zsd_config_target *target, const char *value, char reason[static ZSD_REASON_BYTES])
@@ -157,6 +224,10 @@ const struct zsd_config_key zsd_config_daemon_keys[] = {
 
 const struct zsd_config_key zsd_config_pool_keys[] = {
 	{"MemoryLimit", set_pool_limit},
+	{"PoolMode", set_pool_mode},
+	{"Compact", set_compact},
+	{"CompactThreshold", set_compact_threshold},
+	{"CompactQuota", set_compact_quota},
 	{},
 };
 

@@ -16,6 +16,7 @@
 #include <string.h>
 
 #include "base/bits.h"
+#include "base/check.h"
 #include "base/cleanup.h"
 #include "base/log.h"
 #include "base/size.h"
@@ -25,6 +26,7 @@
 #include "memory.h"
 #include "notify.h"
 #include "paths.h"
+#include "policy.h"
 #include "service_internal.h"
 #include "status.h"
 #include "threads.h"
@@ -91,7 +93,7 @@ static int load_config(struct zsd_service *service, const struct zsd_options *op
 
 /* store */
 
-static int create_store(struct zsd_service *service)
+static int create_store(struct zsd_service *service, const struct zsd_options *wanted)
 {
 	struct zs_store_options options = {.memory_limit_bytes = service->config->memory_limit_bytes};
 	int r;
@@ -99,6 +101,9 @@ static int create_store(struct zsd_service *service)
 	if (!options.memory_limit_bytes)
 		options.memory_limit_bytes = zsd_memory_default_limit();
 	zs_arena_options_default(&options.arena, 0);
+	options.arena.pool_per_device = service->config->pool_per_device;
+	if (wanted->pool_mode)
+		zs_assert(zsd_pool_mode_parse(wanted->pool_mode, &options.arena.pool_per_device) == 0);
 	r = zs_store_create(&options, &service->store);
 	if (r)
 		return fail(r, "can't reserve address space for the store", "check 'ulimit -v'");
@@ -265,6 +270,9 @@ static int watch(struct zsd_service *service)
 
 	if (r >= 0 && zsd_notify_is_wanted())
 		r = zsd_status_create(service->event, service->store, service->frontend, &service->status);
+	if (r >= 0 && service->config->compact)
+		r = zsd_policy_create(service->event, service->store, service->frontend, &service->config->policy,
+				      &service->policy);
 	return r < 0 ? fail(r, "can't watch the mount", NULL) : 0;
 }
 
@@ -298,7 +306,7 @@ static int start(struct zsd_service *service, const struct zsd_options *options)
 	zsd_memory_prepare_process();
 	r = create_event_loop(service);
 	if (!r)
-		r = create_store(service);
+		r = create_store(service, options);
 	if (r)
 		return r;
 	add_configured_devices(service);
@@ -323,7 +331,8 @@ static void stop(struct zsd_service *service)
 	}
 	if (service->transport)
 		zsd_transport_destroy(service->transport);
-	/* Its eventfd is written to by the transport's threads. */
+	/* Their eventfds are written to by the transport's threads. */
+	zsd_policy_destroy(service->policy);
 	zsd_status_destroy(service->status);
 	if (service->mount.path)
 		zsd_mount_close(&service->mount);

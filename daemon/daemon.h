@@ -12,6 +12,7 @@ struct zsd_options {
 	const char *config_path; /* NULL = the default, which need not exist */
 	bool no_config;
 	unsigned int nr_threads; /* 0 = as configured */
+	const char *pool_mode;	 /* as zsd_pool_mode_parse() takes it; NULL = as configured */
 };
 
 /*

@@ -19,9 +19,9 @@
 
 /* activity */
 
-static void report_activity(struct zsd_frontend *frontend)
+static void report(_Atomic int *watch)
 {
-	int fd = atomic_exchange(&frontend->activity_fd, -1);
+	int fd = atomic_exchange(watch, -1);
 	uint64_t one = 1;
 
 	/* An eventfd takes 8 bytes or is full, which wakes the reader as well. */
@@ -29,11 +29,17 @@ static void report_activity(struct zsd_frontend *frontend)
 		return;
 }
 
-/* After the change, so that whoever looks upon it finds it. */
-static void note_activity(struct zsd_frontend *frontend)
+static void note(_Atomic int *watch)
 {
-	if (__builtin_expect(atomic_load_explicit(&frontend->activity_fd, memory_order_relaxed) >= 0, 0))
-		report_activity(frontend);
+	if (__builtin_expect(atomic_load_explicit(watch, memory_order_relaxed) >= 0, 0))
+		report(watch);
+}
+
+/* After the change, so that whoever looks upon it finds it. */
+static void note_change(struct zsd_frontend *frontend)
+{
+	note(&frontend->activity_fd);
+	note(&frontend->change_fd);
 }
 
 /* data */
@@ -69,7 +75,7 @@ static int read_data(void *argument, void *thread, uint64_t node, uint64_t offse
 	if (length)
 		r = zs_device_read(device, thread, offset, buffer, length);
 	zs_device_put(device, thread);
-	note_activity(frontend);
+	note(&frontend->activity_fd);
 	if (!r)
 		*ret_done = length;
 	return r;
@@ -95,7 +101,7 @@ static int write_data(void *argument, void *thread, uint64_t node, uint64_t offs
 		r = zs_device_write(device, thread, offset, buffer, zs_min(length, size - offset), ret_done);
 	}
 	zs_device_put(device, thread);
-	note_activity(frontend);
+	note_change(frontend);
 	return r;
 }
 
@@ -114,7 +120,7 @@ static int discard_data(void *argument, void *thread, uint64_t node, uint64_t of
 	else if (offset < size)
 		r = zs_device_discard(device, thread, offset, zs_min(length, size - offset));
 	zs_device_put(device, thread);
-	note_activity(frontend);
+	note_change(frontend);
 	return r;
 }
 
@@ -163,6 +169,7 @@ int zsd_frontend_create(struct zs_store *store, struct zsd_frontend **ret_fronte
 		return -ENOMEM;
 	frontend->store = store;
 	atomic_init(&frontend->activity_fd, -1);
+	atomic_init(&frontend->change_fd, -1);
 	atomic_init(&frontend->directory_changed_nsec, zsd_frontend_now_nsec());
 	pthread_mutex_init(&frontend->times_lock, NULL);
 	*ret_frontend = frontend;
@@ -200,6 +207,11 @@ void zsd_frontend_directory_changed(struct zsd_frontend *frontend)
 void zsd_frontend_watch_activity(struct zsd_frontend *frontend, int eventfd)
 {
 	atomic_store(&frontend->activity_fd, eventfd);
+}
+
+void zsd_frontend_watch_changes(struct zsd_frontend *frontend, int eventfd)
+{
+	atomic_store(&frontend->change_fd, eventfd);
 }
 
 const struct zsd_frontend_ops zsd_store_frontend_ops = {

@@ -131,3 +131,5 @@ void zsd_frontend_directory_changed(struct zsd_frontend *frontend);
  * status line follow the data without a timer that ticks while nothing happens.
  */
 void zsd_frontend_watch_activity(struct zsd_frontend *frontend, int eventfd);
+/* The same for the next write or discard, for whoever is not interested in reads. */
+void zsd_frontend_watch_changes(struct zsd_frontend *frontend, int eventfd);

@@ -24,6 +24,7 @@ struct zsd_file_times {
 struct zsd_frontend {
 	struct zs_store *store;	 /* immutable after create */
 	_Atomic int activity_fd; /* -1 = nobody waits; taken by the first one who does something */
+	_Atomic int change_fd;	 /* the same; taken by the first one who writes or discards */
 	_Atomic int64_t directory_changed_nsec;
 	struct zsd_opens opens;
 	pthread_mutex_t times_lock; /* a leaf; guards times */

@@ -24,19 +24,22 @@ static const char help[] = "Usage: zsd [OPTION...]\n"
 			   "                         others: ~/.config/zsd/zsd.conf)\n"
 			   "      --no-config        read no configuration\n"
 			   "  -t, --threads N        threads that serve data, 1 to 256 (one per CPU)\n"
+			   "      --pool-mode MODE   singleton: all devices share zspages (the default);\n"
+			   "                         per-device: each has its own\n"
 			   "  -h, --help             print this\n"
 			   "      --version          print the version\n"
 			   "\n"
 			   "Exit status: 0 stopped by SIGTERM or SIGINT, or unmounted; 1 could not start;\n"
 			   "2 wrong usage. All data is gone when it stops. See zsd(8).\n";
 
-enum { OPTION_NO_CONFIG = 256, OPTION_VERSION };
+enum { OPTION_NO_CONFIG = 256, OPTION_POOL_MODE, OPTION_VERSION };
 
 static const struct option long_options[] = {
 	{"runtime-dir", required_argument, NULL, 'd'},
 	{"config", required_argument, NULL, 'c'},
 	{"no-config", no_argument, NULL, OPTION_NO_CONFIG},
 	{"threads", required_argument, NULL, 't'},
+	{"pool-mode", required_argument, NULL, OPTION_POOL_MODE},
 	{"help", no_argument, NULL, 'h'},
 	{"version", no_argument, NULL, OPTION_VERSION},
 	{0},
@@ -64,6 +67,13 @@ static int parse_threads(const char *text, unsigned int *ret_nr)
 	return 0;
 }
 
+static bool is_pool_mode(const char *text)
+{
+	bool per_device;
+
+	return zsd_pool_mode_parse(text, &per_device) == 0;
+}
+
 /* Returns -1 to go on, or the exit code. */
 static int parse(int argc, char *argv[], struct zsd_options *options)
 {
@@ -83,6 +93,11 @@ static int parse(int argc, char *argv[], struct zsd_options *options)
 		case 't':
 			if (parse_threads(optarg, &options->nr_threads))
 				return usage("--threads must be a number from 1 to 256", optarg);
+			break;
+		case OPTION_POOL_MODE:
+			if (!is_pool_mode(optarg))
+				return usage("--pool-mode must be singleton or per-device", optarg);
+			options->pool_mode = optarg;
 			break;
 		case 'h':
 			fputs(help, stdout);

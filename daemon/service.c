@@ -6,6 +6,7 @@
 #include <errno.h>
 
 #include "frontend.h"
+#include "policy.h"
 #include "service_internal.h"
 #include "status.h"
 #include "transport.h"
@@ -23,6 +24,11 @@ const char *zsd_service_mount_point(const struct zsd_service *service)
 unsigned int zsd_service_open_count(struct zsd_service *service, uint64_t id)
 {
 	return zsd_frontend_open_count(service->frontend, id);
+}
+
+void zsd_service_policy_stats(const struct zsd_service *service, struct zsd_policy_stats *ret_stats)
+{
+	zsd_policy_stats(service->policy, ret_stats);
 }
 
 static void note_change(struct zsd_service *service)
@@ -57,6 +63,8 @@ int zsd_service_remove(struct zsd_service *service, const char *name, bool force
 		return r;
 	if (service->transport)
 		zsd_transport_forget_name(service->transport, zsd_frontend_node(id), name);
+	if (service->policy)
+		zsd_policy_changed(service->policy);
 	note_change(service);
 	return 0;
 }

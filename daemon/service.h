@@ -13,6 +13,7 @@
 #include "store/device.h"
 #include "store/store.h"
 
+struct zsd_policy_stats;
 struct zsd_service;
 
 /* The store; its own functions may be called by any thread. */
@@ -23,6 +24,9 @@ const char *zsd_service_mount_point(const struct zsd_service *service);
 
 /* Opens of the device's file that are not closed yet, loop devices and memory maps included. Any thread. */
 unsigned int zsd_service_open_count(struct zsd_service *service, uint64_t id);
+
+/* What compaction in the background has done. */
+void zsd_service_policy_stats(const struct zsd_service *service, struct zsd_policy_stats *ret_stats);
 
 /* Adds a device; its file can be opened when this returns. Errnos and ret_field as zs_store_add(). */
 int zsd_service_add(struct zsd_service *service, const struct zs_device_options *options,

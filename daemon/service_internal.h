@@ -10,6 +10,7 @@
 struct zsd_config;
 struct zsd_control;
 struct zsd_frontend;
+struct zsd_policy;
 struct zsd_status;
 struct zsd_transport;
 
@@ -25,4 +26,5 @@ struct zsd_service {
 	struct zsd_transport *transport;
 	struct zsd_control *control;
 	struct zsd_status *status;
+	struct zsd_policy *policy; /* NULL also with Compact=no */
 };

@@ -33,6 +33,8 @@ static json_t *pool_value(const struct zsctl_options *options, const char *name,
 
 	if (json_is_integer(value) && ends_with(name, "_bytes") && !options->bytes)
 		return json_string(zs_size_format((uint64_t)json_integer_value(value), text));
+	if (json_is_string(value))
+		return json_string(json_string_value(value));
 	if (json_is_integer(value))
 		return json_sprintf("%" JSON_INTEGER_FORMAT, json_integer_value(value));
 	return json_sprintf("%.2fx", json_number_value(value));

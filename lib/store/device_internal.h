@@ -52,6 +52,7 @@ struct zs_store {
 	struct zs_lock modify[ZS_MODIFY_LOCKS];
 	unsigned int nr_shards; /* of counters and of deferred frees; immutable */
 	struct zs_deferred deferred;
+	_Atomic unsigned int compact_device; /* relaxed, a hint: index of the pool that is compacted next */
 	_Atomic(struct zs_device *) devices[ZS_DEVICES_MAX];
 };
 

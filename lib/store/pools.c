@@ -27,20 +27,45 @@ static void stats_of_pools(struct zs_store *store, struct zs_pool_stats *ret_sta
 	}
 }
 
+static uint64_t compact_device(struct zs_store *store, uint64_t id, uint64_t page_budget)
+{
+	struct zs_device *device = zs_device_get(store, id, NULL);
+	uint64_t freed;
+
+	if (!device)
+		return 0;
+	freed = zs_pool_compact(device->pool, page_budget);
+	zs_device_put(device, NULL);
+	return freed;
+}
+
+/* All devices' pools, from where the last call stopped: to begin with the first one each time would be quadratic. */
+static uint64_t compact_devices(struct zs_store *store, uint64_t page_budget)
+{
+	unsigned int cursor = atomic_load_explicit(&store->compact_device, memory_order_relaxed);
+	uint64_t freed = 0, id;
+	bool wrapped = false;
+
+	while (freed < page_budget) {
+		if (zs_store_next(store, &cursor, &id)) {
+			freed += compact_device(store, id, page_budget - freed);
+			continue;
+		}
+		if (wrapped)
+			break;
+		wrapped = true;
+		cursor = 0;
+	}
+	/* The one that used up the budget may have more to give. */
+	atomic_store_explicit(&store->compact_device, cursor ? cursor - 1 : 0, memory_order_relaxed);
+	return freed;
+}
+
 uint64_t zs_store_compact(struct zs_store *store, uint64_t page_budget)
 {
-	uint64_t freed = zs_pool_compact(store->pool, page_budget), id;
-	unsigned int cursor = 0;
-
-	while (store->arena.pool_per_device && freed < page_budget && zs_store_next(store, &cursor, &id)) {
-		struct zs_device *device = zs_device_get(store, id, NULL);
-
-		if (!device)
-			continue;
-		freed += zs_pool_compact(device->pool, page_budget - freed);
-		zs_device_put(device, NULL);
-	}
-	return freed;
+	if (store->arena.pool_per_device)
+		return compact_devices(store, page_budget);
+	return zs_pool_compact(store->pool, page_budget);
 }
 
 void zs_store_stats(struct zs_store *store, struct zs_store_stats *ret_stats)
@@ -48,10 +73,14 @@ void zs_store_stats(struct zs_store *store, struct zs_store_stats *ret_stats)
 	unsigned int cursor = 0;
 	uint64_t id;
 
-	*ret_stats = (struct zs_store_stats){.resident_bytes = zs_arena_resident_bytes(&store->arena)};
+	*ret_stats = (struct zs_store_stats){
+		.resident_bytes = zs_arena_resident_bytes(&store->arena),
+		.pool_per_device = store->arena.pool_per_device,
+	};
+	/* First this: what does not wait any more is free in the pools' numbers. */
+	zs_deferred_stats(&store->deferred, &ret_stats->deferred);
 	zs_heap_stats(store->heap, &ret_stats->heap);
 	stats_of_pools(store, &ret_stats->pool);
-	zs_deferred_stats(&store->deferred, &ret_stats->deferred);
 	while (zs_store_next(store, &cursor, &id))
 		ret_stats->nr_devices++;
 }

@@ -88,6 +88,7 @@ struct zs_store_stats {
 	struct zs_deferred_stats deferred;
 	uint64_t resident_bytes; /* memory of the arena's file, as the kernel counts it */
 	uint64_t nr_devices;
+	bool pool_per_device; /* devices share no zspages */
 };
 
 /*

@@ -184,7 +184,8 @@ is_mounted()
 }
 
 # start_daemon [ARGUMENT]...: with the runtime directory in $runtime and no configuration unless one is given. Sets
-# daemon to its process, mnt and ZSD_SOCKET. ZSD_PRELOAD: a library to load into it.
+# daemon to its process, mnt and ZSD_SOCKET. ZSD_PRELOAD: a library to load into it. ZSD_TEST_POOL_MODE: its
+# --pool-mode.
 start_daemon()
 {
 	local tries arguments=("$@") log
@@ -192,6 +193,7 @@ start_daemon()
 	export ZSD_SOCKET=$runtime/io.zsd.control
 	log=$test_dir/$(basename "$runtime").log
 	[[ " $* " == *" --config "* ]] || arguments=(--no-config "$@")
+	arguments+=(${ZSD_TEST_POOL_MODE:+--pool-mode "$ZSD_TEST_POOL_MODE"})
 	[[ ! -s $log ]] || mv "$log" "$log.before"
 	env ${ZSD_PRELOAD:+LD_PRELOAD="$ZSD_PRELOAD"} "$ZSD" --runtime-dir "$runtime" "${arguments[@]}" 2>"$log" &
 	daemon=$!
@@ -318,4 +320,10 @@ data_at()
 memory_of()
 {
 	awk -v field="$2:" '$1 == field { print $2 }' "/proc/$1/status"
+}
+
+# How often threads of the daemon were scheduled so far.
+switches()
+{
+	awk '/ctxt_switches/ { sum += $2 } END { print sum }' "/proc/$daemon"/task/*/status
 }

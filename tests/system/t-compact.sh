@@ -12,7 +12,9 @@ freed_of()
 	python3 -c 'import json, sys; print(json.loads(sys.argv[1])["freed_bytes"])' "$1"
 }
 
-start_daemon
+# Not by itself.
+printf '[Pool]\nCompact=no\n' >zsd.conf
+start_daemon --config zsd.conf
 add disk 256M
 file=$mnt/disk
 

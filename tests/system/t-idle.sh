@@ -7,12 +7,6 @@ source "$(dirname "$(readlink -f "$0")")/common.sh"
 need_root
 alone
 
-# Of all threads.
-switches()
-{
-	awk '/ctxt_switches/ { sum += $2 } END { print sum }' "/proc/$daemon"/task/*/status
-}
-
 start_daemon
 add disk 1G
 kib=$(memory_of "$daemon" VmRSS)
@@ -29,6 +23,8 @@ kib=$(memory_of "$daemon" VmRSS)
 echo "resident: $kib KiB, 1 MiB of them data"
 [[ $kib -lt 10240 ]] || fail "$kib KiB are resident with 1 MiB of data"
 
+# What was written has led to one look at the fragmentation, after a second.
+sleep 1.5
 before=$(switches)
 sleep 5
 equal "context switches in 5 seconds" $(($(switches) - before)) 0

@@ -165,6 +165,42 @@ Test(config, a_part_of_the_memory_is_a_limit)
 	zsd_config_free(config);
 }
 
+Test(config, devices_share_zspages_unless_told_otherwise)
+{
+	struct zsd_config *config;
+
+	cr_assert_eq(load("[Pool]\n", &config), 0);
+	cr_expect_not(config->pool_per_device);
+	zsd_config_free(config);
+	cr_assert_eq(load("[Pool]\nPoolMode=per-device\n", &config), 0);
+	cr_expect(config->pool_per_device);
+	zsd_config_free(config);
+	cr_assert_eq(load("[Pool]\nPoolMode=singleton\n", &config), 0);
+	cr_expect_not(config->pool_per_device);
+	zsd_config_free(config);
+}
+
+Test(config, compaction_is_automatic_unless_told_otherwise)
+{
+	struct zsd_config *config;
+
+	cr_assert_eq(load("[Pool]\n", &config), 0);
+	cr_expect(config->compact);
+	cr_expect_eq(config->policy.threshold_percent, ZSD_COMPACT_THRESHOLD_PERCENT);
+	cr_expect_eq(config->policy.quota_percent, ZSD_COMPACT_QUOTA_PERCENT);
+	zsd_config_free(config);
+	cr_assert_eq(load("[Pool]\nCompact=no\nCompactThreshold=90%\nCompactQuota=100%\n", &config), 0);
+	cr_expect_not(config->compact);
+	cr_expect_eq(config->policy.threshold_percent, 90);
+	cr_expect_eq(config->policy.quota_percent, 100);
+	zsd_config_free(config);
+	cr_assert_eq(load("[Pool]\nCompact=auto\nCompactThreshold=1%\nCompactQuota=1%\n", &config), 0);
+	cr_expect(config->compact);
+	cr_expect_eq(config->policy.threshold_percent, 1);
+	cr_expect_eq(config->policy.quota_percent, 1);
+	zsd_config_free(config);
+}
+
 Test(config, a_bad_value_of_the_daemon_refuses_the_file)
 {
 	static const struct {
@@ -185,6 +221,16 @@ Test(config, a_bad_value_of_the_daemon_refuses_the_file)
 		{"[Pool]\nMemoryLimit=101%\n", "[Pool] MemoryLimit=101%: "},
 		{"[Pool]\nMemoryLimit=1000000%\n", "[Pool] MemoryLimit=1000000%: "},
 		{"[Pool]\nMemoryLimit=%\n", "[Pool] MemoryLimit=%: "},
+		{"[Pool]\nPoolMode=shared\n", "[Pool] PoolMode=shared: no such mode; use singleton or per-device"},
+		{"[Pool]\nPoolMode=Singleton\n", "[Pool] PoolMode=Singleton: "},
+		{"[Pool]\nCompact=yes\n", "[Pool] Compact=yes: no such policy; use auto or no"},
+		{"[Pool]\nCompactThreshold=10\n", "[Pool] CompactThreshold=10: not a part of the pool; use 1% to 90%"},
+		{"[Pool]\nCompactThreshold=0%\n", "[Pool] CompactThreshold=0%: "},
+		{"[Pool]\nCompactThreshold=91%\n", "[Pool] CompactThreshold=91%: "},
+		{"[Pool]\nCompactThreshold=%\n", "[Pool] CompactThreshold=%: "},
+		{"[Pool]\nCompactQuota=0%\n", "[Pool] CompactQuota=0%: not a part of a CPU; use 1% to 100%"},
+		{"[Pool]\nCompactQuota=101%\n", "[Pool] CompactQuota=101%: "},
+		{"[Pool]\nCompactQuota=1000%\n", "[Pool] CompactQuota=1000%: "},
 		{"[Pool]\nMemoryLimit=8192P\n", "[Pool] MemoryLimit=8192P: too large"},
 		{"[Pool]\nMemoryLimit=lots\n", "[Pool] MemoryLimit=lots: not a size"},
 		{"[Pool]\nMemoryLimit=1G # half\n", "[Pool] MemoryLimit=1G # half: a comment behind the value"},

@@ -121,6 +121,30 @@ Test(pools, all_pools_are_compacted)
 	cr_assert_eq(stats.pool.freeable_pages, 0);
 }
 
+Test(pools, compaction_in_slices_gets_to_all_pools)
+{
+	uint64_t ids[] = {add_full("one"), add_full("two"), add_full("three")};
+	struct zs_store_stats stats;
+	uint64_t freeable, freed = 0;
+
+	for (unsigned int i = 0; i < 3; i++) {
+		struct zs_device *device = zs_device_get(store, ids[i], stream);
+
+		for (unsigned int block = 0; block < NR_BLOCKS; block++)
+			cr_assert(block % 4 == 0 || !zs_device_discard(device, stream, block * BLOCK, BLOCK));
+		zs_device_put(device, stream);
+	}
+	zs_store_stats(store, &stats);
+	freeable = stats.pool.freeable_pages;
+	for (uint64_t slice = 1; slice; freed += slice)
+		slice = zs_store_compact(store, 1);
+	cr_assert_eq(freed, freeable);
+	/* Also if the pool where it stopped is gone. */
+	cr_assert_eq(zs_store_remove(store, ids[2]), 0);
+	cr_assert_eq(zs_store_remove(store, ids[1]), 0);
+	cr_assert_eq(zs_store_compact(store, 1), 0);
+}
+
 Test(pools, a_device_with_a_damaged_slot_can_be_removed)
 {
 	uint64_t id = add_full("one");
