@@ -11,6 +11,7 @@
 #include "base/bits.h"
 #include "base/log.h"
 #include "base/size.h"
+#include "command_insides.h"
 #include "command_options.h"
 #include "command_report.h"
 #include "interface.h"
@@ -357,6 +358,22 @@ static int run_stats(struct zsd_call *call, struct zsd_answer *ret_answer)
 }
 
 /*
+ * Classes and Caches
+ */
+
+static int run_classes(struct zsd_call *call, struct zsd_answer *ret_answer)
+{
+	bool all = zsd_call_bool(call, "all");
+
+	return answer(ret_answer, NULL, json_pack("{s:o}", "classes", zsd_report_classes(call->service, all)));
+}
+
+static int run_caches(struct zsd_call *call, struct zsd_answer *ret_answer)
+{
+	return answer(ret_answer, NULL, json_pack("{s:o}", "caches", zsd_report_caches(call->service)));
+}
+
+/*
  * Compact
  */
 
@@ -408,6 +425,15 @@ const struct zsd_method zsd_command_methods[] = {
 		.name = "Stats",
 		.parameters = {{"name", ZSD_PARAMETER_STRING, false}},
 		.run = run_stats,
+	},
+	{
+		.name = "Classes",
+		.parameters = {{"all", ZSD_PARAMETER_BOOL, false}},
+		.run = run_classes,
+	},
+	{
+		.name = "Caches",
+		.run = run_caches,
 	},
 	{
 		.name = "Compact",

@@ -14,12 +14,6 @@
 #define USEC_PER_SEC  1000000
 #define NSEC_PER_USEC 1000
 
-/* A number with its name. */
-struct field {
-	const char *name;
-	uint64_t value;
-};
-
 static void decrefp(json_t **value)
 {
 	json_decref(*value);
@@ -32,7 +26,7 @@ static bool set(json_t *object, const char *name, json_t *value)
 }
 
 /* What jansson calls an integer has a sign; no counter of ours gets that far. */
-static bool set_numbers(json_t *object, const struct field *fields, size_t nr)
+bool zsd_set_numbers(json_t *object, const struct zsd_field *fields, size_t nr)
 {
 	bool done = true;
 
@@ -70,7 +64,7 @@ json_t *zsd_report_device(struct zsd_service *service, struct zs_device *device)
 
 	zs_device_info(device, &info);
 	zs_device_stats(device, &stats);
-	const struct field fields[] = {
+	const struct zsd_field fields[] = {
 		{"size_bytes", info.size_bytes},
 		{"block_size_bytes", info.block_size},
 		{"data_bytes", stats.data_bytes},
@@ -88,7 +82,7 @@ json_t *zsd_report_device(struct zsd_service *service, struct zs_device *device)
 	json_t *report = json_pack("{s:s, s:s, s:s}", "name", info.name, "state", stats.corrupt ? "degraded" : "active",
 				   "algorithm", zs_codec_format(&info.codec, algorithm));
 
-	if (!report || !set_numbers(report, fields, ZS_ARRAY_SIZE(fields)) || !set_file(report, service, &info) ||
+	if (!report || !zsd_set_numbers(report, fields, ZS_ARRAY_SIZE(fields)) || !set_file(report, service, &info) ||
 	    !set_limit(report, info.memory_limit_bytes) || !set_ratio(report, stats.data_bytes, stats.memory_bytes))
 		return NULL;
 	return zs_take(report);
@@ -106,7 +100,7 @@ json_t *zsd_report_device_stats(struct zsd_service *service, struct zs_device *d
 
 	zs_device_info(device, &info);
 	zs_device_stats(device, &stats);
-	const struct field fields[] = {
+	const struct zsd_field fields[] = {
 		{"same_blocks", stats.same_blocks},
 		{"object_blocks", stats.object_blocks},
 		{"incompressible_blocks", stats.huge_blocks},
@@ -124,7 +118,7 @@ json_t *zsd_report_device_stats(struct zsd_service *service, struct zs_device *d
 	};
 	ZS_CLEANUP(decrefp) json_t *report = json_pack("{s:s}", "name", info.name);
 
-	if (!report || !set_numbers(report, fields, ZS_ARRAY_SIZE(fields)) ||
+	if (!report || !zsd_set_numbers(report, fields, ZS_ARRAY_SIZE(fields)) ||
 	    !set_modified(report, stats.modified_nsec))
 		return NULL;
 	return zs_take(report);
@@ -177,7 +171,7 @@ json_t *zsd_report_pool(struct zsd_service *service)
 	zs_store_stats(store, &stats);
 	zsd_service_policy_stats(service, &policy);
 	sum_devices(store, &data_bytes, &stored_bytes);
-	const struct field fields[] = {
+	const struct zsd_field fields[] = {
 		{"devices", stats.nr_devices},
 		{"data_bytes", data_bytes},
 		{"stored_bytes", stored_bytes},
@@ -190,11 +184,11 @@ json_t *zsd_report_pool(struct zsd_service *service)
 		{"reserve_bytes", stats.heap.reserve_pages * ZS_PAGE_SIZE},
 		{"objects_active", stats.pool.objects},
 		{"objects_total", stats.pool.objects_total},
-		{"handles_active", stats.heap.handles_active},
-		{"handles_total", stats.heap.handles_total},
-		{"zspages_active", stats.heap.zspages_active},
-		{"zspages_total", stats.heap.zspages_total},
-		{"zspage_descriptor_bytes", stats.heap.zspage_object_bytes},
+		{"handles_active", stats.heap.handles.objects},
+		{"handles_total", stats.heap.handles.objects_total},
+		{"zspages_active", stats.heap.zspages.objects},
+		{"zspages_total", stats.heap.zspages.objects_total},
+		{"zspage_descriptor_bytes", stats.heap.zspages.object_bytes},
 		{"punched_bytes", stats.heap.punched_pages * ZS_PAGE_SIZE},
 		{"limit_hits", stats.heap.limit_hits},
 		{"leaked_objects", stats.heap.leaked_objects},
@@ -203,6 +197,8 @@ json_t *zsd_report_pool(struct zsd_service *service)
 		{"moved_objects", stats.pool.moved_objects},
 		{"compaction_runs", policy.runs},
 		{"compaction_freed_bytes", policy.freed_pages * ZS_PAGE_SIZE},
+		{"lock_waits", stats.pool.lock_waits},
+		{"lock_wait_ns", stats.pool.lock_wait_ns},
 		{"deferred_blocks", stats.deferred.pending},
 		{"deferred_devices", stats.deferred.devices},
 		{"deferred_capacity", stats.deferred.capacity},
@@ -211,7 +207,7 @@ json_t *zsd_report_pool(struct zsd_service *service)
 	};
 	ZS_CLEANUP(decrefp) json_t *report = json_object();
 
-	if (!report || !set_numbers(report, fields, ZS_ARRAY_SIZE(fields)) ||
+	if (!report || !zsd_set_numbers(report, fields, ZS_ARRAY_SIZE(fields)) ||
 	    !set(report, "pool_mode", json_string(zsd_pool_mode_name(stats.pool_per_device))) ||
 	    !set_compaction(report, &policy) || !set_limit(report, stats.heap.limit_bytes) ||
 	    !set_ratio(report, data_bytes, stats.heap.used_bytes))

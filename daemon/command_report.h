@@ -8,10 +8,22 @@
  */
 
 #include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
 
 struct zs_device;
 struct zsd_service;
 
+/* A number with its name. */
+struct zsd_field {
+	const char *name;
+	uint64_t value;
+};
+
 json_t *zsd_report_device(struct zsd_service *service, struct zs_device *device);
 json_t *zsd_report_device_stats(struct zsd_service *service, struct zs_device *device);
 json_t *zsd_report_pool(struct zsd_service *service);
+
+/* Sets these fields of object. Answers false for lack of memory, also when object is NULL for it. */
+bool zsd_set_numbers(json_t *object, const struct zsd_field *fields, size_t nr);

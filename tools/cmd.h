@@ -13,6 +13,8 @@ enum zsctl_exit {
 };
 
 enum zsctl_exit cmd_add(const struct zsctl_options *options, char *const *names);
+enum zsctl_exit cmd_caches(const struct zsctl_options *options, char *const *names);
+enum zsctl_exit cmd_classes(const struct zsctl_options *options, char *const *names);
 enum zsctl_exit cmd_compact(const struct zsctl_options *options, char *const *names);
 enum zsctl_exit cmd_list(const struct zsctl_options *options, char *const *names);
 enum zsctl_exit cmd_remove(const struct zsctl_options *options, char *const *names);

@@ -45,3 +45,42 @@ const struct zsctl_column zsctl_stats_columns[] = {
 	{"MODIFIED", "modified_usec", ZSCTL_TIME, false, "last change of data"},
 	{},
 };
+
+const struct zsctl_column zsctl_classes_columns[] = {
+	{"CLASS", "class", ZSCTL_COUNT, true, "number of the class"},
+	{"SIZE", "object_bytes", ZSCTL_COUNT, true, "bytes of an object with its header"},
+	{"ZSPAGES", "zspages", ZSCTL_COUNT, true, "zspages of the class"},
+	{"MEMORY", "zspage_bytes", ZSCTL_SIZE, true, "their memory = ZSPAGES * PAGES-PER-ZSPAGE * 4096"},
+	{"OBJECTS", "objects_active", ZSCTL_COUNT, true, "objects in use"},
+	{"ROOM", "objects_total", ZSCTL_COUNT, true, "places for objects = ZSPAGES * OBJECTS-PER-ZSPAGE"},
+	{"FREEABLE", "freeable_bytes", ZSCTL_SIZE, true, "memory that compaction would free at best"},
+	{"LOCK-WAITS", "lock_waits", ZSCTL_COUNT, true, "how often a thread found the class locked"},
+	{"LOCK-WAIT-NS", "lock_wait_ns", ZSCTL_COUNT, false, "how long it waited then, nanoseconds"},
+	{"PAGES-PER-ZSPAGE", "pages_per_zspage", ZSCTL_COUNT, false, "pages of a zspage"},
+	{"OBJECTS-PER-ZSPAGE", "objects_per_zspage", ZSCTL_COUNT, false, "objects that a zspage has room for"},
+	{"FULL-0", "full_0", ZSCTL_COUNT, false, "zspages without an object in use"},
+	{"FULL-10", "full_10", ZSCTL_COUNT, false, "zspages with less than 10 % in use, but some"},
+	{"FULL-20", "full_20", ZSCTL_COUNT, false, "zspages with 10 % to less than 20 % in use"},
+	{"FULL-30", "full_30", ZSCTL_COUNT, false, "zspages with 20 % to less than 30 % in use"},
+	{"FULL-40", "full_40", ZSCTL_COUNT, false, "zspages with 30 % to less than 40 % in use"},
+	{"FULL-50", "full_50", ZSCTL_COUNT, false, "zspages with 40 % to less than 50 % in use"},
+	{"FULL-60", "full_60", ZSCTL_COUNT, false, "zspages with 50 % to less than 60 % in use"},
+	{"FULL-70", "full_70", ZSCTL_COUNT, false, "zspages with 60 % to less than 70 % in use"},
+	{"FULL-80", "full_80", ZSCTL_COUNT, false, "zspages with 70 % to less than 80 % in use"},
+	{"FULL-90", "full_90", ZSCTL_COUNT, false, "zspages with 80 % to less than 90 % in use"},
+	{"FULL-99", "full_99", ZSCTL_COUNT, false, "zspages with 90 % to less than 100 % in use"},
+	{"FULL-100", "full_100", ZSCTL_COUNT, false, "zspages with all objects in use"},
+	{},
+};
+
+const struct zsctl_column zsctl_caches_columns[] = {
+	{"NAME", "name", ZSCTL_TEXT, true, "handle: where objects are; zspage: descriptors of zspages"},
+	{"SIZE", "object_bytes", ZSCTL_COUNT, true, "bytes of an object"},
+	{"OBJECTS", "objects_active", ZSCTL_COUNT, true, "objects in use"},
+	{"ROOM", "objects_total", ZSCTL_COUNT, true, "objects that have memory = PAGES * (4096 / SIZE)"},
+	{"PAGES", "pages", ZSCTL_COUNT, true, "pages with memory"},
+	{"MAGAZINES", "magazine_objects", ZSCTL_COUNT, true, "free objects that threads keep at hand"},
+	{"LOCK-WAITS", "lock_waits", ZSCTL_COUNT, true, "how often a thread found the cache locked"},
+	{"LOCK-WAIT-NS", "lock_wait_ns", ZSCTL_COUNT, false, "how long it waited then, nanoseconds"},
+	{},
+};

@@ -6,3 +6,5 @@
 
 extern const struct zsctl_column zsctl_list_columns[];
 extern const struct zsctl_column zsctl_stats_columns[];
+extern const struct zsctl_column zsctl_classes_columns[];
+extern const struct zsctl_column zsctl_caches_columns[];

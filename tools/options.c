@@ -19,8 +19,9 @@
 #include "suggest.h"
 
 #define SOCKET_NAME "io.zsd.control"
-/* An option without a letter: beyond all of them. */
+/* Options without a letter: beyond all of them. */
 #define LETTER_OUTPUT_ALL 256
+#define LETTER_ALL	  257
 
 struct specification {
 	const char *name;
@@ -41,6 +42,7 @@ static const struct specification specifications[] = {
 	{"mem-limit", 'l', "SIZE", ZSCTL_FOR_ADD, "memory that the device may use; no limit by default"},
 	{"mode", 'm', "MODE", ZSCTL_FOR_ADD, "permission bits of the file, octal; 0600 by default"},
 	{"force", 'f', NULL, ZSCTL_FOR_REMOVE, "remove a device that is open"},
+	{"all", LETTER_ALL, NULL, ZSCTL_FOR_CLASSES, "show classes without zspages, too"},
 	{"bytes", 'b', NULL, ZSCTL_FOR_TABLES, "print sizes in bytes"},
 	{"noheadings", 'n', NULL, ZSCTL_FOR_TABLES, "print no headings"},
 	{"output", 'o', "[+]LIST", ZSCTL_FOR_TABLES, "columns to print; with + behind the default ones"},
@@ -61,7 +63,7 @@ static void fill_getopt(struct option options[static NR_SPECIFICATIONS + 1],
 		options[i] = (struct option){specification->name,
 					     specification->argument ? required_argument : no_argument, NULL,
 					     specification->letter};
-		if (specification->letter == LETTER_OUTPUT_ALL)
+		if (specification->letter >= LETTER_OUTPUT_ALL)
 			continue;
 		*letters++ = (char)specification->letter;
 		if (specification->argument)
@@ -145,6 +147,9 @@ static enum zsctl_exit take_option(struct zsctl_options *options, int letter, ch
 		break;
 	case LETTER_OUTPUT_ALL:
 		options->all_columns = true;
+		break;
+	case LETTER_ALL:
+		options->all_classes = true;
 		break;
 	case 'r':
 		options->raw = true;
@@ -254,7 +259,7 @@ void zsctl_options_help(unsigned int commands)
 
 		if (specification->commands != commands)
 			continue;
-		if (specification->letter == LETTER_OUTPUT_ALL)
+		if (specification->letter >= LETTER_OUTPUT_ALL)
 			snprintf(left, sizeof(left), "    --%s%s%s", specification->name, blank, argument);
 		else
 			snprintf(left, sizeof(left), "-%c, --%s%s%s", specification->letter, specification->name, blank,

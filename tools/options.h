@@ -14,8 +14,10 @@ enum {
 	ZSCTL_FOR_REMOVE = 1 << 2,
 	ZSCTL_FOR_STATS = 1 << 3,
 	ZSCTL_FOR_COMPACT = 1 << 4,
-	ZSCTL_FOR_TABLES = ZSCTL_FOR_LIST | ZSCTL_FOR_STATS,
-	ZSCTL_FOR_ALL = ZSCTL_FOR_ADD | ZSCTL_FOR_LIST | ZSCTL_FOR_REMOVE | ZSCTL_FOR_STATS | ZSCTL_FOR_COMPACT,
+	ZSCTL_FOR_CLASSES = 1 << 5,
+	ZSCTL_FOR_CACHES = 1 << 6,
+	ZSCTL_FOR_TABLES = ZSCTL_FOR_LIST | ZSCTL_FOR_STATS | ZSCTL_FOR_CLASSES | ZSCTL_FOR_CACHES,
+	ZSCTL_FOR_ALL = ZSCTL_FOR_TABLES | ZSCTL_FOR_ADD | ZSCTL_FOR_REMOVE | ZSCTL_FOR_COMPACT,
 };
 
 struct zsctl_options {
@@ -42,6 +44,9 @@ struct zsctl_options {
 
 	/* remove */
 	bool force;
+
+	/* classes */
+	bool all_classes;
 
 	char **words; /* the command and its names, ending with NULL; borrowed from argv */
 	unsigned int nr_words;

@@ -100,7 +100,7 @@ enum zsctl_exit zsctl_select(const struct zsctl_column *table, const struct zsct
 void zsctl_print_columns(const struct zsctl_column *table)
 {
 	for (const struct zsctl_column *column = table; column->name; column++)
-		printf("  %-14s  %s\n", column->name, column->help);
+		printf("  %-18s  %s\n", column->name, column->help);
 }
 
 /*

@@ -26,6 +26,8 @@ static const struct command commands[] = {
 	{"list", ZSCTL_FOR_LIST, 0, UINT32_MAX, cmd_list, "[NAME...]", "show the devices; the default command"},
 	{"add", ZSCTL_FOR_ADD, 1, 1, cmd_add, "NAME --size SIZE", "add a device and print the path of its file"},
 	{"remove", ZSCTL_FOR_REMOVE, 1, UINT32_MAX, cmd_remove, "NAME...", "remove devices and their data"},
+	{"caches", ZSCTL_FOR_CACHES, 0, 0, cmd_caches, "", "show the caches of handles and zspage descriptors"},
+	{"classes", ZSCTL_FOR_CLASSES, 0, 0, cmd_classes, "[--all]", "show the size classes of the allocator"},
 	{"compact", ZSCTL_FOR_COMPACT, 0, 0, cmd_compact, "", "give memory back that fragmentation holds"},
 	{"stats", ZSCTL_FOR_STATS, 0, 1, cmd_stats, "[NAME]", "show counters of the pool and of the devices"},
 };
@@ -45,16 +47,22 @@ static void print_help(void)
 	}
 	puts("\nOptions:");
 	zsctl_options_help(ZSCTL_FOR_ALL);
-	puts("\nOptions of list and stats:");
+	puts("\nOptions of list, stats, classes and caches:");
 	zsctl_options_help(ZSCTL_FOR_TABLES);
 	puts("\nOptions of add:");
 	zsctl_options_help(ZSCTL_FOR_ADD);
 	puts("\nOptions of remove:");
 	zsctl_options_help(ZSCTL_FOR_REMOVE);
+	puts("\nOptions of classes:");
+	zsctl_options_help(ZSCTL_FOR_CLASSES);
 	puts("\nColumns of list:");
 	zsctl_print_columns(zsctl_list_columns);
 	puts("\nColumns of stats, for devices:");
 	zsctl_print_columns(zsctl_stats_columns);
+	puts("\nColumns of classes:");
+	zsctl_print_columns(zsctl_classes_columns);
+	puts("\nColumns of caches:");
+	zsctl_print_columns(zsctl_caches_columns);
 	puts("\n"
 	     "A SIZE needs a unit: K, M, G, T (powers of 1024), as in 512M or 1.5G.\n"
 	     "The socket is --socket, $ZSD_SOCKET, $XDG_RUNTIME_DIR/zsd/io.zsd.control of an\n"

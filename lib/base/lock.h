@@ -6,10 +6,15 @@
  *
  * Not locks, and free to be used under any of these: the pin and lock bits of a handle word (zsmalloc/handle.h) and
  * the compare-and-swap of a slot (store/slot.h). A thread never waits for a pin while it holds a lock.
+ *
+ * Each lock counts how often zs_lock() found it taken, and how long it waited then. A lock that is free costs nothing
+ * more for it: the clock is read only by those who wait.
  */
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "base/cleanup.h"
 
@@ -26,7 +31,15 @@ enum zs_lock_rank {
 
 struct zs_lock {
 	pthread_mutex_t mutex;
-	enum zs_lock_rank rank; /* immutable after init */
+	enum zs_lock_rank rank;	   /* immutable after init */
+	_Atomic uint64_t nr_waits; /* written under the lock, read by anybody; relaxed, statistics, as the next */
+	_Atomic uint64_t waited_ns;
+};
+
+/* What was waited for a lock, or for several. */
+struct zs_lock_waits {
+	uint64_t nr; /* zs_lock() found it taken: those that got it by spinning, too */
+	uint64_t ns;
 };
 
 void zs_lock_init(struct zs_lock *lock, enum zs_lock_rank rank);
@@ -34,6 +47,9 @@ void zs_lock_deinit(struct zs_lock *lock);
 void zs_lock(struct zs_lock *lock);
 bool zs_trylock(struct zs_lock *lock);
 void zs_unlock(struct zs_lock *lock);
+
+/* Adds what was waited for this lock so far. */
+void zs_lock_add_waits(const struct zs_lock *lock, struct zs_lock_waits *waits);
 
 /* Asserts (debug builds only) that the calling thread holds a lock of this rank. */
 void zs_lock_assert_held(const struct zs_lock *lock);

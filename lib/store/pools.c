@@ -2,20 +2,28 @@
 /* What goes over all pools of a store: compaction and statistics. */
 
 #include "store/device_internal.h"
+#include "zsmalloc/report.h"
 
-/* Sums over the devices' pools too, where they have their own. */
-static void stats_of_pools(struct zs_store *store, struct zs_pool_stats *ret_stats)
+/* Borrows the next device that has a pool of its own; NULL if there are no more. */
+static struct zs_device *next_pool(struct zs_store *store, unsigned int *cursor)
 {
-	unsigned int cursor = 0;
+	struct zs_device *device = NULL;
 	uint64_t id;
 
+	while (!device && store->arena.pool_per_device && zs_store_next(store, cursor, &id))
+		device = zs_device_get(store, id, NULL);
+	return device;
+}
+
+static void stats_of_pools(struct zs_store *store, struct zs_pool_stats *ret_stats)
+{
+	struct zs_device *device;
+	unsigned int cursor = 0;
+
 	zs_pool_stats(store->pool, ret_stats);
-	while (store->arena.pool_per_device && zs_store_next(store, &cursor, &id)) {
-		struct zs_device *device = zs_device_get(store, id, NULL);
+	while ((device = next_pool(store, &cursor))) {
 		struct zs_pool_stats stats;
 
-		if (!device)
-			continue;
 		zs_pool_stats(device->pool, &stats);
 		zs_device_put(device, NULL);
 		ret_stats->objects += stats.objects;
@@ -24,6 +32,8 @@ static void stats_of_pools(struct zs_store *store, struct zs_pool_stats *ret_sta
 		ret_stats->freeable_pages += stats.freeable_pages;
 		ret_stats->compacted_pages += stats.compacted_pages;
 		ret_stats->moved_objects += stats.moved_objects;
+		ret_stats->lock_waits += stats.lock_waits;
+		ret_stats->lock_wait_ns += stats.lock_wait_ns;
 	}
 }
 
@@ -66,6 +76,19 @@ uint64_t zs_store_compact(struct zs_store *store, uint64_t page_budget)
 	if (store->arena.pool_per_device)
 		return compact_devices(store, page_budget);
 	return zs_pool_compact(store->pool, page_budget);
+}
+
+unsigned int zs_store_classes(struct zs_store *store, struct zs_class_stats *ret_classes)
+{
+	unsigned int cursor = 0, nr = zs_classes_init(ret_classes);
+	struct zs_device *device;
+
+	zs_pool_add_classes(store->pool, ret_classes);
+	while ((device = next_pool(store, &cursor))) {
+		zs_pool_add_classes(device->pool, ret_classes);
+		zs_device_put(device, NULL);
+	}
+	return nr;
 }
 
 void zs_store_stats(struct zs_store *store, struct zs_store_stats *ret_stats)

@@ -308,7 +308,7 @@ void zs_store_check(struct zs_store *store)
 	zs_store_stats(store, &stats);
 	zs_assert(stats.heap.slot_table_pages == table_pages);
 	if (!total.lost && !stats.heap.leaked_objects) {
-		zs_assert(stats.heap.handles_active == total.handles);
+		zs_assert(stats.heap.handles.objects == total.handles);
 		zs_assert(stats.pool.objects == total.handles);
 	}
 }

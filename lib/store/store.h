@@ -17,6 +17,7 @@
 #include "zsmalloc/arena.h"
 #include "zsmalloc/pool.h"
 
+struct zs_class_stats;
 struct zs_device;
 struct zs_store;
 struct zs_stream;
@@ -116,6 +117,11 @@ void zs_store_flush(struct zs_store *store);
 int zs_store_fd(const struct zs_store *store);
 void zs_store_set_limit(struct zs_store *store, uint64_t memory_limit_bytes);
 void zs_store_stats(struct zs_store *store, struct zs_store_stats *ret_stats);
+/*
+ * The size classes, summed over all pools; returns how many there are. ret_classes has room for ZS_CLASSES_MAX. See
+ * zsmalloc/report.h.
+ */
+unsigned int zs_store_classes(struct zs_store *store, struct zs_class_stats *ret_classes);
 /* Compacts all pools, see zs_pool_compact(). Returns the pages freed. */
 uint64_t zs_store_compact(struct zs_store *store, uint64_t page_budget);
 /* Asserts all invariants: slots, counters, pool. Context: no other thread uses the store. */

@@ -159,9 +159,11 @@ static void stats_of_pages(struct zs_pages *pages, struct zs_heap_stats *stats)
 
 void zs_heap_stats(struct zs_heap *heap, struct zs_heap_stats *ret_stats)
 {
-	*ret_stats = (struct zs_heap_stats){.zspage_object_bytes = sizeof(struct zspage)};
+	*ret_stats = (struct zs_heap_stats){0};
 	stats_of_pages(&heap->pages, ret_stats);
-	zs_slab_stats(&heap->handles, &ret_stats->handles_active, &ret_stats->handles_total);
-	zs_slab_stats(&heap->zspages, &ret_stats->zspages_active, &ret_stats->zspages_total);
+	zs_slab_stats(&heap->handles, &ret_stats->handles);
+	ret_stats->handles.name = "handle";
+	zs_slab_stats(&heap->zspages, &ret_stats->zspages);
+	ret_stats->zspages.name = "zspage";
 	ret_stats->leaked_objects = atomic_load_explicit(&heap->nr_leaked, memory_order_relaxed);
 }

@@ -42,6 +42,8 @@ static void size_class_init(struct zs_size_class *class)
 
 void size_class_remove(struct zs_size_class *class, struct zspage *zspage)
 {
+	/* A new zspage is on no list yet. */
+	class->group_zspages[zspage->group] -= !zs_list_empty(&zspage->link);
 	zs_list_unlink(&zspage->link);
 	if (zs_list_empty(&class->groups[zspage->group]))
 		class->occupied &= (uint16_t) ~(1u << zspage->group);
@@ -56,6 +58,7 @@ void size_class_refile(struct zs_heap *heap, struct zs_size_class *class, struct
 	size_class_remove(class, zspage);
 	zspage->group = (uint8_t)group;
 	zs_list_push(&class->groups[group], &zspage->link);
+	class->group_zspages[group]++;
 	class->occupied |= (uint16_t)(1u << group);
 }
 
@@ -400,24 +403,4 @@ bool zs_pool_is_huge(size_t size, size_t block_size)
 	size_t raw = zs_pool_cost(block_size);
 
 	return zs_pool_cost(size) > raw - raw / HUGE_GAIN;
-}
-
-void zs_pool_stats(struct zs_pool *pool, struct zs_pool_stats *ret_stats)
-{
-	struct zs_pool_stats stats = {0};
-
-	for (unsigned int i = 0; i < pool->heap->geometry->nr_classes; i++) {
-		const struct zs_class_shape *shape = &pool->heap->geometry->classes[i];
-		struct zs_size_class *class = &pool->classes[i];
-		ZS_LOCK_SCOPE(pool_lock(pool, i));
-
-		stats.objects += class->nr_objects;
-		stats.objects_total += (uint64_t) class->nr_zspages * shape->objects;
-		stats.pages += (uint64_t) class->nr_zspages * shape->pages;
-		stats.freeable_pages += (class->nr_zspages - zs_div_round_up(class->nr_objects, shape->objects)) *
-					shape->pages;
-	}
-	stats.compacted_pages = atomic_load_explicit(&pool->nr_compacted_pages, memory_order_relaxed);
-	stats.moved_objects = atomic_load_explicit(&pool->nr_moved, memory_order_relaxed);
-	*ret_stats = stats;
 }

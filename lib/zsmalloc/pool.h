@@ -57,22 +57,31 @@ enum zs_urgency {
 	ZS_URGENCY_MUST,    /* overwrite that doesn't grow: may pass the limit for a moment, by one zspage a class */
 };
 
+/* A slab cache that all pools share, in the terms of slabinfo(5). */
+struct zs_cache_stats {
+	const char *name;
+	uint64_t object_bytes;	   /* size of one object: objsize */
+	uint64_t objects;	   /* in use: active_objs */
+	uint64_t objects_total;	   /* that have memory: num_objs */
+	uint64_t pages;		   /* with memory: num_slabs */
+	uint64_t magazine_objects; /* free, in a thread's magazine */
+	uint64_t lock_waits;	   /* so far */
+	uint64_t lock_wait_ns;
+};
+
 struct zs_heap_stats {
-	uint64_t limit_bytes;	      /* 0 = none */
-	uint64_t used_bytes;	      /* pages of zspages, slot tables and handle words */
-	uint64_t peak_bytes;	      /* highest used_bytes so far */
-	uint64_t zspage_pages;	      /* pages in zspages */
-	uint64_t reserve_pages;	      /* free pages that keep their memory for the next zspage */
-	uint64_t slot_table_pages;    /* pages of slot tables with memory */
-	uint64_t handle_pages;	      /* pages of handle words with memory */
-	uint64_t handles_active;      /* handles in use */
-	uint64_t handles_total;	      /* handles that have memory */
-	uint64_t zspages_active;      /* zspage descriptors in use */
-	uint64_t zspages_total;	      /* zspage descriptors that have memory */
-	uint64_t zspage_object_bytes; /* size of one descriptor */
-	uint64_t punched_pages;	      /* pages given back to the system so far */
-	uint64_t limit_hits;	      /* allocations refused by the limit so far */
-	uint64_t leaked_objects;      /* damaged objects that could not be freed */
+	uint64_t limit_bytes;	       /* 0 = none */
+	uint64_t used_bytes;	       /* pages of zspages, slot tables and handle words */
+	uint64_t peak_bytes;	       /* highest used_bytes so far */
+	uint64_t zspage_pages;	       /* pages in zspages */
+	uint64_t reserve_pages;	       /* free pages that keep their memory for the next zspage */
+	uint64_t slot_table_pages;     /* pages of slot tables with memory */
+	uint64_t handle_pages;	       /* pages of handle words with memory */
+	uint64_t punched_pages;	       /* pages given back to the system so far */
+	uint64_t limit_hits;	       /* allocations refused by the limit so far */
+	uint64_t leaked_objects;       /* damaged objects that could not be freed */
+	struct zs_cache_stats handles; /* handle words */
+	struct zs_cache_stats zspages; /* zspage descriptors */
 };
 
 struct zs_pool_stats {
@@ -82,6 +91,8 @@ struct zs_pool_stats {
 	uint64_t freeable_pages;  /* what compaction would free at best */
 	uint64_t compacted_pages; /* what it freed so far */
 	uint64_t moved_objects;	  /* by compaction, so far */
+	uint64_t lock_waits;	  /* for size classes, so far */
+	uint64_t lock_wait_ns;
 };
 
 /*

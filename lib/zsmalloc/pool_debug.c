@@ -3,6 +3,7 @@
 
 #include "base/check.h"
 #include "zsmalloc/pool_internal.h"
+#include "zsmalloc/report.h"
 
 /* Counts the free objects of a zspage by its list, and asserts that each is marked free. */
 static unsigned int count_free(const struct zs_heap *heap, const struct zspage *zspage)
@@ -63,6 +64,8 @@ static void check_class(struct zs_pool *pool, unsigned int index)
 	ZS_LOCK_SCOPE(pool_lock(pool, index));
 
 	for (unsigned int group = 0; group < ZS_FULLNESS_NR; group++) {
+		uint64_t before = zspages;
+
 		zs_assert(!(class->occupied >> group & 1) == zs_list_empty(&class->groups[group]));
 		zs_list_for_each (link, &class->groups[group]) {
 			struct zspage *zspage = zs_list_entry(link, struct zspage, link);
@@ -71,6 +74,7 @@ static void check_class(struct zs_pool *pool, unsigned int index)
 			objects += zspage->inuse;
 			zspages++;
 		}
+		zs_assert(zspages - before == class->group_zspages[group]);
 	}
 	zs_assert(objects == class->nr_objects && zspages == class->nr_zspages);
 }
@@ -114,33 +118,28 @@ void zs_pool_sum(struct zs_pool *pool, struct zs_account_sum *ret_sum)
 	*ret_sum = sum;
 }
 
-static void dump_class(struct zs_pool *pool, unsigned int index, FILE *stream)
+static void dump_class(const struct zs_class_stats *class, FILE *stream)
 {
-	const struct zs_class_shape *shape = &pool->heap->geometry->classes[index];
-	struct zs_size_class *class = &pool->classes[index];
-	ZS_LOCK_SCOPE(pool_lock(pool, index));
-
-	if (!class->nr_zspages)
-		return;
-	fprintf(stream, "%5u %6u %5u %8llu %10llu %10llu ", index, shape->size, shape->pages,
-		(unsigned long long)class->nr_zspages, (unsigned long long)class->nr_objects,
-		(unsigned long long)class->nr_zspages * shape->objects);
-	for (unsigned int group = 0; group < ZS_FULLNESS_NR; group++) {
-		unsigned int count = 0;
-
-		zs_list_for_each (link, &class->groups[group])
-			count++;
-		fprintf(stream, " %6u", count);
-	}
+	fprintf(stream, "%5u %6u %5u %8llu %10llu %10llu ", class->index, class->size, class->pages_per_zspage,
+		(unsigned long long)class->zspages, (unsigned long long)class->objects,
+		(unsigned long long)class->objects_total);
+	for (unsigned int group = 0; group < ZS_FULLNESS_NR; group++)
+		fprintf(stream, " %6llu", (unsigned long long)class->groups[group]);
 	fputc('\n', stream);
 }
 
 void zs_pool_dump(struct zs_pool *pool, FILE *stream)
 {
+	struct zs_class_stats classes[ZS_CLASSES_MAX];
+	unsigned int nr = zs_classes_init(classes);
+
+	zs_pool_add_classes(pool, classes);
 	fputs("class   size pages  zspages    objects      total       0%    <10    <20    <30    <40    <50    <60    "
 	      "<70"
 	      "    <80    <90   <100   100%\n",
 	      stream);
-	for (unsigned int i = 0; i < pool->heap->geometry->nr_classes; i++)
-		dump_class(pool, i, stream);
+	for (unsigned int i = 0; i < nr; i++) {
+		if (classes[i].zspages)
+			dump_class(&classes[i], stream);
+	}
 }

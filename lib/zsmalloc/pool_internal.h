@@ -2,6 +2,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The structures behind zsmalloc/pool.h; for this folder and for tests. */
 
+#include <assert.h>
+#include <stddef.h>
+
 #include "base/lock.h"
 #include "zsmalloc/account.h"
 #include "zsmalloc/arena.h"
@@ -28,13 +31,19 @@ struct zs_heap {
 };
 
 struct zs_size_class {
-	/* What every allocation and every free writes is in the lock's cache line. */
-	_Alignas(ZS_NO_SHARE) struct zs_lock lock; /* guards all below, and the zspages of the class */
-	uint32_t nr_objects;			   /* in use */
-	uint16_t occupied;			   /* bit per group: its list is not empty */
+	/*
+	 * What every allocation and every free writes is in one cache line: these three, and the lock but for its
+	 * counters.
+	 */
+	_Alignas(ZS_NO_SHARE) uint32_t nr_objects; /* in use */
 	uint32_t nr_zspages;
-	struct zs_list groups[ZS_FULLNESS_NR]; /* zspages by fullness */
+	uint16_t occupied;			/* bit per group: its list is not empty */
+	struct zs_lock lock;			/* guards all of this, and the zspages of the class */
+	uint32_t group_zspages[ZS_FULLNESS_NR]; /* length of each list of groups */
+	struct zs_list groups[ZS_FULLNESS_NR];	/* zspages by fullness */
 };
+
+static_assert(offsetof(struct zs_size_class, lock.nr_waits) <= 64, "a cache line has what is hot");
 
 struct zs_pool {
 	struct zs_heap *heap;		     /* borrowed */

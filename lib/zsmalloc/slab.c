@@ -206,12 +206,23 @@ void zs_slab_put(struct zs_slab *slab, const uint32_t *indexes, unsigned int nr)
 		put_one(slab, indexes[i]);
 }
 
-void zs_slab_stats(struct zs_slab *slab, uint64_t *ret_active, uint64_t *ret_total)
+void zs_slab_stats(struct zs_slab *slab, struct zs_cache_stats *ret_stats)
 {
+	struct zs_lock_waits waits = {0};
+	uint64_t at_hand;
 	ZS_LOCK_SCOPE(&slab->lock);
 
-	*ret_active = slab->nr_active - zs_slab_count_magazines(slab);
-	*ret_total = slab->nr_memory * slab->objects_per_page;
+	at_hand = zs_slab_count_magazines(slab);
+	zs_lock_add_waits(&slab->lock, &waits);
+	*ret_stats = (struct zs_cache_stats){
+		.object_bytes = slab->object_bytes,
+		.objects = slab->nr_active - at_hand,
+		.objects_total = slab->nr_memory * slab->objects_per_page,
+		.pages = slab->nr_memory,
+		.magazine_objects = at_hand,
+		.lock_waits = waits.nr,
+		.lock_wait_ns = waits.ns,
+	};
 }
 
 /* Chains the objects of an adopted page that are not in use, lowest first. */

@@ -74,8 +74,8 @@ int zs_slab_alloc(struct zs_slab *slab, enum zs_urgency urgency, uint32_t *ret_i
 /* The object's first 8 bytes must say that it is free in the user's terms: it may stay in a magazine as it is. */
 void zs_slab_free(struct zs_slab *slab, uint32_t index);
 
-/* What slabinfo(5) calls active_objs and num_objs: objects that users have, and objects that have memory. */
-void zs_slab_stats(struct zs_slab *slab, uint64_t *ret_active, uint64_t *ret_total);
+/* All but the name. */
+void zs_slab_stats(struct zs_slab *slab, struct zs_cache_stats *ret_stats);
 
 /* Between caches and magazines: several objects under one lock. Takes at least one, or fails as alloc does. */
 int zs_slab_take(struct zs_slab *slab, enum zs_urgency urgency, uint32_t *indexes, unsigned int nr,

@@ -106,6 +106,11 @@ static void fill(struct caches *caches, struct test_random *random)
 	}
 }
 
+static uint64_t unused_bytes(const struct zs_cache_stats *cache)
+{
+	return (cache->objects_total - cache->objects) * cache->object_bytes;
+}
+
 static void print(const struct caches *caches)
 {
 	uint64_t handles = 0, zspages = 0, handle_bytes = 0, zspage_bytes = 0;
@@ -114,10 +119,10 @@ static void print(const struct caches *caches)
 		struct zs_heap_stats stats;
 
 		zs_heap_stats(caches->heaps[i], &stats);
-		handles += stats.handles_active;
-		zspages += stats.zspages_active;
-		handle_bytes += (stats.handles_total - stats.handles_active) * sizeof(uint64_t);
-		zspage_bytes += (stats.zspages_total - stats.zspages_active) * stats.zspage_object_bytes;
+		handles += stats.handles.objects;
+		zspages += stats.zspages.objects;
+		handle_bytes += unused_bytes(&stats.handles);
+		zspage_bytes += unused_bytes(&stats.zspages);
 	}
 	printf("{\"handles\": %" PRIu64 ", \"zspages\": %" PRIu64 ", \"unused_handle_bytes\": %" PRIu64
 	       ", \"unused_zspage_bytes\": %" PRIu64 "}\n",

@@ -28,7 +28,7 @@ static bool memory_is_back(struct bench_store *store, bool removed)
 	struct zs_store_stats stats;
 
 	zs_store_stats(store->store, &stats);
-	return !stats.deferred.pending && !stats.heap.zspage_pages && !stats.heap.handles_active &&
+	return !stats.deferred.pending && !stats.heap.zspage_pages && !stats.heap.handles.objects &&
 	       (!removed || !stats.heap.slot_table_pages) &&
 	       stats.resident_bytes <= KEPT_BYTES + stats.heap.slot_table_pages * BENCH_BLOCK_BYTES;
 }

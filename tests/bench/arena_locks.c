@@ -6,13 +6,13 @@
  * subject  off, on   one pool
  *          class     one pool, a lock per size class: what zsd does
  *          pools32   32 pools over one heap; an object belongs to one by its number
- *          pool      one pool, and one mutex around each allocation, free and look-up, as if the pool had one lock.
+ *          pool      one pool, and one lock around each allocation, free and look-up, as if the pool had no other.
  *                    The class's lock is taken under it, unwaited for: some 15 ns that a real pool lock would not cost
  *
  * All are filled before the first window and stay, and windows of all are taken in turn in one process, so that they
  * meet the same memory and the same neighbours on the machine.
- * Waits are voluntary context switches: a thread that has to wait for a mutex sleeps. Barriers cost one each and
- * thread and window, which is subtracted.
+ * Waits are what the locks have counted (base/lock.h): those of the size classes and the one around them; not those
+ * of the shared caches and the pages, which are the same for all.
  */
 
 #include <errno.h>
@@ -20,10 +20,10 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <time.h>
 
 #include "arena_bench.h"
+#include "base/lock.h"
 #include "support/random.h"
 #include "zsmalloc/account.h"
 #include "zsmalloc/arena.h"
@@ -41,9 +41,10 @@ struct subject {
 	struct zs_pool **pools;
 	unsigned int nr_pools;
 	_Atomic uint32_t *handles; /* [trace.nr] */
-	pthread_mutex_t *mutex;	   /* or NULL */
+	struct zs_lock *lock;	   /* around the pool's own, or NULL */
 	bool account;
-	uint64_t ops, ns, cpu_ns, waits;
+	uint64_t ops, ns, cpu_ns;
+	struct zs_lock_waits waits;
 };
 
 struct locks {
@@ -58,14 +59,14 @@ struct locks {
 
 static void lock(struct subject *subject)
 {
-	if (subject->mutex)
-		pthread_mutex_lock(subject->mutex);
+	if (subject->lock)
+		zs_lock(subject->lock);
 }
 
 static void unlock(struct subject *subject)
 {
-	if (subject->mutex)
-		pthread_mutex_unlock(subject->mutex);
+	if (subject->lock)
+		zs_unlock(subject->lock);
 }
 
 /* old: what is going to be replaced, or none; a store asks for its memory before it compresses, and so does this. */
@@ -150,23 +151,32 @@ static void worker(struct bench_thread *thread)
 	}
 }
 
-static uint64_t context_switches(void)
+/* What has been waited for the subject's locks so far. */
+static struct zs_lock_waits lock_waits(const struct subject *subject)
 {
-	struct rusage usage;
+	struct zs_lock_waits waits = {0};
 
-	getrusage(RUSAGE_SELF, &usage);
-	return (uint64_t)usage.ru_nvcsw;
+	for (unsigned int i = 0; i < subject->nr_pools; i++) {
+		struct zs_pool_stats stats;
+
+		zs_pool_stats(subject->pools[i], &stats);
+		waits.nr += stats.lock_waits;
+		waits.ns += stats.lock_wait_ns;
+	}
+	if (subject->lock)
+		zs_lock_add_waits(subject->lock, &waits);
+	return waits;
 }
 
 /* One window of one subject. The main thread sleeps; the workers work. */
-static void run_window(struct locks *locks, struct subject *subject, unsigned int nr_threads)
+static void run_window(struct locks *locks, struct subject *subject)
 {
-	uint64_t waits, start, cpu;
+	struct zs_lock_waits before = lock_waits(subject), after;
+	uint64_t start, cpu;
 
 	locks->subject = subject;
 	locks->stop = false;
 	locks->ops = 0;
-	waits = context_switches();
 	pthread_barrier_wait(&locks->barrier);
 	start = bench_now_ns();
 	cpu = bench_cpu_ns();
@@ -176,8 +186,19 @@ static void run_window(struct locks *locks, struct subject *subject, unsigned in
 	subject->ns += bench_now_ns() - start;
 	subject->cpu_ns += bench_cpu_ns() - cpu;
 	subject->ops += locks->ops;
-	waits = context_switches() - waits;
-	subject->waits += waits > nr_threads + 2 ? waits - nr_threads - 2 : 0;
+	after = lock_waits(subject);
+	subject->waits.nr += after.nr - before.nr;
+	subject->waits.ns += after.ns - before.ns;
+}
+
+static void print_subject(const struct subject *subject)
+{
+	double ops = (double)subject->ops;
+	const char *name = subject->name;
+
+	printf(", \"%s\": %.0f, \"%s_waits\": %.2f, \"%s_wait_ns\": %.2f, \"%s_cpu_ns\": %.2f", name,
+	       ops * 1e9 / (double)subject->ns, name, (double)subject->waits.nr * 1e6 / ops, name,
+	       (double)subject->waits.ns / ops, name, (double)subject->cpu_ns / ops);
 }
 
 static void measure(struct locks *locks, struct subject *subjects, unsigned int nr, unsigned int nr_threads,
@@ -185,12 +206,14 @@ static void measure(struct locks *locks, struct subject *subjects, unsigned int 
 {
 	struct bench_thread threads[BENCH_THREADS_MAX];
 
-	for (unsigned int i = 0; i < nr; i++)
-		subjects[i].ops = subjects[i].ns = subjects[i].cpu_ns = subjects[i].waits = 0;
+	for (unsigned int i = 0; i < nr; i++) {
+		subjects[i].ops = subjects[i].ns = subjects[i].cpu_ns = 0;
+		subjects[i].waits = (struct zs_lock_waits){0};
+	}
 	pthread_barrier_init(&locks->barrier, NULL, nr_threads + 1);
 	bench_threads_start(threads, nr_threads, seed, worker, locks);
 	for (unsigned int i = 0; i < locks->nr_windows * nr; i++)
-		run_window(locks, &subjects[(i + i / nr) % nr], nr_threads);
+		run_window(locks, &subjects[(i + i / nr) % nr]);
 	locks->subject = NULL;
 	pthread_barrier_wait(&locks->barrier);
 	bench_threads_join(threads, nr_threads);
@@ -198,10 +221,7 @@ static void measure(struct locks *locks, struct subject *subjects, unsigned int 
 
 	printf("{\"threads\": %u", nr_threads);
 	for (unsigned int i = 0; i < nr; i++)
-		printf(", \"%s\": %.0f, \"%s_waits\": %.2f, \"%s_cpu_ns\": %.2f", subjects[i].name,
-		       (double)subjects[i].ops * 1e9 / (double)subjects[i].ns, subjects[i].name,
-		       (double)subjects[i].waits * 1e6 / (double)subjects[i].ops, subjects[i].name,
-		       (double)subjects[i].cpu_ns / (double)subjects[i].ops);
+		print_subject(&subjects[i]);
 	printf("}\n");
 }
 
@@ -246,15 +266,17 @@ static void fill(struct subject subjects[static 2], const struct bench_trace *tr
 void bench_locks(const struct bench_options *options)
 {
 	static const unsigned int nr_threads[] = {1, 2, 4, 8};
-	static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+	static struct zs_lock pool_lock;
 	static struct zs_pool *one[1], *many[POOLS];
 	static struct locks locks = {.reads = true, .nr_windows = WINDOWS};
 	struct subject subjects[] = {
 		{.name = "class", .pools = one, .nr_pools = 1},
 		{.name = "pools32", .pools = many, .nr_pools = POOLS},
-		{.name = "pool", .pools = one, .nr_pools = 1, .mutex = &mutex},
+		{.name = "pool", .pools = one, .nr_pools = 1, .lock = &pool_lock},
 	};
 
+	/* A rank below that of the locks within. */
+	zs_lock_init(&pool_lock, ZS_LOCK_DEFERRED);
 	bench_trace_load(options, &locks.trace);
 	fill(subjects, &locks.trace);
 	subjects[2].handles = subjects[0].handles;

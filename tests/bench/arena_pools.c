@@ -13,33 +13,16 @@
 #include <stdio.h>
 
 #include "arena_store.h"
-#include "store/device_internal.h"
-#include "zsmalloc/pool_internal.h"
+#include "zsmalloc/report.h"
 
-static uint64_t count_partial(const struct zs_pool *pool)
+static uint64_t count_partial(const struct bench_store *store)
 {
+	struct zs_class_stats classes[ZS_CLASSES_MAX];
+	unsigned int nr = zs_store_classes(store->store, classes);
 	uint64_t count = 0;
 
-	for (unsigned int i = 0; i < pool->heap->geometry->nr_classes; i++) {
-		for (unsigned int group = 0; group < ZS_FULLNESS_FULL; group++) {
-			zs_list_for_each (link, &pool->classes[i].groups[group])
-				count++;
-		}
-	}
-	return count;
-}
-
-static uint64_t count_all_partial(const struct bench_store *store)
-{
-	uint64_t count = 0;
-
-	for (unsigned int i = 0; i < store->nr_devices; i++) {
-		struct zs_device *device = zs_device_get(store->store, store->ids[i], NULL);
-
-		if (!i || device->pool != zs_store_pool(store->store))
-			count += count_partial(device->pool);
-		zs_device_put(device, NULL);
-	}
+	for (unsigned int i = 0; i < nr; i++)
+		count += classes[i].zspages - classes[i].groups[ZS_FULLNESS_FULL];
 	return count;
 }
 
@@ -76,6 +59,6 @@ void bench_pools(const struct bench_options *options)
 	zs_store_stats(store.store, &stats);
 	printf("{\"memory\": %" PRIu64 ", \"used\": %" PRIu64 ", \"partial\": %" PRIu64 ", \"zspages\": %" PRIu64
 	       ", \"zspage_bytes\": %" PRIu64 ", \"payload\": %" PRIu64 ", \"fill_ns\": %" PRIu64 "}\n",
-	       memory, stats.heap.used_bytes, count_all_partial(&store), stats.heap.zspages_active,
+	       memory, stats.heap.used_bytes, count_partial(&store), stats.heap.zspages.objects,
 	       stats.heap.zspage_pages * BENCH_BLOCK_BYTES, payload_bytes(&store), store.fill_ns);
 }

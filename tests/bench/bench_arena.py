@@ -9,7 +9,8 @@ alloc    the compressed sizes of the corpus's blocks, allocated, then each repla
            alloc_cpu              processor time of a replacement. zsd computes a checksum of the payload in it
          zsd: a pool; glibc, jemalloc, mimalloc: malloc(3)
 locks    threads read and replace objects, one to one; lock_ops_per_s: geometric mean over the numbers of threads;
-         lock_waits: how often a thread had to sleep, per million operations
+         lock_waits: how often a thread found a lock taken, per million operations; lock_wait: for how long, per
+         operation (the pool's own counters, and those of the lock around it)
            zsd        one pool, a lock per size class
            32-pools   32 pools over the same caches
            pool-lock  one pool, and one lock around each call
@@ -123,6 +124,7 @@ def locks(arena, report, number):
         for result in results:
             report.add(f"lock_ops_per_s_{result['threads']}", "ops/s", subject, result[name])
             report.add(f"lock_waits_{result['threads']}", "/Mops", subject, result[f"{name}_waits"])
+            report.add(f"lock_wait_{result['threads']}", "ns/op", subject, result[f"{name}_wait_ns"])
 
 
 def account(arena, report, number):

@@ -29,7 +29,7 @@ options_in()
 zsctl_help=$("$BUILD/tools/zsctl" --help)
 mapfile -t zsctl_options < <(options_in <<<"$zsctl_help")
 mapfile -t zsd_options < <("$BUILD/daemon/zsd" --help | options_in)
-mapfile -t columns < <(sed -nE 's/^ +([A-Z][A-Z-]+) .*/\1/p' <<<"$zsctl_help" | sort -u)
+mapfile -t columns < <(sed -nE 's/^ +([A-Z][A-Z0-9-]+) .*/\1/p' <<<"$zsctl_help" | sort -u)
 # The configuration reader's keys are strings of its source, in the form of keys.
 mapfile -t keys < <(grep -ohE '"[A-Z][a-z]+([A-Z][a-z]+)*"' daemon/config*.c | tr -d '"' | sort -u)
 
@@ -38,7 +38,7 @@ mapfile -t keys < <(grep -ohE '"[A-Z][a-z]+([A-Z][a-z]+)*"' daemon/config*.c | t
 [[ ${#columns[@]} -ge 9 ]] || finding "zsctl --help: only ${#columns[@]} columns found"
 [[ ${#keys[@]} -ge 10 ]] || finding "daemon/config.c: only ${#keys[@]} keys found"
 
-in_page zsctl.1 "${zsctl_options[@]}" "${columns[@]}" add list remove stats
+in_page zsctl.1 "${zsctl_options[@]}" "${columns[@]}" add caches classes compact list remove stats
 in_page zsd.8 "${zsd_options[@]}"
 in_page zsd.conf.5 "${keys[@]}"
 

@@ -347,7 +347,7 @@ static void check_nothing_left(struct world *world)
 	zs_store_check(world->store);
 	zs_store_stats(world->store, &stats);
 	zs_assert(!stats.nr_devices && !stats.pool.objects && !stats.heap.zspage_pages &&
-		  !stats.heap.slot_table_pages && !stats.heap.handles_active && !stats.heap.zspages_active &&
+		  !stats.heap.slot_table_pages && !stats.heap.handles.objects && !stats.heap.zspages.objects &&
 		  !stats.heap.leaked_objects);
 }
 

@@ -230,7 +230,7 @@ static void check(struct world *world)
 	zs_pool_check(world->pool);
 	zs_pool_stats(world->pool, &pool);
 	zs_heap_stats(world->heap, &heap);
-	zs_assert(pool.objects == world->nr_objects && heap.handles_active == world->nr_objects);
+	zs_assert(pool.objects == world->nr_objects && heap.handles.objects == world->nr_objects);
 	zs_assert(heap.zspage_pages == pool.pages && !heap.leaked_objects);
 	zs_assert(!world->limit || heap.used_bytes <= world->limit);
 	check_account(world);

@@ -18,6 +18,7 @@
 #include "support/small_store.h"
 #include "support/threads.h"
 #include "zsmalloc/pool.h"
+#include "zsmalloc/report.h"
 
 #define NR_SLOTS	4096
 #define DEFAULT_SECONDS 8
@@ -147,6 +148,24 @@ static void worker_end(struct test_thread *thread)
 	free(thread->local);
 }
 
+/* A row agrees with itself, whatever the others do. */
+static void check_classes(struct world *world)
+{
+	struct zs_class_stats classes[ZS_CLASSES_MAX];
+	unsigned int nr = zs_classes_init(classes);
+
+	zs_pool_add_classes(world->pool, classes);
+	for (unsigned int i = 0; i < nr; i++) {
+		uint64_t zspages = 0;
+
+		for (unsigned int group = 0; group < ZS_FULLNESS_NR; group++)
+			zspages += classes[i].groups[group];
+		zs_assert(zspages == classes[i].zspages && !classes[i].groups[ZS_FULLNESS_EMPTY]);
+		zs_assert(classes[i].objects <= classes[i].objects_total);
+		zs_assert(classes[i].lock_waits || !classes[i].lock_wait_ns);
+	}
+}
+
 static void manager_step(struct test_thread *thread)
 {
 	struct world *world = thread->context;
@@ -157,6 +176,7 @@ static void manager_step(struct test_thread *thread)
 	zs_heap_stats(world->heap, &heap);
 	zs_pool_stats(world->pool, &pool);
 	zs_assert(heap.used_bytes <= heap.peak_bytes && pool.objects <= pool.objects_total);
+	check_classes(world);
 }
 
 static const struct test_thread_role roles[] = {
@@ -182,7 +202,7 @@ static void world_deinit(struct world *world)
 		free_handle(world, world->slots[slot]);
 	zs_pool_check(world->pool);
 	zs_heap_stats(world->heap, &stats);
-	zs_assert(!stats.zspage_pages && !stats.handles_active && !stats.zspages_active && !stats.leaked_objects);
+	zs_assert(!stats.zspage_pages && !stats.handles.objects && !stats.zspages.objects && !stats.leaked_objects);
 	zs_pool_destroy(world->pool);
 	zs_heap_destroy(world->heap);
 	zs_arena_close(&world->arena);

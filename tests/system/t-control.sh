@@ -84,7 +84,8 @@ for line in text.splitlines():
     if re.match(r"(interface|type|method|error)\b", line) and not before.startswith("#"):
         sys.exit("no comment above: " + line)
     before = line
-for word in ["method Add", "method Remove", "method List", "method Stats", "type Device ", "type Pool "]:
+for word in ["method Add", "method Remove", "method List", "method Stats", "method Classes",
+	"method Caches", "type Device ", "type Pool ", "type Class ", "type Cache "]:
     if word not in text:
         sys.exit("not described: " + word)
 ' || fail "the description is incomplete"
@@ -106,6 +107,8 @@ invalid force Remove '{"name":"a","force":1}'
 invalid name List '{"name":1}'
 invalid x List '{"x":1}'
 invalid name Stats '{"name":[]}'
+invalid all Classes '{"all":1}'
+invalid all Caches '{"all":true}'
 
 step "values that can't be"
 bad_value name "use 1 to 64 bytes" Add '{"name":"","size_bytes":4096}'
@@ -223,7 +226,7 @@ get_info="{\"method\":\"$service.GetInfo\"}"
 add_device="{\"method\":\"$control.Add\",\"parameters\":{\"name\":\"a\",\"size_bytes\":4096}}"
 refused "Permission denied" as $nobody $nobody "$test_dir/hostile" "$ZSD_SOCKET" call "$get_info"
 chmod 666 "$ZSD_SOCKET"
-for method in $service.GetInfo $control.List $control.Stats; do
+for method in $service.GetInfo $control.List $control.Stats $control.Classes $control.Caches; do
 	reply=$(as $nobody $nobody "$test_dir/hostile" "$ZSD_SOCKET" call "{\"method\":\"$method\"}")
 	[[ $reply != *error* ]] || fail "$method as nobody: $reply"
 done

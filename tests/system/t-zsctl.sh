@@ -61,7 +61,8 @@ fails 2 "not UTF-8" add $'\xff' --size 8G
 step "help and version"
 help=$("$ZSCTL" --help)
 for word in list add remove stats --size --algorithm --block-size --mem-limit --mode --force --socket --json --bytes \
-	--noheadings --output --output-all --raw --help --version NAME RATIO INCOMPRESSIBLE BLOCK-SIZE WRITTEN; do
+	--noheadings --output --output-all --raw --help --version NAME RATIO INCOMPRESSIBLE BLOCK-SIZE WRITTEN \
+	classes caches --all ROOM FULL-100 MAGAZINES; do
 	[[ $help == *"$word"* ]] || fail "--help does not tell of $word"
 done
 [[ $("$ZSCTL" --version) =~ ^zsctl\ [0-9]+\.[0-9]+\.[0-9]+$ ]] || fail "--version says '$("$ZSCTL" --version)'"

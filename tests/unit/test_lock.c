@@ -4,6 +4,8 @@
 #include <criterion/criterion.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
+#include <time.h>
 
 #include "base/lock.h"
 
@@ -72,6 +74,88 @@ Test(lock, rising_ranks_are_allowed)
 	zs_unlock(&high);
 	cr_assert(zs_trylock(&low));
 	zs_unlock(&low);
+}
+
+static uint64_t now_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
+static struct zs_lock_waits waits_of(const struct zs_lock *lock)
+{
+	struct zs_lock_waits waits = {0};
+
+	zs_lock_add_waits(lock, &waits);
+	return waits;
+}
+
+Test(lock, a_lock_that_is_free_counts_no_wait)
+{
+	for (unsigned int i = 0; i < 1000; i++) {
+		zs_lock(&low);
+		/* Who only tries does not wait. */
+		cr_assert(i >= 3 || !taken_by_another_thread());
+		zs_unlock(&low);
+		cr_assert(zs_trylock(&low));
+		zs_unlock(&low);
+	}
+	cr_assert_eq(waits_of(&low).nr, 0);
+	cr_assert_eq(waits_of(&low).ns, 0);
+}
+
+static atomic_bool about_to_wait;
+
+/* Answers how long the lock took at most. */
+static void *wait_for_low(void *argument)
+{
+	uint64_t *took_ns = argument, start = now_ns();
+
+	about_to_wait = true;
+	zs_lock(&low);
+	zs_unlock(&low);
+	*took_ns = now_ns() - start;
+	return NULL;
+}
+
+/* Holds the lock while another thread comes for it; answers how long that one took. */
+static uint64_t hold_low(long hold_ns)
+{
+	uint64_t took_ns;
+	pthread_t thread;
+
+	about_to_wait = false;
+	zs_lock(&low);
+	cr_assert_eq(pthread_create(&thread, NULL, wait_for_low, &took_ns), 0);
+	while (!about_to_wait)
+		nanosleep(&(struct timespec){.tv_nsec = 100000}, NULL);
+	nanosleep(&(struct timespec){.tv_nsec = hold_ns}, NULL);
+	zs_unlock(&low);
+	cr_assert_eq(pthread_join(thread, NULL), 0);
+	return took_ns;
+}
+
+Test(lock, a_wait_is_counted_with_its_time)
+{
+	const long hold_ns = 20000000;
+	struct zs_lock_waits before, after = {0};
+	unsigned int rounds = 0;
+
+	/* On a busy machine the other thread may come late, and then it waits for less, or not at all. */
+	do {
+		uint64_t took_ns;
+
+		cr_assert(rounds++ < 100, "nobody ever waited for long");
+		before = after;
+		took_ns = hold_low(hold_ns);
+		after = waits_of(&low);
+		cr_assert_leq(after.nr - before.nr, 1);
+		cr_assert_leq(after.ns - before.ns, took_ns);
+		cr_assert(after.nr > before.nr || after.ns == before.ns);
+	} while (after.ns - before.ns < (uint64_t)hold_ns / 2);
+	cr_assert_eq(waits_of(&high).nr, 0);
 }
 
 #ifdef ZS_DEBUG

@@ -333,9 +333,9 @@ Test(pool, a_handle_costs_little_more_than_its_word)
 	for (unsigned int i = 0; i < 20000; i++)
 		store(1500);
 	zs_heap_stats(heap, &stats);
-	cr_assert_eq(stats.handles_active, 20000);
+	cr_assert_eq(stats.handles.objects, 20000);
 	cr_assert_leq(stats.handle_pages * ZS_PAGE_SIZE, 20000 * 10);
-	cr_assert_leq(stats.zspages_total * stats.zspage_object_bytes, 20000 * 5);
+	cr_assert_leq(stats.zspages.objects_total * stats.zspages.object_bytes, 20000 * 5);
 }
 
 Test(pool, the_table_of_classes_names_those_in_use)

@@ -11,6 +11,7 @@
 #include "store/device_internal.h"
 #include "support/data.h"
 #include "support/small_store.h"
+#include "zsmalloc/report.h"
 
 #define BLOCK	  4096
 #define NR_BLOCKS 300
@@ -81,6 +82,27 @@ Test(pools, devices_share_no_zspage)
 	cr_assert_eq(first.objects, NR_BLOCKS);
 	cr_assert_eq(first.objects + second.objects, all.pool.objects);
 	cr_assert_eq(first.pages + second.pages, all.heap.zspage_pages);
+	zs_device_put(one, stream);
+	zs_device_put(two, stream);
+}
+
+Test(pools, size_classes_are_summed_over_all_pools)
+{
+	struct zs_device *one = zs_device_get(store, add_full("one"), stream);
+	struct zs_device *two = zs_device_get(store, add_full("two"), stream);
+	struct zs_class_stats sum[ZS_CLASSES_MAX], all[ZS_CLASSES_MAX];
+	unsigned int nr = zs_classes_init(sum);
+	uint64_t objects = 0;
+
+	cr_assert_eq(zs_device_discard(two, stream, 0, 100 * BLOCK), 0);
+	zs_pool_add_classes(one->pool, sum);
+	zs_pool_add_classes(two->pool, sum);
+	cr_assert_eq(zs_store_classes(store, all), nr);
+	for (unsigned int i = 0; i < nr; i++) {
+		cr_assert_eq(memcmp(&all[i], &sum[i], sizeof(all[i])), 0, "class %u", i);
+		objects += all[i].objects;
+	}
+	cr_assert_eq(objects, 2 * NR_BLOCKS - 100);
 	zs_device_put(one, stream);
 	zs_device_put(two, stream);
 }

@@ -285,7 +285,7 @@ Test(store, removing_frees_all_memory)
 		zs_store_stats(store, &stats);
 		cr_assert_eq(stats.heap.zspage_pages, 0);
 		cr_assert_eq(stats.heap.slot_table_pages, 0);
-		cr_assert_eq(stats.heap.handles_active, 0);
+		cr_assert_eq(stats.heap.handles.objects, 0);
 		cr_assert_eq(stats.pool.objects, 0);
 	}
 	free(data);
