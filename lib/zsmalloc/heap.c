@@ -157,13 +157,19 @@ static void stats_of_pages(struct zs_pages *pages, struct zs_heap_stats *stats)
 	stats->limit_hits = pages->limit_hits;
 }
 
+void zs_cache_stats(struct zs_heap *heap, enum zs_cache cache, struct zs_cache_stats *ret_stats)
+{
+	bool handles = cache == ZS_CACHE_HANDLES;
+
+	zs_slab_stats(handles ? &heap->handles : &heap->zspages, ret_stats);
+	ret_stats->name = handles ? "handle" : "zspage";
+}
+
 void zs_heap_stats(struct zs_heap *heap, struct zs_heap_stats *ret_stats)
 {
 	*ret_stats = (struct zs_heap_stats){0};
 	stats_of_pages(&heap->pages, ret_stats);
-	zs_slab_stats(&heap->handles, &ret_stats->handles);
-	ret_stats->handles.name = "handle";
-	zs_slab_stats(&heap->zspages, &ret_stats->zspages);
-	ret_stats->zspages.name = "zspage";
+	zs_cache_stats(heap, ZS_CACHE_HANDLES, &ret_stats->handles);
+	zs_cache_stats(heap, ZS_CACHE_ZSPAGES, &ret_stats->zspages);
 	ret_stats->leaked_objects = atomic_load_explicit(&heap->nr_leaked, memory_order_relaxed);
 }

@@ -339,6 +339,17 @@ size_t zs_obj_cost(struct zs_pool *pool, struct zs_handle handle)
 	return pool->heap->geometry->classes[location.class].cost;
 }
 
+/* Readers need no lock; with one lock for all they take it nevertheless, as zsmalloc's did. */
+static int object_pin(struct zs_pool *pool, struct zs_handle handle, uint64_t *ret_word)
+{
+	_Atomic uint64_t *word = heap_handle_word(pool->heap, handle.index);
+
+	if (__builtin_expect(!pool->has_one_lock, 1))
+		return zs_handle_pin(word, ret_word);
+	ZS_LOCK_SCOPE(pool_lock(pool, 0));
+	return zs_handle_pin(word, ret_word);
+}
+
 int zs_obj_read_begin(struct zs_pool *pool, struct zs_handle handle, struct zs_object *ret_object)
 {
 	struct zs_heap *heap = pool->heap;
@@ -350,7 +361,7 @@ int zs_obj_read_begin(struct zs_pool *pool, struct zs_handle handle, struct zs_o
 
 	if (!heap_handle_is_valid(heap, handle.index))
 		return -EBADMSG;
-	error = zs_handle_pin(heap_handle_word(heap, handle.index), &word);
+	error = object_pin(pool, handle, &word);
 	if (error)
 		return error;
 	location = zs_handle_location(word);

@@ -115,6 +115,9 @@ struct zs_account *zs_heap_account(struct zs_heap *heap);
 /* Bytes of arena memory that the heap may use; 0 = no limit. A limit below the present use refuses new data only. */
 void zs_heap_set_limit(struct zs_heap *heap, uint64_t limit_bytes);
 void zs_heap_stats(struct zs_heap *heap, struct zs_heap_stats *ret_stats);
+/* One of the two caches that all pools of the heap share; zs_heap_stats() has both. */
+enum zs_cache { ZS_CACHE_HANDLES, ZS_CACHE_ZSPAGES };
+void zs_cache_stats(struct zs_heap *heap, enum zs_cache cache, struct zs_cache_stats *ret_stats);
 
 /*
  * Counts pages of slot tables against the limit; memory is the caller's business. Returns 0 or -ENOSPC.

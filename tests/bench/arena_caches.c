@@ -116,13 +116,14 @@ static void print(const struct caches *caches)
 	uint64_t handles = 0, zspages = 0, handle_bytes = 0, zspage_bytes = 0;
 
 	for (unsigned int i = 0; i < caches->nr_heaps; i++) {
-		struct zs_heap_stats stats;
+		struct zs_cache_stats stats;
 
-		zs_heap_stats(caches->heaps[i], &stats);
-		handles += stats.handles.objects;
-		zspages += stats.zspages.objects;
-		handle_bytes += unused_bytes(&stats.handles);
-		zspage_bytes += unused_bytes(&stats.zspages);
+		zs_cache_stats(caches->heaps[i], ZS_CACHE_HANDLES, &stats);
+		handles += stats.objects;
+		handle_bytes += unused_bytes(&stats);
+		zs_cache_stats(caches->heaps[i], ZS_CACHE_ZSPAGES, &stats);
+		zspages += stats.objects;
+		zspage_bytes += unused_bytes(&stats);
 	}
 	printf("{\"handles\": %" PRIu64 ", \"zspages\": %" PRIu64 ", \"unused_handle_bytes\": %" PRIu64
 	       ", \"unused_zspage_bytes\": %" PRIu64 "}\n",

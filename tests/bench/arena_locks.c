@@ -1,18 +1,15 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * locks: threads read and replace random objects of real sizes, one to one, for as long as a window lasts.
- * account: they replace only, and accounting is on or off.
  *
- * subject  off, on   one pool
- *          class     one pool, a lock per size class: what zsd does
+ * subject  class     one pool, a lock per size class: what zsd does
  *          pools32   32 pools over one heap; an object belongs to one by its number
- *          pool      one pool, and one lock around each allocation, free and look-up, as if the pool had no other.
- *                    The class's lock is taken under it, unwaited for: some 15 ns that a real pool lock would not cost
+ *          pool      one pool, and one lock for all of it, which look-ups take, too (ZS_LOCKING_POOL)
  *
  * All are filled before the first window and stay, and windows of all are taken in turn in one process, so that they
  * meet the same memory and the same neighbours on the machine.
- * Waits are what the locks have counted (base/lock.h): those of the size classes and the one around them; not those
- * of the shared caches and the pages, which are the same for all.
+ * Waits are what the pools' locks have counted (base/lock.h); not those of the shared caches and the pages, which are
+ * the same for all.
  */
 
 #include <errno.h>
@@ -25,14 +22,13 @@
 #include "arena_bench.h"
 #include "base/lock.h"
 #include "support/random.h"
-#include "zsmalloc/account.h"
 #include "zsmalloc/arena.h"
 #include "zsmalloc/pool.h"
 
-#define POOLS		32
-#define WINDOW_NS	50000000
-#define WINDOWS		12
-#define ACCOUNT_WINDOWS 30
+#define SUBJECTS  3
+#define POOLS	  32
+#define WINDOW_NS 50000000
+#define WINDOWS	  12
 /* Steps between two looks at the clock's flag. */
 #define STEPS 64
 
@@ -41,45 +37,27 @@ struct subject {
 	struct zs_pool **pools;
 	unsigned int nr_pools;
 	_Atomic uint32_t *handles; /* [trace.nr] */
-	struct zs_lock *lock;	   /* around the pool's own, or NULL */
-	bool account;
+	enum zs_locking locking;
 	uint64_t ops, ns, cpu_ns;
 	struct zs_lock_waits waits;
 };
 
 struct locks {
 	struct bench_trace trace;
-	bool reads;
-	unsigned int nr_windows; /* of each subject */
 	struct subject *subject; /* of this window; NULL ends the threads */
 	atomic_bool stop;
 	_Atomic uint64_t ops;
 	pthread_barrier_t barrier;
 };
 
-static void lock(struct subject *subject)
-{
-	if (subject->lock)
-		zs_lock(subject->lock);
-}
-
-static void unlock(struct subject *subject)
-{
-	if (subject->lock)
-		zs_unlock(subject->lock);
-}
-
 /* old: what is going to be replaced, or none; a store asks for its memory before it compresses, and so does this. */
-static struct zs_handle object_new(struct subject *subject, struct zs_pool *pool, uint16_t size, const void *payload,
-				   struct zs_handle old)
+static struct zs_handle object_new(struct zs_pool *pool, uint16_t size, const void *payload, struct zs_handle old)
 {
-	struct zs_object_info info = {.size = size, .codec = 2, .owner = subject->account};
+	struct zs_object_info info = {.size = size, .codec = 2};
 	struct zs_handle handle;
 
 	zs_handle_prefetch(pool, old);
-	lock(subject);
 	bench_check(zs_pool_alloc(pool, size, ZS_URGENCY_NEW, &handle), "zs_pool_alloc");
-	unlock(subject);
 	zs_obj_prefetch(pool, old);
 	zs_obj_write(pool, handle, &info, payload);
 	return handle;
@@ -89,13 +67,11 @@ static void replace(struct subject *subject, uint32_t index, uint16_t size, cons
 {
 	struct zs_pool *pool = subject->pools[index % subject->nr_pools];
 	struct zs_handle old = {atomic_load_explicit(&subject->handles[index], memory_order_relaxed)};
-	struct zs_handle handle = object_new(subject, pool, size, payload, old);
+	struct zs_handle handle = object_new(pool, size, payload, old);
 	struct zs_object_info info;
 
 	handle.index = atomic_exchange(&subject->handles[index], handle.index);
-	lock(subject);
 	zs_pool_free(pool, handle, &info);
-	unlock(subject);
 }
 
 static void read_object(struct subject *subject, uint32_t index, void *buffer)
@@ -105,9 +81,7 @@ static void read_object(struct subject *subject, uint32_t index, void *buffer)
 	int error;
 
 	do {
-		lock(subject);
 		error = zs_obj_read_begin(pool, (struct zs_handle){subject->handles[index]}, &object);
-		unlock(subject);
 	} while (error == -EAGAIN);
 	bench_check(error, "zs_obj_read_begin");
 	memcpy(buffer, object.payload, object.info.size);
@@ -124,7 +98,7 @@ static void window(struct locks *locks, struct test_random *random, char *payloa
 		for (unsigned int i = 0; i < STEPS; i++) {
 			uint32_t index = (uint32_t)test_random_below(random, locks->trace.nr);
 
-			if (locks->reads && i % 2)
+			if (i % 2)
 				read_object(subject, index, buffer);
 			else
 				replace(subject, index, locks->trace.sizes[test_random_below(random, locks->trace.nr)],
@@ -163,8 +137,6 @@ static struct zs_lock_waits lock_waits(const struct subject *subject)
 		waits.nr += stats.lock_waits;
 		waits.ns += stats.lock_wait_ns;
 	}
-	if (subject->lock)
-		zs_lock_add_waits(subject->lock, &waits);
 	return waits;
 }
 
@@ -212,7 +184,7 @@ static void measure(struct locks *locks, struct subject *subjects, unsigned int 
 	}
 	pthread_barrier_init(&locks->barrier, NULL, nr_threads + 1);
 	bench_threads_start(threads, nr_threads, seed, worker, locks);
-	for (unsigned int i = 0; i < locks->nr_windows * nr; i++)
+	for (unsigned int i = 0; i < WINDOWS * nr; i++)
 		run_window(locks, &subjects[(i + i / nr) % nr]);
 	locks->subject = NULL;
 	pthread_barrier_wait(&locks->barrier);
@@ -228,37 +200,36 @@ static void measure(struct locks *locks, struct subject *subjects, unsigned int 
 /* A heap with these pools. */
 static void make_pools(struct subject *subject, uint32_t nr_objects, struct zs_arena *arena)
 {
-	static const struct zs_account_options account_options = {.nr_nodes = 1};
 	struct zs_arena_options options;
 	struct zs_heap *heap;
 
 	zs_arena_options_default(&options, 0);
 	bench_check(zs_arena_create(arena, &options), "zs_arena_create");
 	bench_check(zs_heap_create(arena, true, &heap), "zs_heap_create");
-	if (subject->account)
-		bench_check(zs_heap_start_account(heap, &account_options), "zs_heap_start_account");
-	for (unsigned int i = 0; i < subject->nr_pools; i++)
+	for (unsigned int i = 0; i < subject->nr_pools; i++) {
 		bench_check(zs_pool_create(heap, &subject->pools[i]), "zs_pool_create");
+		zs_pool_set_locking(subject->pools[i], subject->locking);
+	}
 	subject->handles = bench_memory(nr_objects * sizeof(*subject->handles));
 }
 
 /*
- * Makes and fills two subjects, turn by turn: of two that were filled one after the other the first is up to 3 %
+ * Makes and fills the subjects, turn by turn: of two that were filled one after the other the first is up to 3 %
  * slower, whichever it is.
  */
-static void fill(struct subject subjects[static 2], const struct bench_trace *trace)
+static void fill(struct subject subjects[static SUBJECTS], const struct bench_trace *trace)
 {
 	static const char payload[BENCH_BLOCK_BYTES] = {1};
-	static struct zs_arena arenas[2];
+	static struct zs_arena arenas[SUBJECTS];
 
-	for (unsigned int i = 0; i < 2; i++)
+	for (unsigned int i = 0; i < SUBJECTS; i++)
 		make_pools(&subjects[i], trace->nr, &arenas[i]);
-	for (uint32_t i = 0; i < 2 * trace->nr; i++) {
-		struct subject *subject = &subjects[i % 2];
-		uint32_t index = i / 2;
+	for (uint32_t i = 0; i < SUBJECTS * trace->nr; i++) {
+		struct subject *subject = &subjects[i % SUBJECTS];
+		uint32_t index = i / SUBJECTS;
 
-		subject->handles[index] = object_new(subject, subject->pools[index % subject->nr_pools],
-						     trace->sizes[index], payload, ZS_NO_HANDLE)
+		subject->handles[index] = object_new(subject->pools[index % subject->nr_pools], trace->sizes[index],
+						     payload, ZS_NO_HANDLE)
 						  .index;
 	}
 }
@@ -266,35 +237,16 @@ static void fill(struct subject subjects[static 2], const struct bench_trace *tr
 void bench_locks(const struct bench_options *options)
 {
 	static const unsigned int nr_threads[] = {1, 2, 4, 8};
-	static struct zs_lock pool_lock;
-	static struct zs_pool *one[1], *many[POOLS];
-	static struct locks locks = {.reads = true, .nr_windows = WINDOWS};
-	struct subject subjects[] = {
+	static struct zs_pool *one[1], *many[POOLS], *one_lock[1];
+	static struct locks locks;
+	struct subject subjects[SUBJECTS] = {
 		{.name = "class", .pools = one, .nr_pools = 1},
 		{.name = "pools32", .pools = many, .nr_pools = POOLS},
-		{.name = "pool", .pools = one, .nr_pools = 1, .lock = &pool_lock},
+		{.name = "pool", .pools = one_lock, .nr_pools = 1, .locking = ZS_LOCKING_POOL},
 	};
 
-	/* A rank below that of the locks within. */
-	zs_lock_init(&pool_lock, ZS_LOCK_DEFERRED);
 	bench_trace_load(options, &locks.trace);
 	fill(subjects, &locks.trace);
-	subjects[2].handles = subjects[0].handles;
 	for (unsigned int i = 0; i < sizeof(nr_threads) / sizeof(nr_threads[0]); i++)
-		measure(&locks, subjects, sizeof(subjects) / sizeof(subjects[0]), nr_threads[i], options->seed);
-}
-
-void bench_account(const struct bench_options *options)
-{
-	static struct zs_pool *off[1], *on[1];
-	static struct locks locks = {.nr_windows = ACCOUNT_WINDOWS};
-	struct subject subjects[] = {
-		{.name = "off", .pools = off, .nr_pools = 1},
-		{.name = "on", .pools = on, .nr_pools = 1, .account = true},
-	};
-
-	bench_trace_load(options, &locks.trace);
-	fill(subjects, &locks.trace);
-	for (unsigned int nr_threads = 1; nr_threads <= 2; nr_threads++)
-		measure(&locks, subjects, 2, nr_threads, options->seed);
+		measure(&locks, subjects, SUBJECTS, nr_threads[i], options->seed);
 }

@@ -30,6 +30,7 @@ void bench_store_create(struct bench_store *store, const struct bench_options *o
 	if (!store->device_bytes)
 		bench_die(0, "too many devices for so little data");
 
+	store_options.account.nr_nodes = store->account;
 	zs_arena_options_default(&store_options.arena, 0);
 	store_options.arena.pool_per_device = pool_per_device;
 	bench_check(zs_store_create(&store_options, &store->store), "zs_store_create");

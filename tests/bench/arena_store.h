@@ -10,6 +10,7 @@
 #include "store/store.h"
 
 struct bench_store {
+	bool account; /* set before bench_store_create() */
 	struct zs_store *store;
 	const char *corpus;
 	uint64_t corpus_bytes; /* of it that are used: a multiple of BENCH_FILL_BYTES */

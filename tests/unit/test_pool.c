@@ -354,3 +354,32 @@ Test(pool, the_table_of_classes_names_those_in_use)
 	cr_assert_eq(lines, 3);
 	free(text);
 }
+
+Test(pool, one_lock_for_all_classes_serves_the_same)
+{
+	struct zs_handle handles[600];
+	struct zs_object_info info;
+	struct zs_pool_stats stats;
+
+	zs_pool_set_locking(pool, ZS_LOCKING_POOL);
+	for (unsigned int i = 0; i < ZS_ARRAY_SIZE(handles); i++)
+		handles[i] = store(1 + i * 6);
+	for (unsigned int i = 0; i < ZS_ARRAY_SIZE(handles); i++) {
+		struct zs_object object;
+
+		if (i % 3) {
+			zs_pool_free(pool, handles[i], &info);
+			continue;
+		}
+		cr_assert_eq(zs_obj_read_begin(pool, handles[i], &object), 0);
+		cr_assert_eq(zs_obj_verify(&object), 0);
+		zs_obj_read_end(pool, &object);
+	}
+	zs_pool_compact(pool, UINT64_MAX);
+	zs_pool_check(pool);
+	zs_pool_stats(pool, &stats);
+	cr_assert_eq(stats.objects, ZS_ARRAY_SIZE(handles) / 3);
+	for (unsigned int i = 0; i < ZS_ARRAY_SIZE(handles); i += 3)
+		zs_pool_free(pool, handles[i], &info);
+	zs_pool_check(pool);
+}
