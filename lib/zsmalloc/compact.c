@@ -60,6 +60,11 @@ static bool move_object(struct zs_heap *heap, struct zspage *source, unsigned in
 	if (!handle.index || !heap_handle_is_valid(heap, handle.index) ||
 	    !zs_handle_trylock(heap_handle_word(heap, handle.index), old))
 		return false;
+	/* A damaged size would overwrite what lies behind the copy. */
+	if (zs_object_info(from->meta).size + ZS_OBJECT_HEADER_BYTES > heap->geometry->classes[old.class].size) {
+		zs_handle_move(heap_handle_word(heap, handle.index), old);
+		return false;
+	}
 	new.index = (uint16_t)zspage_object_alloc(heap, destination, handle);
 	to = heap_object(heap, new);
 	to->meta = from->meta;

@@ -33,6 +33,8 @@ void bench_account(const struct bench_options *options);
 void bench_alloc(const struct bench_options *options);
 void bench_caches(const struct bench_options *options);
 void bench_compact(const struct bench_options *options);
+void bench_geometry(const struct bench_options *options);
+void bench_lifetimes(const struct bench_options *options);
 void bench_locks(const struct bench_options *options);
 void bench_pools(const struct bench_options *options);
 void bench_punch(const struct bench_options *options);

@@ -21,9 +21,10 @@ static const struct bench {
 	const char *name;
 	void (*run)(const struct bench_options *options);
 } benches[] = {
-	{"account", bench_account}, {"alloc", bench_alloc},   {"caches", bench_caches},
-	{"compact", bench_compact}, {"locks", bench_locks},   {"pools", bench_pools},
-	{"punch", bench_punch},	    {"remove", bench_remove}, {"trace", bench_trace},
+	{"account", bench_account}, {"alloc", bench_alloc},	  {"caches", bench_caches},
+	{"compact", bench_compact}, {"geometry", bench_geometry}, {"lifetimes", bench_lifetimes},
+	{"locks", bench_locks},	    {"pools", bench_pools},	  {"punch", bench_punch},
+	{"remove", bench_remove},   {"trace", bench_trace},
 };
 
 void bench_die(int error, const char *format, ...)

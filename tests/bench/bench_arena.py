@@ -28,13 +28,23 @@ free     a discard of 1 GiB, the removal of a full device of 4 GiB; memory freed
 compact  60 % of the blocks of a full device are discarded, the rest is compacted while two threads read and write
            compacted_pages_over_payload      afterwards; fragmented_pages_over_payload: before
            compaction_p99_over_quiet         the larger one of reads and writes
-Options: --subject chooses among these seven, --rounds sets the number of rounds of all.
+lifetimes  a device that is overwritten for ever and one that is written once, in one pool (zsd), or with zspages of
+         their own (apart): lifetimes_SCENARIO: zspages' pages / payload, mean over the last rounds; _compacted: with
+         compaction meanwhile. The scenarios are described in arena_lifetimes.c
+geometry pages above payload in %, right after the corpus was stored, by the model of bench_geometry.py; columns: the
+         longest zspage, pages
+           geometry_N_apart   our classes, spaced by 1/N; _bulk: in a pool so large that partly filled zspages are
+                              nothing
+           geometry_zsmalloc  the kernel's
+           geometry_measured  a pool (zsd); _modelled: the same by the model
+Options: --subject chooses among these nine, --rounds sets the number of rounds of all.
 """
 
 import json
 import math
 import os
 
+import bench_geometry
 import corpus
 from scope import BenchError, run as run_program
 
@@ -43,6 +53,10 @@ MALLOCS = {"glibc": ("libc.so", None), "jemalloc": ("libjemalloc", "libjemalloc.
            "mimalloc": ("libmimalloc", "libmimalloc.so.2")}
 THREADS = (1, 2, 4, 8)  # the program's
 DEVICES = (1, 4, 32, 256)
+SCENARIOS = ("first", "mixed", "files", "empty")  # of lifetimes
+SPACINGS = (16, 32, 48, 64, 80, 96, 128, 256)  # of geometry, as the next two
+LENGTHS = (4, 8, 16, 32, 64)
+KERNEL_LENGTHS = (4, 8, 16)
 REMOVED_BYTES = 4 << 30
 QUICK_BLOCKS = 65536
 TIMEOUT = 120
@@ -54,6 +68,7 @@ RATIO_METRICS = (
     "accounting_ops_per_s", "accounting_ops_per_s_2_threads", "cache_unused_bytes", "cache_unused_bytes_few",
     *(f"pool_memory_{devices}_devices" for devices in DEVICES),
     "punch_hole_latency", "device_remove_latency", "free_cpu",
+    *(f"lifetimes_{scenario}{suffix}" for scenario in SCENARIOS for suffix in ("", "_compacted")),
 )
 
 
@@ -65,8 +80,9 @@ class Arena:
         self.corpus = corpus.usr(options.output, say)
         self.trace = os.path.join(options.output, "usr.sizes")
         self.quick = options.quick
-        # Always anew: it takes two seconds, and the codec may have changed.
-        self._run("trace", "--corpus", self.corpus, "--trace", self.trace)
+        # Always anew: it takes two seconds, and the codec may have changed. Who has the old one mapped keeps it.
+        self._run("trace", "--corpus", self.corpus, "--trace", self.trace + ".new")
+        os.replace(self.trace + ".new", self.trace)
 
     def lines(self, name, *options, preload=None):
         """Runs a benchmark and answers what it has printed."""
@@ -188,6 +204,37 @@ def compact(arena, report, number):
     report.add("compaction_freed", "MB/s", OURS, result["freed_pages"] * 4096 / 1e6 / (result["compact_ns"] / 1e9))
 
 
+def lifetimes(arena, report, number):
+    for scenario in SCENARIOS:
+        for compaction, suffix in (("", ""), ("/compact", "_compacted")):
+            for subject, kind in ((OURS, "shared"), ("apart", "apart")):
+                variant = f"{scenario}/{kind}{compaction}"
+                result = arena.lines("lifetimes", "--variant", variant, "--seed", str(number + 1))[-1]
+                report.add(f"lifetimes_{scenario}{suffix}", "/payload", subject, result["mean"])
+
+
+def geometry(arena, report, number):
+    del number  # nothing is random
+    sizes = bench_geometry.load_sizes(arena.trace, QUICK_BLOCKS if arena.quick else 0)
+    real = arena.line("geometry")
+    if [tuple(shape) for shape in real["classes"]] != bench_geometry.our_classes(
+            bench_geometry.OUR_SPACING, bench_geometry.OUR_LENGTH):
+        raise BenchError("bench_geometry.py no longer has the size classes of geometry.c")
+    payload = sum(size * count for size, count in sizes.items())
+    ours, _ = bench_geometry.our_overhead(sizes, bench_geometry.OUR_SPACING, bench_geometry.OUR_LENGTH)
+    report.add("geometry_measured", "%", OURS, (real["pages"] * bench_geometry.PAGE_BYTES / payload - 1) * 100)
+    report.add("geometry_modelled", "%", OURS, ours * 100)
+    for length in KERNEL_LENGTHS:
+        filled, bulk = bench_geometry.kernel_overhead(sizes, length)
+        report.add("geometry_zsmalloc", "%", str(length), filled * 100)
+        report.add("geometry_zsmalloc_bulk", "%", str(length), bulk * 100)
+    for spacing in SPACINGS:
+        for length in LENGTHS:
+            filled, bulk = bench_geometry.our_overhead(sizes, spacing, length)
+            report.add(f"geometry_{spacing}_apart", "%", str(length), filled * 100)
+            report.add(f"geometry_{spacing}_apart_bulk", "%", str(length), bulk * 100)
+
+
 # Part: function, the prefixes of its metrics, the peers, rounds.
 PARTS = {
     "alloc": (alloc, ("alloc_",), tuple(MALLOCS), 4),
@@ -197,13 +244,15 @@ PARTS = {
     "pools": (pools, ("pool_", "fill_"), ("per-device",), 2),
     "free": (free, ("punch_", "device_", "free_"), ("synchronous",), 3),
     "compact": (compact, ("quiet_", "compact", "fragmented_"), (), 5),
+    "lifetimes": (lifetimes, ("lifetimes_",), ("apart",), 1),
+    "geometry": (geometry, ("geometry_",), tuple(str(length) for length in LENGTHS), 1),
 }
 
 
 def _print(report, prefixes, peers, say):
     metrics = [metric for metric in report.metrics() if metric.startswith(prefixes)]
     say("\n" + report.table(metrics, [OURS, *peers]))
-    if peers:
+    if any(metric in RATIO_METRICS for metric in metrics):
         say("\nzsd divided by each peer")
         say(report.ratio_table([metric for metric in metrics if metric in RATIO_METRICS], peers))
 

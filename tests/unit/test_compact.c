@@ -10,6 +10,7 @@
 #include "support/small_store.h"
 #include "zsmalloc/arena.h"
 #include "zsmalloc/geometry.h"
+#include "zsmalloc/object.h"
 #include "zsmalloc/pool.h"
 
 #define NR_OBJECTS 4000
@@ -151,6 +152,31 @@ Test(compact, an_object_that_is_being_read_stays_where_it_is)
 	zs_obj_read_end(pool, &reader);
 	zs_pool_compact(pool, UINT64_MAX);
 	cr_assert_eq(freeable_pages(), 0);
+	check_content();
+}
+
+static struct zs_object_header *header_of(unsigned int number)
+{
+	struct zs_object object;
+
+	cr_assert_eq(zs_obj_read_begin(pool, handles[number], &object), 0);
+	zs_obj_read_end(pool, &object);
+	return (struct zs_object_header *)(uintptr_t)object.payload - 1;
+}
+
+Test(compact, objects_with_a_damaged_size_stay_and_harm_no_others)
+{
+	struct zs_object_header *damaged[NR_OBJECTS] = {0};
+
+	fill();
+	thin_out(3);
+	for (unsigned int i = 0; i < NR_OBJECTS; i += 30) {
+		damaged[i] = header_of(i);
+		damaged[i]->meta ^= 1 << 12;
+	}
+	zs_pool_compact(pool, UINT64_MAX);
+	for (unsigned int i = 0; i < NR_OBJECTS; i += 30)
+		damaged[i]->meta ^= 1 << 12;
 	check_content();
 }
 
