@@ -36,7 +36,8 @@ clean "as root"
 # The sizes below are the least that the demo takes.
 export ZSD_DEMO_MIB=300
 step "as an ordinary user"
-setpriv --reuid=65534 --regid=65534 --clear-groups "$demo" >"$test_dir/user.log" 2>&1 || fail "the demo failed"
+as_user=(with_fuse_for_all setpriv --reuid=65534 --regid=65534 --clear-groups)
+"${as_user[@]}" "$demo" >"$test_dir/user.log" 2>&1 || fail "the demo failed"
 grep -q 'All comparisons held' "$test_dir/user.log" || fail "it did not compare"
 clean "as a user"
 
@@ -61,7 +62,7 @@ step "with a byte that is not equal"
 sed 's@^\tcmp -n "\$size".*@\tprintf x | dd of="$files/$1" bs=1 seek=70000000 conv=notrunc status=none\n&@' "$demo" \
 	>"$test_dir/broken.sh"
 ! cmp -s "$demo" "$test_dir/broken.sh" || fail "the demo has no such comparison any more"
-! setpriv --reuid=65534 --regid=65534 --clear-groups bash "$test_dir/broken.sh" >"$test_dir/broken.log" 2>&1 ||
+! "${as_user[@]}" bash "$test_dir/broken.sh" >"$test_dir/broken.log" 2>&1 ||
 	fail "the demo did not notice"
 grep -q 'differs from the image' "$test_dir/broken.log" || fail "it failed for another reason"
 clean "when it fails"

@@ -12,7 +12,7 @@ NOBODY=65534
 # as_nobody VARIABLE=VALUE [COMMAND BEFORE]...: this script, as nobody.
 as_nobody()
 {
-	env "$@" setpriv --reuid=$NOBODY --regid=$NOBODY --clear-groups "$self" ||
+	"${fuse_for_all[@]}" env "$@" setpriv --reuid=$NOBODY --regid=$NOBODY --clear-groups "$self" ||
 		fail "as nobody, $*: exit status $?"
 }
 
@@ -20,12 +20,14 @@ if [[ $EUID -eq 0 ]]; then
 	need setpriv unshare
 	[[ -r $ZSD && -x $ZSD ]] || fail "$ZSD can't be executed"
 	setpriv --reuid=$NOBODY --regid=$NOBODY --clear-groups test -x "$ZSD" || skip "nobody can't reach $ZSD"
+	fuse_for_all=(with_fuse_for_all)
 	step "nobody, with /dev/fuse"
 	as_nobody ZSD_TEST_CLONES=yes
 	step "nobody, without /dev/fuse"
 	# Only the daemon can't: a set-uid program ignores LD_PRELOAD.
 	as_nobody ZSD_TEST_CLONES=no
 	step "nobody, where fusermount3 can't open it either"
+	fuse_for_all=()
 	mknod -m 600 "$test_dir/fuse" c 10 229
 	# shellcheck disable=SC2016
 	as_nobody ZSD_TEST_CLONES=refused unshare --mount --propagation private \
