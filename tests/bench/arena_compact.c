@@ -9,6 +9,9 @@
  *   quiet    the threads alone, for as long as QUIET_NS
  *   compact  until compaction finds nothing more to do
  *
+ * variant  paced   a pause after each slice, as the daemon's policy makes
+ *          whole   slice upon slice, as `zsctl compact` asks for
+ *
  * Writes replace live blocks and are one operation in ten: many more of them would put the pool in order by themselves,
  * since a new object goes to the fullest zspage with room.
  */
@@ -27,8 +30,9 @@
 #define WRITE_PERCENT 10
 #define RAMP_NS	      50000000
 #define QUIET_NS      400000000
-/* Of pages freed: some milliseconds. */
-#define SLICE_PAGES 1024
+/* Of pages freed, and of one processor, in percent: daemon/policy.c's slice and its default quota. */
+#define SLICE_PAGES 256
+#define QUOTA	    10
 
 enum phase { PHASE_RAMP, PHASE_QUIET, PHASE_COMPACT, PHASE_END };
 
@@ -132,13 +136,16 @@ static void sleep_ns(uint64_t ns)
 void bench_compact(const struct bench_options *options)
 {
 	static struct compact compact;
+	bool paced = bench_is(options, "paced");
 	struct bench_thread threads[BENCH_THREADS_MAX];
 	unsigned int nr_threads = options->nr_threads ? options->nr_threads : 2;
 	struct test_random random = {options->seed};
 	double before, quiet, after;
-	uint64_t start, freed, freed_all = 0;
+	uint64_t start, freed, freed_all = 0, worked = 0;
 	struct zs_store_stats stats;
 
+	if (!paced && !bench_is(options, "whole"))
+		bench_die(0, "compact: no variant '%s'", options->variant);
 	bench_store_create(&compact.store, options, options->size_bytes, false);
 	bench_store_fill(&compact.store, 2);
 	discard(&compact, &random);
@@ -152,8 +159,14 @@ void bench_compact(const struct bench_options *options)
 	compact.phase = PHASE_COMPACT;
 	start = bench_now_ns();
 	do {
+		uint64_t slice = bench_now_ns();
+
 		freed = zs_store_compact(compact.store.store, SLICE_PAGES);
 		freed_all += freed;
+		slice = bench_now_ns() - slice;
+		worked += slice;
+		if (paced)
+			sleep_ns(slice * (100 - QUOTA) / QUOTA);
 	} while (freed);
 	start = bench_now_ns() - start;
 	compact.phase = PHASE_END;
@@ -166,7 +179,7 @@ void bench_compact(const struct bench_options *options)
 	print_phase(compact.reads, nr_threads, PHASE_COMPACT, "read_compact");
 	print_phase(compact.writes, nr_threads, PHASE_QUIET, "write_quiet");
 	print_phase(compact.writes, nr_threads, PHASE_COMPACT, "write_compact");
-	printf("\"before\": %.5f, \"quiet\": %.5f, \"after\": %.5f, \"compact_ns\": %" PRIu64
+	printf("\"before\": %.5f, \"quiet\": %.5f, \"after\": %.5f, \"compact_ns\": %" PRIu64 ", \"worked_ns\": %" PRIu64
 	       ", \"freed_pages\": %" PRIu64 ", \"moved\": %" PRIu64 "}\n",
-	       before, quiet, after, start, freed_all, stats.pool.moved_objects);
+	       before, quiet, after, start, worked, freed_all, stats.pool.moved_objects);
 }

@@ -25,7 +25,8 @@ pools    the corpus on 1 to 256 devices that share one pool (zsd) or have one ea
            fill_pages_over_payload   zspages' pages / payload on one device, right after it was filled
 free     a discard of 1 GiB, the removal of a full device of 4 GiB; memory freed by the maintenance thread (zsd), or by
          the caller (synchronous); _back: until all of it is back; free_cpu: processor time of both
-compact  60 % of the blocks of a full device are discarded, the rest is compacted while two threads read and write
+compact  60 % of the blocks of a full device are discarded, the rest is compacted while two threads read and write, in
+         slices with a tenth of a processor, as the daemon does by itself; _whole: all at once, as `zsctl compact` does
            compacted_pages_over_payload      afterwards; fragmented_pages_over_payload: before
            compaction_p99_over_quiet         the larger one of reads and writes
 lifetimes  a device that is overwritten for ever and one that is written once, in one pool (zsd), or with zspages of
@@ -188,20 +189,27 @@ def free(arena, report, number):
         report.add("free_cpu", "ms", subject, value)
 
 
-def compact(arena, report, number):
-    result = arena.line("compact", "--seed", str(number + 1))
+def _compact_once(arena, report, number, variant, suffix):
+    result = arena.line("compact", "--variant", variant, "--seed", str(number + 1))
     ratios = []
     for kind in ("read", "write"):
         for phase in ("quiet", "compact"):
             for percentile in ("p50", "p99"):
                 value = result[f"{kind}_{phase}_{percentile}_ns"] / 1e3
-                report.add(f"{phase}_{kind}_{percentile}", "us", OURS, value)
+                report.add(f"{phase}_{kind}_{percentile}{suffix}", "us", OURS, value)
         ratios.append(result[f"{kind}_compact_p99_ns"] / result[f"{kind}_quiet_p99_ns"])
-    report.add("fragmented_pages_over_payload", "ratio", OURS, result["before"])
-    report.add("compacted_pages_over_payload", "ratio", OURS, result["after"])
-    report.add("compaction_p99_over_quiet", "ratio", OURS, max(ratios))
-    report.add("compaction_seconds", "s", OURS, result["compact_ns"] / 1e9)
-    report.add("compaction_freed", "MB/s", OURS, result["freed_pages"] * 4096 / 1e6 / (result["compact_ns"] / 1e9))
+    report.add(f"fragmented_pages_over_payload{suffix}", "ratio", OURS, result["before"])
+    report.add(f"compacted_pages_over_payload{suffix}", "ratio", OURS, result["after"])
+    report.add(f"compaction_p99_over_quiet{suffix}", "ratio", OURS, max(ratios))
+    report.add(f"compaction_seconds{suffix}", "s", OURS, result["compact_ns"] / 1e9)
+    report.add(f"compaction_worked{suffix}", "s", OURS, result["worked_ns"] / 1e9)
+    report.add(f"compaction_freed{suffix}", "MB/s", OURS,
+               result["freed_pages"] * 4096 / 1e6 / (result["compact_ns"] / 1e9))
+
+
+def compact(arena, report, number):
+    _compact_once(arena, report, number, "paced", "")
+    _compact_once(arena, report, number, "whole", "_whole")
 
 
 def lifetimes(arena, report, number):
