@@ -11,11 +11,14 @@
 #include "base/bits.h"
 #include "base/log.h"
 #include "base/size.h"
+#include "command_answer.h"
+#include "command_group.h"
 #include "command_insides.h"
 #include "command_options.h"
 #include "command_report.h"
 #include "interface.h"
 #include "service.h"
+#include "store/group.h"
 
 /*
  * What one call of Compact frees: it runs on the control thread, where others wait for it. 16 MiB take some ten
@@ -24,118 +27,63 @@
 #define COMPACT_DEFAULT_BYTES (16 << 20)
 #define COMPACT_MAX_BYTES     (64 << 20)
 
-#define ERROR(name) ZSD_INTERFACE_CONTROL "." name
-/* A name from a call may be a megabyte; this much of it goes into a message. */
-#define SHOWN_MAX     80
-#define MESSAGE_BYTES (ZSD_REASON_BYTES + SHOWN_MAX + 64)
-
 /*
- * answers
+ * Add
  */
-
-/* Takes parameters over, also when they are NULL for lack of memory. */
-static int answer(struct zsd_answer *ret_answer, const char *error, json_t *parameters)
-{
-	if (!parameters)
-		return -ENOMEM;
-	*ret_answer = (struct zsd_answer){.error = error, .parameters = parameters};
-	return 0;
-}
-
-static int answer_invalid_value(struct zsd_answer *ret_answer, const char *parameter, const char *value,
-				const char *reason)
-{
-	char message[MESSAGE_BYTES];
-	int shown = (int)zs_min(strlen(value), SHOWN_MAX);
-
-	/* A sequence is not cut in the middle: it would not be UTF-8 any more. */
-	while (value[shown] && shown && ((unsigned char)value[shown] & 0xc0) == 0x80)
-		shown--;
-	snprintf(message, sizeof(message), "%s '%.*s%s': %s", parameter, shown, value, value[shown] ? "..." : "",
-		 reason);
-	return answer(ret_answer, ERROR("InvalidValue"),
-		      json_pack("{s:s, s:s}", "parameter", parameter, "message", message));
-}
-
-static int answer_invalid_number(struct zsd_answer *ret_answer, const char *parameter, json_int_t value,
-				 const char *reason)
-{
-	char text[32];
-
-	snprintf(text, sizeof(text), "%" JSON_INTEGER_FORMAT, value);
-	return answer_invalid_value(ret_answer, parameter, text, reason);
-}
-
-static int answer_no_such_device(struct zsd_answer *ret_answer, const char *name)
-{
-	return answer(ret_answer, ERROR("NoSuchDevice"),
-		      json_pack("{s:s, s:s+}", "name", name, "message", name, ": there is no device with this name"));
-}
 
 static int answer_too_large(struct zsd_answer *ret_answer, struct zsd_service *service,
 			    const struct zs_device_options *options)
 {
 	uint64_t limit = zs_store_max_device_bytes(zsd_service_store(service), options->block_size);
-	char message[MESSAGE_BYTES], size_text[ZS_SIZE_TEXT_BYTES], limit_text[ZS_SIZE_TEXT_BYTES];
+	char message[ZSD_MESSAGE_BYTES], size_text[ZS_SIZE_TEXT_BYTES], limit_text[ZS_SIZE_TEXT_BYTES];
 
 	zs_size_format(options->size_bytes, size_text);
 	zs_size_format(limit, limit_text);
 	snprintf(message, sizeof(message),
 		 "size %s: the slot tables have room for %s at this block size; use less, or larger blocks", size_text,
 		 limit_text);
-	return answer(ret_answer, ERROR("DeviceTooLarge"),
-		      json_pack("{s:I, s:I, s:s}", "size_bytes", (json_int_t)options->size_bytes, "limit_bytes",
-				(json_int_t)limit, "message", message));
+	return zsd_reply(ret_answer, ZSD_ERROR("DeviceTooLarge"),
+			 json_pack("{s:I, s:I, s:s}", "size_bytes", (json_int_t)options->size_bytes, "limit_bytes",
+				   (json_int_t)limit, "message", message));
 }
 
 static int answer_pool_full(struct zsd_answer *ret_answer, struct zsd_service *service)
 {
-	char message[MESSAGE_BYTES], used_text[ZS_SIZE_TEXT_BYTES], limit_text[ZS_SIZE_TEXT_BYTES];
+	char message[ZSD_MESSAGE_BYTES], used_text[ZS_SIZE_TEXT_BYTES], limit_text[ZS_SIZE_TEXT_BYTES];
 	struct zs_store_stats stats;
 
 	zs_store_stats(zsd_service_store(service), &stats);
 	snprintf(message, sizeof(message),
 		 "pool: full, it uses %s of its limit of %s; remove a device, or discard data",
 		 zs_size_format(stats.heap.used_bytes, used_text), zs_size_format(stats.heap.limit_bytes, limit_text));
-	return answer(ret_answer, ERROR("PoolFull"),
-		      json_pack("{s:I, s:I, s:s}", "used_bytes", (json_int_t)stats.heap.used_bytes, "limit_bytes",
-				(json_int_t)stats.heap.limit_bytes, "message", message));
+	return zsd_reply(ret_answer, ZSD_ERROR("PoolFull"),
+			 json_pack("{s:I, s:I, s:s}", "used_bytes", (json_int_t)stats.heap.used_bytes, "limit_bytes",
+				   (json_int_t)stats.heap.limit_bytes, "message", message));
 }
-
-static int answer_system(struct zsd_answer *ret_answer, int error, const char *step)
-{
-	char message[MESSAGE_BYTES];
-	const char *name = strerrorname_np(-error);
-
-	snprintf(message, sizeof(message), "%s: %s (%s); the daemon's log may say more", step, strerror(-error),
-		 name ? name : "?");
-	return answer(ret_answer, ERROR("System"),
-		      json_pack("{s:i, s:s, s:s, s:s}", "errno", -error, "errno_name", name ? name : "?", "step", step,
-				"message", message));
-}
-
-/*
- * Add
- */
 
 static int answer_add_failed(struct zsd_answer *ret_answer, struct zsd_service *service,
 			     const struct zs_device_options *options, int error)
 {
 	switch (error) {
 	case -EEXIST:
-		return answer(ret_answer, ERROR("DeviceExists"),
-			      json_pack("{s:s, s:s+}", "name", options->name, "message", options->name,
-					": there is a device with this name already; remove it, or use another name"));
+		return zsd_reply(
+			ret_answer, ZSD_ERROR("DeviceExists"),
+			json_pack("{s:s, s:s+}", "name", options->name, "message", options->name,
+				  ": there is a device with this name already; remove it, or use another name"));
 	case -EFBIG:
 		return answer_too_large(ret_answer, service, options);
 	case -ENFILE:
-		return answer(ret_answer, ERROR("TooManyDevices"),
-			      json_pack("{s:i, s:s}", "limit", ZS_DEVICES_MAX, "message",
-					"store: it holds as many devices as it can; remove one first"));
+		return zsd_reply(ret_answer, ZSD_ERROR("TooManyDevices"),
+				 json_pack("{s:i, s:s}", "limit", ZS_DEVICES_MAX, "message",
+					   "store: it holds as many devices as it can; remove one first"));
+	case -EUSERS:
+		return zsd_reply(ret_answer, ZSD_ERROR("TooManyGroups"),
+				 json_pack("{s:i, s:s+}", "limit", ZS_GROUPS_MAX, "message", options->group,
+					   ": no room for one more group; use one that exists, see 'zsctl groups'"));
 	case -ENOSPC:
 		return answer_pool_full(ret_answer, service);
 	default:
-		return answer_system(ret_answer, error, "adding the device");
+		return zsd_reply_system(ret_answer, error, "adding the device");
 	}
 }
 
@@ -145,8 +93,10 @@ static int answer_bad_field(const struct zsd_call *call, enum zs_device_field fi
 	const char *parameter = field == ZS_FIELD_BLOCK_SIZE ? "block_size_bytes" : "size_bytes";
 
 	if (field == ZS_FIELD_NAME)
-		return answer_invalid_value(ret_answer, "name", zsd_call_string(call, "name"), reason);
-	return answer_invalid_number(ret_answer, parameter, zsd_call_int(call, parameter, 0), reason);
+		return zsd_reply_invalid_value(ret_answer, "name", zsd_call_string(call, "name"), reason);
+	if (field == ZS_FIELD_GROUP)
+		return zsd_reply_invalid_value(ret_answer, "group", zsd_call_string(call, "group"), reason);
+	return zsd_reply_invalid_number(ret_answer, parameter, zsd_call_int(call, parameter, 0), reason);
 }
 
 /* The numbers of a call that can't be negative. */
@@ -171,19 +121,20 @@ static int read_options(const struct zsd_call *call, struct zs_device_options *o
 
 	zsd_options_init(options);
 	if (negative)
-		return answer_invalid_number(ret_answer, negative, zsd_call_int(call, negative, 0),
-					     "less than nothing; use a positive number")
+		return zsd_reply_invalid_number(ret_answer, negative, zsd_call_int(call, negative, 0),
+						"less than nothing; use a positive number")
 			       ?: 1;
 	if (algorithm && zsd_options_set_algorithm(options, algorithm, reason))
-		return answer_invalid_value(ret_answer, "algorithm", algorithm, reason) ?: 1;
+		return zsd_reply_invalid_value(ret_answer, "algorithm", algorithm, reason) ?: 1;
 	if (mode && zsd_options_set_mode(options, mode, reason))
-		return answer_invalid_value(ret_answer, "mode", mode, reason) ?: 1;
+		return zsd_reply_invalid_value(ret_answer, "mode", mode, reason) ?: 1;
 	options->name = zsd_call_string(call, "name");
 	options->size_bytes = (uint64_t)zsd_call_int(call, "size_bytes", 0);
 	/* Whatever is beyond 32 bits is refused as the largest number of 32 bits is. */
 	options->block_size = (uint32_t)zs_min((uint64_t)zsd_call_int(call, "block_size_bytes", ZS_BLOCK_MIN_BYTES),
 					       UINT32_MAX);
 	options->memory_limit_bytes = (uint64_t)zsd_call_int(call, "memory_limit_bytes", 0);
+	options->group = zsd_call_string(call, "group");
 	options->uid = call->peer->uid;
 	options->gid = call->peer->gid;
 	if (zsd_options_check(options, &field, reason))
@@ -205,8 +156,8 @@ static int run_add(struct zsd_call *call, struct zsd_answer *ret_answer)
 		return answer_add_failed(ret_answer, call->service, &options, error);
 	zs_log(ZS_LOG_INFO, "device added by command: name=%s size_bytes=%" PRIu64 " uid=%u pid=%d", options.name,
 	       options.size_bytes, call->peer->uid, call->peer->pid);
-	return answer(ret_answer, NULL,
-		      json_pack("{s:s++}", "file", zsd_service_mount_point(call->service), "/", options.name));
+	return zsd_reply(ret_answer, NULL,
+			 json_pack("{s:s++}", "file", zsd_service_mount_point(call->service), "/", options.name));
 }
 
 /*
@@ -215,14 +166,14 @@ static int run_add(struct zsd_call *call, struct zsd_answer *ret_answer)
 
 static int answer_busy(struct zsd_answer *ret_answer, const char *name, unsigned int open_count)
 {
-	char message[MESSAGE_BYTES];
+	char message[ZSD_MESSAGE_BYTES];
 
 	snprintf(message, sizeof(message),
 		 "%s: in use, its file is open %u time%s; close it (unmount it, detach its loop device), or force the "
 		 "removal",
 		 name, open_count, open_count == 1 ? "" : "s");
-	return answer(
-		ret_answer, ERROR("DeviceBusy"),
+	return zsd_reply(
+		ret_answer, ZSD_ERROR("DeviceBusy"),
 		json_pack("{s:s, s:I, s:s}", "name", name, "open_count", (json_int_t)open_count, "message", message));
 }
 
@@ -237,13 +188,13 @@ static int run_remove(struct zsd_call *call, struct zsd_answer *ret_answer)
 	case 0:
 		zs_log(ZS_LOG_INFO, "device removed by command: name=%s force=%d uid=%u pid=%d", name, force,
 		       call->peer->uid, call->peer->pid);
-		return answer(ret_answer, NULL, json_object());
+		return zsd_reply(ret_answer, NULL, json_object());
 	case -ENODEV:
-		return answer_no_such_device(ret_answer, name);
+		return zsd_reply_no_such_device(ret_answer, name);
 	case -EBUSY:
 		return answer_busy(ret_answer, name, open_count);
 	default:
-		return answer_system(ret_answer, error, "removing the device");
+		return zsd_reply_system(ret_answer, error, "removing the device");
 	}
 }
 
@@ -321,8 +272,8 @@ static int run_list_more(struct zsd_call *call, struct zsd_answer *ret_answer)
 		json_decref(report);
 		return error;
 	}
-	error = answer(ret_answer, NULL,
-		       report ? json_pack("{s:[o]}", "devices", report) : json_pack("{s:[]}", "devices"));
+	error = zsd_reply(ret_answer, NULL,
+			  report ? json_pack("{s:[o]}", "devices", report) : json_pack("{s:[]}", "devices"));
 	if (!error)
 		ret_answer->continues = call->carried != NULL;
 	return error;
@@ -339,9 +290,9 @@ static int run_list(struct zsd_call *call, struct zsd_answer *ret_answer)
 	devices = json_array();
 	error = devices ? report_all(call->service, name, zsd_report_device, devices) : -ENOMEM;
 	if (!error)
-		return answer(ret_answer, NULL, json_pack("{s:o}", "devices", devices));
+		return zsd_reply(ret_answer, NULL, json_pack("{s:o}", "devices", devices));
 	json_decref(devices);
-	return error == -ENODEV ? answer_no_such_device(ret_answer, name) : error;
+	return error == -ENODEV ? zsd_reply_no_such_device(ret_answer, name) : error;
 }
 
 static int run_stats(struct zsd_call *call, struct zsd_answer *ret_answer)
@@ -351,10 +302,10 @@ static int run_stats(struct zsd_call *call, struct zsd_answer *ret_answer)
 	int error = devices ? report_all(call->service, name, zsd_report_device_stats, devices) : -ENOMEM;
 
 	if (!error)
-		return answer(ret_answer, NULL,
-			      json_pack("{s:o, s:o}", "pool", zsd_report_pool(call->service), "devices", devices));
+		return zsd_reply(ret_answer, NULL,
+				 json_pack("{s:o, s:o}", "pool", zsd_report_pool(call->service), "devices", devices));
 	json_decref(devices);
-	return error == -ENODEV ? answer_no_such_device(ret_answer, name) : error;
+	return error == -ENODEV ? zsd_reply_no_such_device(ret_answer, name) : error;
 }
 
 /*
@@ -365,12 +316,12 @@ static int run_classes(struct zsd_call *call, struct zsd_answer *ret_answer)
 {
 	bool all = zsd_call_bool(call, "all");
 
-	return answer(ret_answer, NULL, json_pack("{s:o}", "classes", zsd_report_classes(call->service, all)));
+	return zsd_reply(ret_answer, NULL, json_pack("{s:o}", "classes", zsd_report_classes(call->service, all)));
 }
 
 static int run_caches(struct zsd_call *call, struct zsd_answer *ret_answer)
 {
-	return answer(ret_answer, NULL, json_pack("{s:o}", "caches", zsd_report_caches(call->service)));
+	return zsd_reply(ret_answer, NULL, json_pack("{s:o}", "caches", zsd_report_caches(call->service)));
 }
 
 /*
@@ -385,14 +336,14 @@ static int run_compact(struct zsd_call *call, struct zsd_answer *ret_answer)
 	uint64_t freed;
 
 	if (budget < (json_int_t)ZS_PAGE_SIZE || budget > COMPACT_MAX_BYTES)
-		return answer_invalid_number(ret_answer, "budget_bytes", budget,
-					     "use 4096 to 67108864, and call again");
+		return zsd_reply_invalid_number(ret_answer, "budget_bytes", budget,
+						"use 4096 to 67108864, and call again");
 	zs_store_stats(store, &before);
 	freed = zs_store_compact(store, (uint64_t)budget / ZS_PAGE_SIZE);
 	zs_store_stats(store, &after);
-	return answer(ret_answer, NULL,
-		      json_pack("{s:I, s:I}", "freed_bytes", (json_int_t)(freed * ZS_PAGE_SIZE), "moved_objects",
-				(json_int_t)(after.pool.moved_objects - before.pool.moved_objects)));
+	return zsd_reply(ret_answer, NULL,
+			 json_pack("{s:I, s:I}", "freed_bytes", (json_int_t)(freed * ZS_PAGE_SIZE), "moved_objects",
+				   (json_int_t)(after.pool.moved_objects - before.pool.moved_objects)));
 }
 
 const struct zsd_method zsd_command_methods[] = {
@@ -407,6 +358,7 @@ const struct zsd_method zsd_command_methods[] = {
 				{"block_size_bytes", ZSD_PARAMETER_INT, false},
 				{"memory_limit_bytes", ZSD_PARAMETER_INT, false},
 				{"mode", ZSD_PARAMETER_STRING, false},
+				{"group", ZSD_PARAMETER_STRING, false},
 			},
 		.run = run_add,
 	},
@@ -425,6 +377,26 @@ const struct zsd_method zsd_command_methods[] = {
 		.name = "Stats",
 		.parameters = {{"name", ZSD_PARAMETER_STRING, false}},
 		.run = run_stats,
+	},
+	{
+		.name = "Groups",
+		.parameters = {{"name", ZSD_PARAMETER_STRING, false}},
+		.run = zsd_command_groups,
+	},
+	{
+		.name = "SetGroupLimit",
+		.changes = true,
+		.parameters =
+			{
+				{"name", ZSD_PARAMETER_STRING, true},
+				{"memory_limit_bytes", ZSD_PARAMETER_INT, true},
+			},
+		.run = zsd_command_set_group_limit,
+	},
+	{
+		.name = "Owners",
+		.parameters = {{"name", ZSD_PARAMETER_STRING, false}, {"node", ZSD_PARAMETER_INT, false}},
+		.run = zsd_command_owners,
 	},
 	{
 		.name = "Classes",

@@ -131,6 +131,16 @@ int zsd_options_set_owner(struct zs_device_options *options, const char *text, c
 	return 0;
 }
 
+int zsd_options_check_group(const char *name, char reason[static ZSD_REASON_BYTES])
+{
+	if (zs_name_is_valid(name))
+		return 0;
+	return zsd_options_refuse(reason,
+				  "not a group name; use 1 to %d bytes of UTF-8 without '/', '.' and control "
+				  "characters",
+				  ZS_DEVICE_NAME_BYTES - 1);
+}
+
 static int check_size(const struct zs_device_options *options, char reason[static ZSD_REASON_BYTES])
 {
 	uint64_t block_size = options->block_size;
@@ -160,6 +170,9 @@ int zsd_options_check(const struct zs_device_options *options, enum zs_device_fi
 		return zsd_options_refuse(reason, "not a block size; use 4K, 8K, 16K, 32K or 64K");
 	*ret_field = ZS_FIELD_SIZE;
 	if (check_size(options, reason))
+		return -EINVAL;
+	*ret_field = ZS_FIELD_GROUP;
+	if (options->group && zsd_options_check_group(options->group, reason))
 		return -EINVAL;
 	*ret_field = ZS_FIELD_NONE;
 	return 0;

@@ -47,6 +47,11 @@ static bool set_limit(json_t *object, uint64_t limit_bytes)
 	return !limit_bytes || set(object, "memory_limit_bytes", json_integer((json_int_t)limit_bytes));
 }
 
+bool zsd_set_group(json_t *object, const char *group)
+{
+	return !*group || set(object, "group", json_string(group));
+}
+
 static bool set_file(json_t *object, struct zsd_service *service, const struct zs_device_info *info)
 {
 	char mode[8];
@@ -83,7 +88,8 @@ json_t *zsd_report_device(struct zsd_service *service, struct zs_device *device)
 				   "algorithm", zs_codec_format(&info.codec, algorithm));
 
 	if (!report || !zsd_set_numbers(report, fields, ZS_ARRAY_SIZE(fields)) || !set_file(report, service, &info) ||
-	    !set_limit(report, info.memory_limit_bytes) || !set_ratio(report, stats.data_bytes, stats.memory_bytes))
+	    !set_limit(report, info.memory_limit_bytes) || !set_ratio(report, stats.data_bytes, stats.memory_bytes) ||
+	    !zsd_set_group(report, info.group))
 		return NULL;
 	return zs_take(report);
 }
@@ -119,7 +125,7 @@ json_t *zsd_report_device_stats(struct zsd_service *service, struct zs_device *d
 	ZS_CLEANUP(decrefp) json_t *report = json_pack("{s:s}", "name", info.name);
 
 	if (!report || !zsd_set_numbers(report, fields, ZS_ARRAY_SIZE(fields)) ||
-	    !set_modified(report, stats.modified_nsec))
+	    !set_modified(report, stats.modified_nsec) || !zsd_set_group(report, info.group))
 		return NULL;
 	return zs_take(report);
 }

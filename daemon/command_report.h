@@ -27,3 +27,5 @@ json_t *zsd_report_pool(struct zsd_service *service);
 
 /* Sets these fields of object. Answers false for lack of memory, also when object is NULL for it. */
 bool zsd_set_numbers(json_t *object, const struct zsd_field *fields, size_t nr);
+/* The same for a group; none if it is "". */
+bool zsd_set_group(json_t *object, const char *group);

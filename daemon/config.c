@@ -23,12 +23,14 @@
 #include "config_keys.h"
 
 #define DEVICE_PREFIX "Device "
+#define GROUP_PREFIX  "Group "
 #define BLANKS	      " \t\r\n"
 
 enum section_kind {
 	SECTION_NONE, /* before the first heading */
 	SECTION_DAEMON,
 	SECTION_POOL,
+	SECTION_GROUP,
 	SECTION_DEVICE,
 	SECTION_UNKNOWN,
 	NR_SECTION_KINDS,
@@ -43,14 +45,16 @@ struct reader {
 	enum section_kind kind;
 	char *heading; /* without brackets; NULL before the first one */
 	uint64_t heading_line;
-	unsigned int seen[NR_SECTION_KINDS]; /* bit set of the keys that were given; of the present device only */
-	struct zs_device_options device;
+	unsigned int seen[NR_SECTION_KINDS]; /* bit set of the keys given; of the present group or device only */
+	struct zsd_config_group group;	     /* its name is that of the heading */
+	struct zs_device_options device;     /* so is its name; its group is the reader's */
 	bool device_failed;
 };
 
 static const struct zsd_config_key *const key_tables[NR_SECTION_KINDS] = {
 	[SECTION_DAEMON] = zsd_config_daemon_keys,
 	[SECTION_POOL] = zsd_config_pool_keys,
+	[SECTION_GROUP] = zsd_config_group_keys,
 	[SECTION_DEVICE] = zsd_config_device_keys,
 };
 
@@ -64,6 +68,46 @@ static char *trim(char *text)
 	while (length && strchr(BLANKS, text[length - 1]))
 		text[--length] = 0;
 	return text;
+}
+
+/*
+ * groups
+ */
+
+static bool has_group(const struct zsd_config *config, const char *name)
+{
+	for (size_t i = 0; i < config->nr_groups; i++) {
+		if (strcmp(config->groups[i].name, name) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* Returns 0, also when the section is refused, or -ENOMEM. */
+static int append_group(struct reader *reader)
+{
+	struct zsd_config *config = reader->config;
+	struct zsd_config_group *groups;
+	char reason[ZSD_REASON_BYTES], *name;
+
+	if (has_group(config, reader->group.name))
+		zsd_options_refuse(reason, "there is a section for this group already; remove one of them");
+	if (has_group(config, reader->group.name) || zsd_options_check_group(reader->group.name, reason)) {
+		zs_log(ZS_LOG_ERR, "%s:%" PRIu64 ": [%s]: %s", reader->path, reader->heading_line, reader->heading,
+		       reason);
+		reader->failed = true;
+		return 0;
+	}
+	groups = zs_fault() ? NULL : reallocarray(config->groups, config->nr_groups + 1, sizeof(*groups));
+	if (!groups)
+		return -ENOMEM;
+	config->groups = groups;
+	name = zs_fault() ? NULL : strdup(reader->group.name);
+	if (!name)
+		return -ENOMEM;
+	groups[config->nr_groups] = reader->group;
+	groups[config->nr_groups++].name = name;
+	return 0;
 }
 
 /*
@@ -82,8 +126,10 @@ static bool has_device(const struct zsd_config *config, const char *name)
 /* What can be judged only when all lines are known. Returns 0, or -EINVAL after a message. */
 static int check_device(const struct reader *reader)
 {
-	static const char *const names[] = {
-		[ZS_FIELD_NAME] = " name", [ZS_FIELD_SIZE] = " Size", [ZS_FIELD_BLOCK_SIZE] = " BlockSize"};
+	static const char *const names[] = {[ZS_FIELD_NAME] = " name",
+					    [ZS_FIELD_SIZE] = " Size",
+					    [ZS_FIELD_BLOCK_SIZE] = " BlockSize",
+					    [ZS_FIELD_GROUP] = " Group"};
 	char reason[ZSD_REASON_BYTES];
 	enum zs_device_field field = ZS_FIELD_NONE;
 	const char *problem = NULL, *subject = "";
@@ -103,7 +149,8 @@ static int check_device(const struct reader *reader)
 	return -EINVAL;
 }
 
-static int append_device(struct zsd_config *config, const struct zs_device_options *options)
+/* Takes the options' group over. */
+static int append_device(struct zsd_config *config, struct zs_device_options *options)
 {
 	struct zs_device_options *devices = zs_fault() ? NULL
 						       : reallocarray(config->devices, config->nr_devices + 1,
@@ -118,6 +165,7 @@ static int append_device(struct zsd_config *config, const struct zs_device_optio
 		return -ENOMEM;
 	devices[config->nr_devices] = *options;
 	devices[config->nr_devices++].name = name;
+	options->group = NULL;
 	return 0;
 }
 
@@ -128,6 +176,8 @@ static int append_device(struct zsd_config *config, const struct zs_device_optio
 /* Returns 0 or -ENOMEM. */
 static int close_section(struct reader *reader)
 {
+	if (reader->kind == SECTION_GROUP)
+		return append_group(reader);
 	if (reader->kind != SECTION_DEVICE)
 		return 0;
 	if (!reader->device_failed && check_device(reader) == 0)
@@ -142,16 +192,32 @@ static enum section_kind kind_of(const char *heading)
 		return SECTION_DAEMON;
 	if (strcmp(heading, "Pool") == 0)
 		return SECTION_POOL;
+	if (strncmp(heading, GROUP_PREFIX, strlen(GROUP_PREFIX)) == 0)
+		return SECTION_GROUP;
 	if (strncmp(heading, DEVICE_PREFIX, strlen(DEVICE_PREFIX)) == 0)
 		return SECTION_DEVICE;
 	return SECTION_UNKNOWN;
 }
 
+/* The name in a heading. */
+static char *name_behind(const struct reader *reader, const char *prefix)
+{
+	char *name = reader->heading + strlen(prefix);
+
+	return name + strspn(name, BLANKS);
+}
+
+static void begin_group(struct reader *reader)
+{
+	reader->group = (struct zsd_config_group){.name = name_behind(reader, GROUP_PREFIX)};
+	reader->seen[SECTION_GROUP] = 0;
+}
+
 static void begin_device(struct reader *reader)
 {
+	free((char *)reader->device.group);
 	zsd_options_init(&reader->device);
-	reader->device.name = reader->heading + strlen(DEVICE_PREFIX);
-	reader->device.name += strspn(reader->device.name, BLANKS);
+	reader->device.name = name_behind(reader, DEVICE_PREFIX);
 	reader->device_failed = false;
 	reader->seen[SECTION_DEVICE] = 0;
 }
@@ -170,6 +236,8 @@ static int open_section(struct reader *reader, const char *heading)
 		return -ENOMEM;
 	reader->heading_line = reader->line;
 	reader->kind = kind_of(heading);
+	if (reader->kind == SECTION_GROUP)
+		begin_group(reader);
 	if (reader->kind == SECTION_DEVICE)
 		begin_device(reader);
 	if (reader->kind == SECTION_UNKNOWN)
@@ -223,7 +291,11 @@ static const char *bad_value(const struct reader *reader, unsigned int bit, cons
 /* Returns 0 or -ENOMEM. */
 static int set_key(struct reader *reader, const struct zsd_config_key *key, const char *value)
 {
-	struct zsd_config_target target = {reader->config, reader->kind == SECTION_DEVICE ? &reader->device : NULL};
+	struct zsd_config_target target = {
+		.config = reader->config,
+		.device = reader->kind == SECTION_DEVICE ? &reader->device : NULL,
+		.group = reader->kind == SECTION_GROUP ? &reader->group : NULL,
+	};
 	unsigned int bit = 1u << (key - key_tables[reader->kind]);
 	const char *problem = bad_value(reader, bit, value);
 	char reason[ZSD_REASON_BYTES];
@@ -320,6 +392,7 @@ static int read_lines(struct reader *reader, FILE *stream)
 		error = -EIO;
 	if (!error)
 		error = close_section(reader);
+	free((char *)reader->device.group);
 	free(reader->heading);
 	return !error && reader->failed ? -EINVAL : error;
 }
@@ -364,8 +437,13 @@ void zsd_config_free(struct zsd_config *config)
 {
 	if (!config)
 		return;
-	for (size_t i = 0; i < config->nr_devices; i++)
+	for (size_t i = 0; i < config->nr_groups; i++)
+		free(config->groups[i].name);
+	free(config->groups);
+	for (size_t i = 0; i < config->nr_devices; i++) {
+		free((char *)config->devices[i].group);
 		free((char *)config->devices[i].name);
+	}
 	free(config->devices);
 	free(config->mount_point);
 	free(config);

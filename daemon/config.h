@@ -5,8 +5,8 @@
  *
  * What is wrong is logged with file and line. A bad [Device] section leaves out that device only, so that one typing
  * error doesn't take all disks away; an unknown section or key is a warning, so that one file serves several versions;
- * a bad value in [Daemon] or [Pool] refuses the file, since a daemon with another memory limit than the one that was
- * asked for is no help.
+ * a bad value in [Daemon], [Pool] or [Group] refuses the file, since a daemon with another memory limit than the one
+ * that was asked for is no help.
  *
  * Context: any thread; nothing is kept between calls.
  */
@@ -21,6 +21,11 @@
 
 #define ZSD_THREADS_MAX 256
 
+struct zsd_config_group {
+	char *name;
+	uint64_t memory_limit_bytes; /* 0 = none */
+};
+
 struct zsd_config {
 	unsigned int nr_threads;	   /* Threads=; 0 = one per CPU */
 	char *mount_point;		   /* MountPoint=, absolute; NULL = mnt in the runtime directory */
@@ -29,8 +34,11 @@ struct zsd_config {
 	bool pool_per_device;		   /* PoolMode= */
 	bool compact;			   /* Compact= */
 	struct zsd_policy_options policy;  /* CompactThreshold=, CompactQuota= */
+	bool accounting;		   /* Accounting= of [Pool] */
+	size_t nr_groups;		   /* entries of groups */
+	struct zsd_config_group *groups;   /* in the order of the file */
 	size_t nr_devices;		   /* entries of devices */
-	struct zs_device_options *devices; /* in the order of the file; the names are the config's */
+	struct zs_device_options *devices; /* in the order of the file; the strings are the config's */
 	size_t nr_refused;		   /* [Device] sections left out because of a bad value */
 };
 

@@ -127,6 +127,16 @@ static int set_pool_limit(struct zsd_config_target *target, const char *value, c
 	return error;
 }
 
+static int set_accounting(struct zsd_config_target *target, const char *value, char reason[static ZSD_REASON_BYTES])
+{
+	bool yes = strcmp(value, "yes") == 0;
+
+	if (!yes && strcmp(value, "no") != 0)
+		return zsd_options_refuse(reason, "neither yes nor no; use one of them");
+	target->config->accounting = yes;
+	return 0;
+}
+
 static const char *const pool_modes[] = {[false] = "singleton", [true] = "per-device"};
 
 int zsd_pool_mode_parse(const char *text, bool *ret_per_device)
@@ -196,13 +206,31 @@ static int set_block_size(struct zsd_config_target *target, const char *value, c
 	return error;
 }
 
-static int set_device_limit(struct zsd_config_target *target, const char *value, char reason[static ZSD_REASON_BYTES])
+static int parse_limit(const char *value, uint64_t *ret_bytes, char reason[static ZSD_REASON_BYTES])
 {
-	int error = parse_size(value, &target->device->memory_limit_bytes, reason);
+	int error = parse_size(value, ret_bytes, reason);
 
-	if (!error && !target->device->memory_limit_bytes)
+	if (!error && !*ret_bytes)
 		return zsd_options_refuse(reason, "no room for any data; leave the key out for no limit");
 	return error;
+}
+
+static int set_device_limit(struct zsd_config_target *target, const char *value, char reason[static ZSD_REASON_BYTES])
+{
+	return parse_limit(value, &target->device->memory_limit_bytes, reason);
+}
+
+static int set_group_limit(struct zsd_config_target *target, const char *value, char reason[static ZSD_REASON_BYTES])
+{
+	return parse_limit(value, &target->group->memory_limit_bytes, reason);
+}
+
+static int set_group(struct zsd_config_target *target, const char *value, char reason[static ZSD_REASON_BYTES])
+{
+	if (zsd_options_check_group(value, reason))
+		return -EINVAL;
+	target->device->group = zs_fault() ? NULL : strdup(value);
+	return target->device->group ? 0 : -ENOMEM;
 }
 
 static int set_mode(struct zsd_config_target *target, const char *value, char reason[static ZSD_REASON_BYTES])
@@ -224,10 +252,16 @@ const struct zsd_config_key zsd_config_daemon_keys[] = {
 
 const struct zsd_config_key zsd_config_pool_keys[] = {
 	{"MemoryLimit", set_pool_limit},
+	{"Accounting", set_accounting},
 	{"PoolMode", set_pool_mode},
 	{"Compact", set_compact},
 	{"CompactThreshold", set_compact_threshold},
 	{"CompactQuota", set_compact_quota},
+	{},
+};
+
+const struct zsd_config_key zsd_config_group_keys[] = {
+	{"MemoryLimit", set_group_limit},
 	{},
 };
 
@@ -238,5 +272,6 @@ const struct zsd_config_key zsd_config_device_keys[] = {
 	{"MemoryLimit", set_device_limit},
 	{"Mode", set_mode},
 	{"Owner", set_owner},
+	{"Group", set_group},
 	{},
 };

@@ -11,6 +11,7 @@
 struct zsd_config_target {
 	struct zsd_config *config;
 	struct zs_device_options *device; /* in a [Device] section, else NULL */
+	struct zsd_config_group *group;	  /* in a [Group] section, else NULL */
 };
 
 struct zsd_config_key {
@@ -21,4 +22,5 @@ struct zsd_config_key {
 
 extern const struct zsd_config_key zsd_config_daemon_keys[];
 extern const struct zsd_config_key zsd_config_pool_keys[];
+extern const struct zsd_config_key zsd_config_group_keys[];
 extern const struct zsd_config_key zsd_config_device_keys[];

@@ -24,11 +24,13 @@
 #include "control.h"
 #include "frontend.h"
 #include "memory.h"
+#include "nodes.h"
 #include "notify.h"
 #include "paths.h"
 #include "policy.h"
 #include "service_internal.h"
 #include "status.h"
+#include "store/group.h"
 #include "threads.h"
 #include "transport.h"
 
@@ -100,6 +102,8 @@ static int create_store(struct zsd_service *service, const struct zsd_options *w
 
 	if (!options.memory_limit_bytes)
 		options.memory_limit_bytes = zsd_memory_default_limit();
+	if (service->config->accounting)
+		options.account.nr_nodes = zsd_nodes_accounted();
 	zs_arena_options_default(&options.arena, 0);
 	options.arena.pool_per_device = service->config->pool_per_device;
 	if (wanted->pool_mode)
@@ -112,6 +116,19 @@ static int create_store(struct zsd_service *service, const struct zsd_options *w
 		return fail(r, "can't start the maintenance thread", "check 'ulimit -u'");
 	r = zsd_frontend_create(service->store, &service->frontend);
 	return r ? fail(r, "can't start", NULL) : 0;
+}
+
+/* Their limits hold before there is data. */
+static int add_configured_groups(struct zsd_service *service)
+{
+	for (size_t i = 0; i < service->config->nr_groups; i++) {
+		const struct zsd_config_group *group = &service->config->groups[i];
+		int r = zs_store_add_group(service->store, group->name, group->memory_limit_bytes);
+
+		if (r)
+			return fail(r, group->name, "the configuration has too many [Group] sections");
+	}
+	return 0;
 }
 
 /* A device that can't be added is left out: one mistake must not take all the others away. */
@@ -307,6 +324,8 @@ static int start(struct zsd_service *service, const struct zsd_options *options)
 	r = create_event_loop(service);
 	if (!r)
 		r = create_store(service, options);
+	if (!r)
+		r = add_configured_groups(service);
 	if (r)
 		return r;
 	add_configured_devices(service);

@@ -16,6 +16,9 @@ enum zsctl_exit cmd_add(const struct zsctl_options *options, char *const *names)
 enum zsctl_exit cmd_caches(const struct zsctl_options *options, char *const *names);
 enum zsctl_exit cmd_classes(const struct zsctl_options *options, char *const *names);
 enum zsctl_exit cmd_compact(const struct zsctl_options *options, char *const *names);
+enum zsctl_exit cmd_group(const struct zsctl_options *options, char *const *names);
+enum zsctl_exit cmd_groups(const struct zsctl_options *options, char *const *names);
 enum zsctl_exit cmd_list(const struct zsctl_options *options, char *const *names);
+enum zsctl_exit cmd_owners(const struct zsctl_options *options, char *const *names);
 enum zsctl_exit cmd_remove(const struct zsctl_options *options, char *const *names);
 enum zsctl_exit cmd_stats(const struct zsctl_options *options, char *const *names);

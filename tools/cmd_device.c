@@ -29,9 +29,9 @@ static void client_destroyp(struct zs_client **client)
 
 static json_t *add_parameters(const struct zsctl_options *options, const char *name)
 {
-	CLEANUP_JSON json_t *parameters = json_pack("{s:s, s:I, s:s*, s:s*}", "name", name, "size_bytes",
+	CLEANUP_JSON json_t *parameters = json_pack("{s:s, s:I, s:s*, s:s*, s:s*}", "name", name, "size_bytes",
 						    (json_int_t)options->size_bytes, "algorithm", options->algorithm,
-						    "mode", options->mode);
+						    "mode", options->mode, "group", options->group);
 
 	if (options->block_size_bytes &&
 	    json_object_set_new(parameters, "block_size_bytes", json_integer((json_int_t)options->block_size_bytes)))
@@ -49,6 +49,8 @@ enum zsctl_exit cmd_add(const struct zsctl_options *options, char *const *names)
 	char what[WHAT_BYTES];
 	enum zsctl_exit status = zsctl_check_name(names[0]);
 
+	if (!status && options->group)
+		status = zsctl_check_name(options->group);
 	if (status)
 		return status;
 	if (!options->size_bytes) {

@@ -84,10 +84,16 @@ enum zsctl_exit cmd_stats(const struct zsctl_options *options, char *const *name
 	ZS_CLEANUP(client_destroyp) struct zs_client *client = NULL;
 	CLEANUP_JSON json_t *result = NULL;
 	struct zsctl_selection selection;
-	enum zsctl_exit status = zsctl_select(zsctl_stats_columns, options, &selection);
+	enum zsctl_exit status = names[0] ? zsctl_check_name(names[0]) : ZSCTL_OK;
 
-	if (!status && names[0])
-		status = zsctl_check_name(names[0]);
+	if (!status && options->owners)
+		return cmd_owners(options, names);
+	if (!status && options->node >= 0) {
+		fputs("zsctl: --node: only accounts are kept by node; add --owners\n", stderr);
+		status = ZSCTL_USAGE;
+	}
+	if (!status)
+		status = zsctl_select(zsctl_stats_columns, options, &selection);
 	if (!status)
 		status = zsctl_connect(options, &client);
 	if (!status)

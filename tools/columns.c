@@ -17,6 +17,7 @@ const struct zsctl_column zsctl_list_columns[] = {
 	{"INCOMPRESSIBLE", "incompressible_bytes", ZSCTL_SIZE, false, "data in blocks that are stored as they are"},
 	{"BLOCK-SIZE", "block_size_bytes", ZSCTL_SIZE, false, "unit of compression"},
 	{"LIMIT", "memory_limit_bytes", ZSCTL_SIZE, false, "the most that TOTAL may be"},
+	{"GROUP", "group", ZSCTL_TEXT, false, "group whose limit it shares"},
 	{"OPEN", "open_count", ZSCTL_COUNT, false, "how often the file is open"},
 	{"ERRORS", "errors", ZSCTL_COUNT, false, "blocks found damaged, each time one was read"},
 	{"MODE", "mode", ZSCTL_TEXT, false, "permission bits of the file, octal"},
@@ -43,6 +44,28 @@ const struct zsctl_column zsctl_stats_columns[] = {
 	{"COMPR", "stored_bytes", ZSCTL_SIZE, false, "as in list"},
 	{"TOTAL", "memory_bytes", ZSCTL_SIZE, false, "as in list"},
 	{"MODIFIED", "modified_usec", ZSCTL_TIME, false, "last change of data"},
+	{"GROUP", "group", ZSCTL_TEXT, false, "group whose limit it shares"},
+	{},
+};
+
+const struct zsctl_column zsctl_groups_columns[] = {
+	{"NAME", "name", ZSCTL_TEXT, true, "name of the group"},
+	{"DEVICES", "devices", ZSCTL_COUNT, true, "number of its devices"},
+	{"DATA", "data_bytes", ZSCTL_SIZE, true, "sums over them, as in list"},
+	{"COMPR", "stored_bytes", ZSCTL_SIZE, true, "as DATA"},
+	{"TOTAL", "memory_bytes", ZSCTL_SIZE, true, "as DATA"},
+	{"CHARGED", "charged_bytes", ZSCTL_SIZE, true, "what counts against the limit"},
+	{"LIMIT", "memory_limit_bytes", ZSCTL_SIZE, true, "the most that CHARGED may be"},
+	{},
+};
+
+const struct zsctl_column zsctl_owners_columns[] = {
+	{"KIND", "kind", ZSCTL_TEXT, true, "device, or group: the sum over its devices"},
+	{"NAME", "name", ZSCTL_TEXT, true, "name of the device or group"},
+	{"NODE", "node", ZSCTL_COUNT, true, "node of the machine's memory"},
+	{"COMPR", "stored_bytes", ZSCTL_SIZE, true, "payload on the node"},
+	{"SHARE", "share_bytes", ZSCTL_SIZE, true, "its share of the pages that it lies on"},
+	{"GROUP", "group", ZSCTL_TEXT, false, "group of the device"},
 	{},
 };
 

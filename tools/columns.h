@@ -6,5 +6,7 @@
 
 extern const struct zsctl_column zsctl_list_columns[];
 extern const struct zsctl_column zsctl_stats_columns[];
+extern const struct zsctl_column zsctl_groups_columns[];
+extern const struct zsctl_column zsctl_owners_columns[];
 extern const struct zsctl_column zsctl_classes_columns[];
 extern const struct zsctl_column zsctl_caches_columns[];

@@ -22,6 +22,8 @@
 /* Options without a letter: beyond all of them. */
 #define LETTER_OUTPUT_ALL 256
 #define LETTER_ALL	  257
+#define LETTER_OWNERS	  258
+#define LETTER_NODE	  259
 
 struct specification {
 	const char *name;
@@ -39,8 +41,11 @@ static const struct specification specifications[] = {
 	{"size", 's', "SIZE", ZSCTL_FOR_ADD, "size of the device; required"},
 	{"algorithm", 'a', "ALGORITHM", ZSCTL_FOR_ADD, "lz4 (default), lz4:ACCELERATION, zstd or zstd:LEVEL"},
 	{"block-size", 'B', "SIZE", ZSCTL_FOR_ADD, "unit of compression: 4K (default), 8K, 16K, 32K or 64K"},
-	{"mem-limit", 'l', "SIZE", ZSCTL_FOR_ADD, "memory that the device may use; no limit by default"},
+	{"mem-limit", 'l', "SIZE", ZSCTL_FOR_ADD | ZSCTL_FOR_GROUP, "memory it may use; none, the default: no limit"},
+	{"group", 'g', "NAME", ZSCTL_FOR_ADD, "group whose memory limit the device shares; none by default"},
 	{"mode", 'm', "MODE", ZSCTL_FOR_ADD, "permission bits of the file, octal; 0600 by default"},
+	{"owners", LETTER_OWNERS, NULL, ZSCTL_FOR_STATS, "show whose memory lies on which node"},
+	{"node", LETTER_NODE, "NUMBER", ZSCTL_FOR_STATS, "with --owners: on this node only"},
 	{"force", 'f', NULL, ZSCTL_FOR_REMOVE, "remove a device that is open"},
 	{"all", LETTER_ALL, NULL, ZSCTL_FOR_CLASSES, "show classes without zspages, too"},
 	{"bytes", 'b', NULL, ZSCTL_FOR_TABLES, "print sizes in bytes"},
@@ -106,6 +111,19 @@ static enum zsctl_exit take_size(const char *option, const char *value, uint64_t
 	return ZSCTL_USAGE;
 }
 
+/* Which nodes there are is the daemon's to say. */
+static enum zsctl_exit take_node(const char *value, int *ret_node)
+{
+	size_t length = strlen(value);
+
+	if (length && length < 6 && strspn(value, "0123456789") == length) {
+		*ret_node = atoi(value);
+		return ZSCTL_OK;
+	}
+	fprintf(stderr, "zsctl: --node %s: not a node; use a number, as in 0\n", value);
+	return ZSCTL_USAGE;
+}
+
 static enum zsctl_exit take_option(struct zsctl_options *options, int letter, char *value)
 {
 	switch (letter) {
@@ -126,7 +144,11 @@ static enum zsctl_exit take_option(struct zsctl_options *options, int letter, ch
 	case 'B':
 		return take_size("block-size", value, &options->block_size_bytes);
 	case 'l':
-		return take_size("mem-limit", value, &options->memory_limit_bytes);
+		options->memory_limit_given = true;
+		return strcmp(value, "none") ? take_size("mem-limit", value, &options->memory_limit_bytes) : ZSCTL_OK;
+	case 'g':
+		options->group = value;
+		break;
 	case 'a':
 		options->algorithm = value;
 		break;
@@ -136,6 +158,11 @@ static enum zsctl_exit take_option(struct zsctl_options *options, int letter, ch
 	case 'f':
 		options->force = true;
 		break;
+	case LETTER_OWNERS:
+		options->owners = true;
+		break;
+	case LETTER_NODE:
+		return take_node(value, &options->node);
 	case 'b':
 		options->bytes = true;
 		break;
@@ -220,7 +247,7 @@ enum zsctl_exit zsctl_options_parse(int argc, char **argv, struct zsctl_options 
 	enum zsctl_exit status = ZSCTL_OK;
 	int letter;
 
-	*ret_options = (struct zsctl_options){};
+	*ret_options = (struct zsctl_options){.node = -1};
 	if (choose_socket(ret_options)) {
 		fputs("zsctl: out of memory\n", stderr);
 		return ZSCTL_ERROR;

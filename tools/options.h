@@ -16,8 +16,10 @@ enum {
 	ZSCTL_FOR_COMPACT = 1 << 4,
 	ZSCTL_FOR_CLASSES = 1 << 5,
 	ZSCTL_FOR_CACHES = 1 << 6,
-	ZSCTL_FOR_TABLES = ZSCTL_FOR_LIST | ZSCTL_FOR_STATS | ZSCTL_FOR_CLASSES | ZSCTL_FOR_CACHES,
-	ZSCTL_FOR_ALL = ZSCTL_FOR_TABLES | ZSCTL_FOR_ADD | ZSCTL_FOR_REMOVE | ZSCTL_FOR_COMPACT,
+	ZSCTL_FOR_GROUP = 1 << 7,
+	ZSCTL_FOR_GROUPS = 1 << 8,
+	ZSCTL_FOR_TABLES = ZSCTL_FOR_LIST | ZSCTL_FOR_STATS | ZSCTL_FOR_GROUPS | ZSCTL_FOR_CLASSES | ZSCTL_FOR_CACHES,
+	ZSCTL_FOR_ALL = ZSCTL_FOR_TABLES | ZSCTL_FOR_ADD | ZSCTL_FOR_REMOVE | ZSCTL_FOR_COMPACT | ZSCTL_FOR_GROUP,
 };
 
 struct zsctl_options {
@@ -38,9 +40,15 @@ struct zsctl_options {
 	/* add; sizes are bytes, 0 = not given */
 	uint64_t size_bytes;
 	uint64_t block_size_bytes;
-	uint64_t memory_limit_bytes;
+	uint64_t memory_limit_bytes; /* also of group, where 0 is a limit that was taken away */
+	bool memory_limit_given;
 	const char *algorithm;
 	const char *mode;
+	const char *group;
+
+	/* stats */
+	bool owners;
+	int node; /* -1 = not given */
 
 	/* remove */
 	bool force;

@@ -80,6 +80,7 @@ static const struct {
 	const char *text;
 } hints[] = {
 	{INTERFACE "NoSuchDevice", "; 'zsctl list' shows those there are"},
+	{INTERFACE "NoSuchGroup", "; 'zsctl groups' shows those there are"},
 	{INTERFACE "DeviceBusy", " (--force)"},
 	{"org.varlink.service.PermissionDenied",
 	 "no permission to change anything; become root, or a member of the group zsd"},

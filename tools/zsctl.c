@@ -29,6 +29,8 @@ static const struct command commands[] = {
 	{"caches", ZSCTL_FOR_CACHES, 0, 0, cmd_caches, "", "show the caches of handles and zspage descriptors"},
 	{"classes", ZSCTL_FOR_CLASSES, 0, 0, cmd_classes, "[--all]", "show the size classes of the allocator"},
 	{"compact", ZSCTL_FOR_COMPACT, 0, 0, cmd_compact, "", "give memory back that fragmentation holds"},
+	{"group", ZSCTL_FOR_GROUP, 1, 1, cmd_group, "NAME --mem-limit SIZE", "change the memory limit of a group"},
+	{"groups", ZSCTL_FOR_GROUPS, 0, 1, cmd_groups, "[NAME]", "show the groups of devices"},
 	{"stats", ZSCTL_FOR_STATS, 0, 1, cmd_stats, "[NAME]", "show counters of the pool and of the devices"},
 };
 
@@ -47,10 +49,14 @@ static void print_help(void)
 	}
 	puts("\nOptions:");
 	zsctl_options_help(ZSCTL_FOR_ALL);
-	puts("\nOptions of list, stats, classes and caches:");
+	puts("\nOptions of list, stats, groups, classes and caches:");
 	zsctl_options_help(ZSCTL_FOR_TABLES);
 	puts("\nOptions of add:");
 	zsctl_options_help(ZSCTL_FOR_ADD);
+	puts("\nOptions of add and group:");
+	zsctl_options_help(ZSCTL_FOR_ADD | ZSCTL_FOR_GROUP);
+	puts("\nOptions of stats:");
+	zsctl_options_help(ZSCTL_FOR_STATS);
 	puts("\nOptions of remove:");
 	zsctl_options_help(ZSCTL_FOR_REMOVE);
 	puts("\nOptions of classes:");
@@ -59,6 +65,10 @@ static void print_help(void)
 	zsctl_print_columns(zsctl_list_columns);
 	puts("\nColumns of stats, for devices:");
 	zsctl_print_columns(zsctl_stats_columns);
+	puts("\nColumns of stats --owners:");
+	zsctl_print_columns(zsctl_owners_columns);
+	puts("\nColumns of groups:");
+	zsctl_print_columns(zsctl_groups_columns);
 	puts("\nColumns of classes:");
 	zsctl_print_columns(zsctl_classes_columns);
 	puts("\nColumns of caches:");
@@ -95,8 +105,8 @@ static enum zsctl_exit check_usage(const struct command *command, const struct z
 	const char *misfit = zsctl_options_misfit(options, command->bit);
 
 	if (nr_names < command->names_min)
-		fprintf(stderr, "zsctl: %s: the name of a device is missing; usage: zsctl %s %s\n", command->name,
-			command->name, command->arguments);
+		fprintf(stderr, "zsctl: %s: the name is missing; usage: zsctl %s %s\n", command->name, command->name,
+			command->arguments);
 	else if (nr_names > command->names_max)
 		fprintf(stderr, "zsctl: %s: too many names; usage: zsctl %s %s\n", command->name, command->name,
 			command->arguments);

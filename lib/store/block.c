@@ -13,7 +13,8 @@
  * Modifying: the old object stays pinned until the slot is replaced. So its handle can't be reused meanwhile, and a
  * slot that still has the old value has the old content, too (no ABA).
  *
- * Memory of a store is charged in this order, and undone in reverse: device limit, slot table page, handle and object.
+ * Memory of a store is charged in this order, and undone in reverse: slot table page, limits of device and group
+ * (store/charge.h), handle and object.
  */
 
 #include "store/block.h"
@@ -24,6 +25,7 @@
 #include "base/check.h"
 #include "base/log.h"
 #include "codec/stream.h"
+#include "store/charge.h"
 #include "store/device_internal.h"
 #include "store/slot.h"
 
@@ -239,30 +241,6 @@ static int choose(struct zs_device *device, struct zs_stream *stream, const void
 	return 0;
 }
 
-/* Counts bytes against the device's limit. Returns 0 or -ENOSPC. */
-static int charge_device(struct zs_device *device, uint64_t cost, enum zs_urgency urgency)
-{
-	uint64_t limit = atomic_load_explicit(&device->limit_bytes, memory_order_relaxed), charged;
-
-	if (!limit)
-		return 0;
-	if (urgency == ZS_URGENCY_NEW)
-		limit -= limit / 64;
-	charged = atomic_load_explicit(&device->charged_bytes, memory_order_relaxed);
-	do {
-		if (urgency != ZS_URGENCY_MUST && (cost > limit || charged > limit - cost))
-			return -ENOSPC;
-	} while (!atomic_compare_exchange_weak_explicit(&device->charged_bytes, &charged, charged + cost,
-							memory_order_relaxed, memory_order_relaxed));
-	return 0;
-}
-
-static void uncharge_device(struct zs_device *device, uint64_t cost)
-{
-	if (atomic_load_explicit(&device->limit_bytes, memory_order_relaxed))
-		atomic_fetch_sub_explicit(&device->charged_bytes, cost, memory_order_relaxed);
-}
-
 /* Makes the candidate's object, or nothing at all. */
 static int make_object(struct zs_device *device, struct candidate *candidate, enum zs_urgency urgency)
 {
@@ -270,12 +248,12 @@ static int make_object(struct zs_device *device, struct candidate *candidate, en
 	struct zs_handle handle;
 	int error;
 
-	error = charge_device(device, cost, urgency);
+	error = zs_charge(device, cost, urgency);
 	if (error)
 		return error;
 	error = zs_pool_alloc(device->pool, candidate->info.size, urgency, &handle);
 	if (error) {
-		uncharge_device(device, cost);
+		zs_uncharge(device, cost);
 		return error;
 	}
 	candidate->info.owner = (uint16_t)zs_device_owner(device);
@@ -295,7 +273,7 @@ void zs_device_free_object(struct zs_device *device, unsigned int shard, struct 
 		zs_count(&device->shards, shard, ZS_COUNT_CORRUPT, 1);
 		return;
 	}
-	uncharge_device(device, zs_pool_cost(info.size) + sizeof(uint64_t));
+	zs_uncharge(device, zs_pool_cost(info.size) + sizeof(uint64_t));
 	count_object(device, shard, info.size, UINT64_MAX);
 }
 
@@ -349,9 +327,11 @@ static int prepare(struct zs_device *device, struct zs_stream *stream, uint64_t 
 {
 	int error = prepare_once(device, block, old, candidate);
 
-	/* What waits to be freed still counts; nobody is refused because of it. */
-	if (error == -ENOSPC && zs_deferred_flush(&device->store->deferred))
+	/* What waits to be freed still counts; nobody is refused because of it, also if it is free just now. */
+	if (error == -ENOSPC) {
+		zs_deferred_flush(&device->store->deferred);
 		error = prepare_once(device, block, old, candidate);
+	}
 	if (!error && candidate->payload)
 		count_object(device, zs_stream_shard(stream), candidate->info.size, 1);
 	return error;

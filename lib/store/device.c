@@ -212,6 +212,7 @@ void zs_device_info(struct zs_device *device, struct zs_device_info *ret_info)
 		.created_sec = entry->created_sec,
 	};
 	memcpy(ret_info->name, entry->name, sizeof(ret_info->name));
+	strcpy(ret_info->group, zs_group_name(device));
 }
 
 void zs_device_stats(struct zs_device *device, struct zs_device_stats *ret_stats)

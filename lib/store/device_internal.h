@@ -5,8 +5,10 @@
 #include <stdatomic.h>
 
 #include "base/lock.h"
+#include "store/charge.h"
 #include "store/deferred.h"
 #include "store/entry.h"
+#include "store/group_internal.h"
 #include "store/stats.h"
 #include "store/table.h"
 
@@ -35,10 +37,10 @@ struct zs_device {
 	uint32_t block_size;
 	unsigned int block_shift;
 	struct zs_codec_params codec;
-	struct zs_pool *pool;		/* the store's, or its own (pool_per_device) */
-	struct zs_table table;		/* its place also guarded by store->lock while state is not FREE */
-	_Atomic uint64_t limit_bytes;	/* 0 = none */
-	_Atomic uint64_t charged_bytes; /* what counts against the limit; kept only while there is one */
+	struct zs_pool *pool;	 /* the store's, or its own (pool_per_device) */
+	struct zs_table table;	 /* its place also guarded by store->lock while state is not FREE */
+	struct zs_budget budget; /* its own limit; kept only while there is one */
+	struct zs_group *group;	 /* or NULL; from before it is ACTIVE until it is FREE */
 	struct zs_shards shards;
 };
 
@@ -48,7 +50,11 @@ struct zs_store {
 	struct zs_pool *pool;		 /* of all devices; with pool_per_device, of none */
 	struct zs_device_entry *entries; /* in the arena */
 	unsigned int nr_entries;
-	struct zs_lock lock; /* guards the device table, device->state and entries' attributes */
+	struct zs_group_entry *group_entries; /* in the arena */
+	unsigned int nr_groups;		      /* room for groups; immutable */
+	struct zs_group groups[ZS_GROUPS_MAX];
+	unsigned int nr_nodes; /* that accounts are kept for; 0 = none are. Immutable */
+	struct zs_lock lock;   /* guards the device and group tables, device->state and entries' attributes */
 	struct zs_lock modify[ZS_MODIFY_LOCKS];
 	unsigned int nr_shards; /* of counters and of deferred frees; immutable */
 	struct zs_deferred deferred;

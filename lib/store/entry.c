@@ -88,7 +88,7 @@ void zs_entry_set_attributes(struct zs_device_entry *entry, const struct zs_devi
 }
 
 void zs_entry_commit(struct zs_device_entry *entry, uint64_t id, const struct zs_device_options *options,
-		     uint64_t table_offset, int64_t created_sec)
+		     uint16_t group, uint64_t table_offset, int64_t created_sec)
 {
 	zs_assert(!atomic_load(&entry->id) && zs_name_is_valid(options->name));
 	memset(&entry->current, 0, sizeof(*entry) - offsetof(struct zs_device_entry, current));
@@ -103,6 +103,7 @@ void zs_entry_commit(struct zs_device_entry *entry, uint64_t id, const struct zs
 	entry->block_size = options->block_size;
 	entry->level = options->codec.level;
 	entry->codec = options->codec.codec;
+	entry->group = group;
 	memcpy(entry->name, options->name, strlen(options->name));
 	entry->checksum = entry_checksum(entry, id);
 	/* release: the entry is whole before it counts */

@@ -36,7 +36,8 @@ struct zs_device_entry {
 	int32_t level;
 	uint8_t codec;
 	char name[ZS_DEVICE_NAME_BYTES];
-	uint8_t reserved[70]; /* 0 */
+	uint16_t group;	      /* index in the group table + 1; 0 = none */
+	uint8_t reserved[68]; /* 0 */
 	uint64_t checksum;    /* XXH3-64 of id and of all from size_bytes on */
 };
 
@@ -55,9 +56,9 @@ static inline unsigned int zs_device_index(uint64_t id)
 /* True if a device may have this name: 1 to 64 bytes of UTF-8 without '/', '.' and control characters. */
 bool zs_name_is_valid(const char *name);
 
-/* Writes all but the id of a free entry, and then commits it with the id. */
+/* Writes all but the id of a free entry, and then commits it with the id. group as in the entry. */
 void zs_entry_commit(struct zs_device_entry *entry, uint64_t id, const struct zs_device_options *options,
-		     uint64_t table_offset, int64_t created_sec);
+		     uint16_t group, uint64_t table_offset, int64_t created_sec);
 
 /* Judges an entry at this index of the table. Returns 0, -ENOENT (free) or -EBADMSG (damaged). */
 int zs_entry_check(const struct zs_device_entry *entry, unsigned int index, uint64_t slots_bytes);

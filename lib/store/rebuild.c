@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Opening an existing arena: check the device table, then one scan of all slot tables. And the checker, which makes the
- * same scan and compares.
+ * Opening an existing arena: check the tables of groups and devices, then one scan of all slot tables. And the checker,
+ * which makes the same scan and compares.
  *
  * Slots that are damaged, or that name no sound object, become "lost": they must not keep a handle that will be given
  * to another block.
@@ -16,6 +16,7 @@
 #include "store/device.h"
 #include "store/device_internal.h"
 #include "store/extent.h"
+#include "store/owners.h"
 #include "store/slot.h"
 #include "zsmalloc/account.h"
 
@@ -78,6 +79,8 @@ int zs_store_check_entries(struct zs_store *store)
 			i = (unsigned int)(at / sizeof(struct zs_device_entry));
 		}
 		error = zs_entry_check(&store->entries[i], i, store->arena.region_bytes[ZS_REGION_SLOTS]);
+		if (!error && !zs_group_number_is_sound(store, store->entries[i].group))
+			error = -EBADMSG;
 		if (error == -EBADMSG)
 			zs_log(ZS_LOG_ERR, "arena refused: entry %u of the device table is damaged", i);
 		if (error == -EBADMSG)
@@ -149,7 +152,9 @@ static int adopt_device(struct zs_device *device)
 	if (tally.lost)
 		zs_log(ZS_LOG_ERR, "device=%s lost_blocks=%llu: damaged in the arena; they read as I/O errors",
 		       device->entry->name, (unsigned long long)tally.lost);
-	atomic_store(&device->charged_bytes, tally.cost);
+	atomic_store(&device->budget.charged_bytes, tally.cost);
+	if (device->group)
+		atomic_fetch_add(&device->group->budget.charged_bytes, tally.cost);
 	return 0;
 }
 
@@ -174,8 +179,10 @@ static int start_device(struct zs_store *store, unsigned int index)
 	error = zs_store_slot(store, index, &device);
 	if (!error)
 		error = zs_device_start(device, &options, store->entries[index].table_offset);
-	if (!error)
-		error = adopt_device(device);
+	if (error)
+		return error;
+	zs_group_rejoin(device);
+	error = adopt_device(device);
 	if (error)
 		return error;
 	device->state = ZS_DEVICE_ACTIVE;
@@ -211,6 +218,7 @@ int zs_store_rebuild(struct zs_store *store)
 		error = zs_extent_punch_gaps(store);
 	if (error)
 		return error;
+	zs_groups_adopt_end(store);
 	rebuild_pools(store);
 	zs_heap_rebuild_end(store->heap);
 	return 0;
@@ -245,6 +253,21 @@ static void tally_device(struct zs_device *device, struct tally *tally)
 	}
 }
 
+/* What the accounts say of a device is what its objects are. */
+static void check_owner(const struct zs_device *device, const struct tally *tally)
+{
+	uint64_t payload = 0, share = 0;
+	struct zs_account_sum sum;
+
+	if (!zs_store_nr_nodes(device->store))
+		return;
+	for (unsigned int node = 0; !zs_device_account(device, node, &sum); node++) {
+		payload += sum.payload_bytes;
+		share += sum.share_bytes;
+	}
+	zs_assert(payload == tally->compressed && share == tally->cost - tally->handles * sizeof(uint64_t));
+}
+
 static void check_device(struct zs_device *device, struct tally *total)
 {
 	struct tally tally = {0};
@@ -263,8 +286,9 @@ static void check_device(struct zs_device *device, struct tally *total)
 	zs_assert(stats.huge_blocks == tally.huge);
 	zs_assert(stats.compressed_bytes == tally.compressed);
 	zs_assert(stats.memory_bytes == tally.cost + atomic_load(&device->table.nr_present) * ZS_PAGE_SIZE);
-	if (atomic_load(&device->limit_bytes))
-		zs_assert(atomic_load(&device->charged_bytes) == tally.cost);
+	if (atomic_load(&device->budget.limit_bytes))
+		zs_assert(atomic_load(&device->budget.charged_bytes) == tally.cost);
+	check_owner(device, &tally);
 }
 
 /* The sums over owners and nodes are the sums over all objects. */
@@ -305,6 +329,7 @@ void zs_store_check(struct zs_store *store)
 		table_pages += atomic_load(&device->table.nr_present);
 	}
 	check_account(store);
+	zs_groups_assert(store);
 	zs_store_stats(store, &stats);
 	zs_assert(stats.heap.slot_table_pages == table_pages);
 	if (!total.lost && !stats.heap.leaked_objects) {

@@ -23,6 +23,7 @@
 #include "store/device.h"
 #include "store/device_internal.h"
 #include "store/extent.h"
+#include "store/owners.h"
 #include "store/slot.h"
 
 /* How often a remover looks whether the last borrower has gone; a request takes a millisecond at most. */
@@ -76,8 +77,8 @@ int zs_device_start(struct zs_device *device, const struct zs_device_options *op
 	device->block_size = options->block_size;
 	device->block_shift = zs_ilog2(options->block_size);
 	device->codec = options->codec;
-	atomic_store(&device->limit_bytes, options->memory_limit_bytes);
-	atomic_store(&device->charged_bytes, 0);
+	atomic_store(&device->budget.limit_bytes, options->memory_limit_bytes);
+	atomic_store(&device->budget.charged_bytes, 0);
 	zs_shards_reset(&device->shards);
 	error = zs_table_init(&device->table, &store->arena, store->heap, table_offset,
 			      options->size_bytes / options->block_size);
@@ -133,6 +134,9 @@ static int check_options(const struct zs_device_options *options, enum zs_device
 	*ret_field = ZS_FIELD_CODEC;
 	if (!zs_codec_params_are_valid(&options->codec))
 		return -EINVAL;
+	*ret_field = ZS_FIELD_GROUP;
+	if (options->group && !zs_name_is_valid(options->group))
+		return -EINVAL;
 	*ret_field = ZS_FIELD_NONE;
 	return 0;
 }
@@ -177,11 +181,16 @@ static int add_locked(struct zs_store *store, const struct zs_device_options *op
 				  zs_align_down(device->index * sizeof(*device->entry), ZS_PAGE_SIZE), ZS_PAGE_SIZE);
 	if (error)
 		return error;
-	error = zs_device_start(device, options, offset);
+	error = zs_group_join(device, options->group);
 	if (error)
 		return error;
+	error = zs_device_start(device, options, offset);
+	if (error) {
+		zs_group_leave(device, 0);
+		return error;
+	}
 	id = zs_arena_next_generation(&store->arena) << ZS_DEVICE_INDEX_BITS | device->index;
-	zs_entry_commit(device->entry, id, options, offset, (int64_t)time(NULL));
+	zs_entry_commit(device->entry, id, options, zs_group_number(device), offset, (int64_t)time(NULL));
 	device->state = ZS_DEVICE_ACTIVE;
 	atomic_store(&device->id, id);
 	*ret_id = id;
@@ -212,9 +221,11 @@ int zs_store_add(struct zs_store *store, const struct zs_device_options *options
 		return error;
 	}
 	error = add(store, &complete, ret_id);
-	/* A device that is being removed still has its index and its place. */
-	if ((error == -ENFILE || error == -EFBIG || error == -ENOSPC) && zs_deferred_flush(&store->deferred))
+	/* A device that is being removed still has its index, its place and its group, perhaps until just now. */
+	if (error == -ENFILE || error == -EUSERS || error == -EFBIG || error == -ENOSPC) {
+		zs_deferred_flush(&store->deferred);
 		error = add(store, &complete, ret_id);
+	}
 	return error;
 }
 
@@ -258,6 +269,8 @@ void zs_device_finish(struct zs_device *device)
 	/* Until the lock is held the table's place is taken, and zs_extent_find() may be reading where it is. */
 	ZS_LOCK_SCOPE(&store->lock);
 	zs_table_deinit(&device->table);
+	/* What its slots still named is free by now and was not counted; what is damaged can't say its cost. */
+	zs_group_leave(device, zs_shards_sum(&device->shards, ZS_COUNT_COST_BYTES));
 	device->state = ZS_DEVICE_FREE;
 }
 
@@ -337,14 +350,15 @@ static int store_init(struct zs_store *store, bool fresh, const struct zs_store_
 	store->entries = zs_arena_at(&store->arena, ZS_REGION_DEVICES, 0);
 	store->nr_entries = (unsigned int)zs_min(
 		store->arena.region_bytes[ZS_REGION_DEVICES] / sizeof(store->entries[0]), ZS_DEVICES_MAX);
+	zs_groups_init(store);
 	if (!fresh) {
-		error = zs_store_check_entries(store);
+		error = zs_groups_adopt(store) ?: zs_store_check_entries(store);
 		if (error)
 			return error;
 	}
 	error = zs_heap_create(&store->arena, fresh, &store->heap);
 	if (!error && options->account.nr_nodes)
-		error = zs_heap_start_account(store->heap, &options->account);
+		error = zs_owners_start(store, &options->account);
 	if (!error)
 		error = zs_pool_create(store->heap, &store->pool);
 	if (!error && !fresh)

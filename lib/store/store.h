@@ -27,9 +27,10 @@ struct zs_stream;
 #define ZS_BLOCK_MIN_BYTES   ((size_t)4 << 10)
 
 struct zs_store_options {
-	struct zs_arena_options arena;	   /* used by zs_store_create() only */
-	uint64_t memory_limit_bytes;	   /* 0 = none */
-	struct zs_account_options account; /* nr_nodes 0: off. Owners are device indexes + 1 */
+	struct zs_arena_options arena; /* used by zs_store_create() only */
+	uint64_t memory_limit_bytes;   /* 0 = none */
+	/* nr_nodes 0: off; without node_of_page the kernel is asked. Owners are devices, see store/owners.h */
+	struct zs_account_options account;
 };
 
 /* What a device is made from. */
@@ -41,6 +42,7 @@ struct zs_device_options {
 	uint64_t memory_limit_bytes;  /* 0 = none */
 	uint32_t mode;		      /* permission bits of the file, 0 = 0600 */
 	uint32_t uid, gid;
+	const char *group; /* see store/group.h; a name as a device's, NULL = of none. It stays so */
 };
 
 /* Which field of zs_device_options a refusal is about, so that the caller can name it. */
@@ -51,6 +53,7 @@ enum zs_device_field {
 	ZS_FIELD_BLOCK_SIZE,
 	ZS_FIELD_CODEC,
 	ZS_FIELD_MEMORY_LIMIT,
+	ZS_FIELD_GROUP,
 };
 
 struct zs_device_info {
@@ -61,7 +64,8 @@ struct zs_device_info {
 	struct zs_codec_params codec;
 	uint64_t memory_limit_bytes;
 	uint32_t mode, uid, gid;
-	int64_t created_sec; /* Unix time */
+	int64_t created_sec;		  /* Unix time */
+	char group[ZS_DEVICE_NAME_BYTES]; /* "" = of none */
 };
 
 /*
@@ -97,9 +101,9 @@ struct zs_store_stats {
  *
  * zs_store_create() makes an empty arena; zs_store_open() takes an existing one (fd is duplicated), scans its slot
  * tables and rebuilds all else: blocks that it finds damaged read as EIO from then on and are counted. Errnos as
- * zs_arena_create() and zs_arena_open(), and -EBADMSG for a damaged device table; nothing in the arena is changed if it
- * is refused. zs_store_close() keeps nothing but the arena's content, which lives while somebody holds zs_store_fd()'s
- * descriptor.
+ * zs_arena_create() and zs_arena_open(), and -EBADMSG for a damaged device or group table; nothing in the arena is
+ * changed if it is refused. zs_store_close() keeps nothing but the arena's content, which lives while somebody holds
+ * zs_store_fd()'s descriptor.
  */
 int zs_store_create(const struct zs_store_options *options, struct zs_store **ret_store);
 int zs_store_open(int fd, const struct zs_store_options *options, struct zs_store **ret_store);
@@ -133,7 +137,8 @@ struct zs_pool *zs_store_pool(struct zs_store *store);
  * devices
  *
  * zs_store_add() returns 0 and the device's id; -EEXIST (name taken), -EINVAL (*ret_field says which field),
- * -EFBIG (size: larger than the longest free range of slot tables), -ENFILE (ZS_DEVICES_MAX reached), -ENOSPC, -ENOMEM.
+ * -EFBIG (size: larger than the longest free range of slot tables), -ENFILE (ZS_DEVICES_MAX reached), -EUSERS (the
+ * group would be one more than ZS_GROUPS_MAX), -ENOSPC, -ENOMEM.
  * ret_field may be NULL.
  */
 int zs_store_add(struct zs_store *store, const struct zs_device_options *options, enum zs_device_field *ret_field,

@@ -41,6 +41,8 @@
 #define DEFAULT_SLOTS_BYTES ((uint64_t)4 << 40)
 /* 4096 entries of 256 bytes, store/entry.h. */
 #define DEFAULT_DEVICES_BYTES ((uint64_t)1 << 20)
+/* 256 entries of 128 bytes, store/group_internal.h. */
+#define DEFAULT_GROUPS_BYTES ((uint64_t)32 << 10)
 /* All that 32-bit handles can name. */
 #define DEFAULT_HANDLES_BYTES ((uint64_t)8 << 32)
 /*
@@ -87,6 +89,7 @@ void zs_arena_options_default(struct zs_arena_options *options, uint64_t memory_
 		.region_bytes =
 			{
 				[ZS_REGION_DEVICES] = DEFAULT_DEVICES_BYTES,
+				[ZS_REGION_GROUPS] = DEFAULT_GROUPS_BYTES,
 				[ZS_REGION_SLOTS] = DEFAULT_SLOTS_BYTES,
 				[ZS_REGION_HANDLES] = DEFAULT_HANDLES_BYTES,
 				[ZS_REGION_PAGES] = zs_align_up(memory_bytes, REGION_ALIGNMENT) * DEFAULT_PAGES_FACTOR,
@@ -267,6 +270,16 @@ void zs_arena_punch(const struct zs_arena *arena, enum zs_region region, uint64_
 	} while (result < 0 && errno == EINTR);
 	zs_assert_msg(!result, "punching %llu bytes at %llu: errno %d", (unsigned long long)length,
 		      (unsigned long long)offset, errno);
+}
+
+int zs_arena_node(const struct zs_arena *arena, enum zs_region region, uint64_t offset)
+{
+	int node = -1;
+
+	assert_range(arena, region, offset, ZS_PAGE_SIZE);
+	if (syscall(SYS_get_mempolicy, &node, NULL, 0UL, zs_arena_at(arena, region, offset), MPOL_F_NODE | MPOL_F_ADDR))
+		return -errno;
+	return node;
 }
 
 int zs_arena_move_page(const struct zs_arena *arena, enum zs_region region, uint64_t offset, unsigned int node)

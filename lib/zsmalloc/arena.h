@@ -3,7 +3,7 @@
 /*
  * The arena: one sparse memfd with everything that must outlive the process, found by index and never by pointer.
  *
- *   header | device table | slot tables | handle words | pages
+ *   header | device table | group table | slot tables | handle words | pages
  *
  * The file is as long as it may ever become; only touched pages take memory. This module owns the descriptor and the
  * mapping, and is the only one that calls mmap, memfd_create, madvise and fallocate; it knows where the regions are
@@ -17,10 +17,11 @@
 #include "base/bits.h"
 
 /* Raised whenever the meaning of a byte in the arena changes; an arena of another version is refused. */
-#define ZS_ARENA_LAYOUT_VERSION 1
+#define ZS_ARENA_LAYOUT_VERSION 2
 
 enum zs_region {
 	ZS_REGION_DEVICES, /* struct zs_device_entry, see store/entry.h */
+	ZS_REGION_GROUPS,  /* struct zs_group_entry, see store/group_internal.h */
 	ZS_REGION_SLOTS,   /* the devices' slot tables */
 	ZS_REGION_HANDLES, /* handle words, see zsmalloc/handle.h */
 	ZS_REGION_PAGES,   /* zspages */
@@ -70,6 +71,9 @@ int zs_arena_populate(const struct zs_arena *arena, enum zs_region region, uint6
 
 /* Gives a page-aligned range back to the system; it reads as zeros. It can't fail on a memfd. */
 void zs_arena_punch(const struct zs_arena *arena, enum zs_region region, uint64_t offset, uint64_t length);
+
+/* The node of the machine's memory that a page is on: get_mempolicy(2), which makes its memory. -errno if not known. */
+int zs_arena_node(const struct zs_arena *arena, enum zs_region region, uint64_t offset);
 
 /* Moves a page to another node: move_pages(2). Returns 0 or its errno. */
 int zs_arena_move_page(const struct zs_arena *arena, enum zs_region region, uint64_t offset, unsigned int node);

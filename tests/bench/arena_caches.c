@@ -47,6 +47,7 @@ static void make_heaps(struct caches *caches)
 		.region_bytes =
 			{
 				[ZS_REGION_DEVICES] = (uint64_t)1 << 20,
+				[ZS_REGION_GROUPS] = (uint64_t)32 << 10,
 				[ZS_REGION_SLOTS] = (uint64_t)1 << 20,
 				[ZS_REGION_HANDLES] = (uint64_t)16 << 20,
 				[ZS_REGION_PAGES] = (uint64_t)16 << 30,

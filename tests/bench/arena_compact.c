@@ -179,7 +179,7 @@ void bench_compact(const struct bench_options *options)
 	print_phase(compact.reads, nr_threads, PHASE_COMPACT, "read_compact");
 	print_phase(compact.writes, nr_threads, PHASE_QUIET, "write_quiet");
 	print_phase(compact.writes, nr_threads, PHASE_COMPACT, "write_compact");
-	printf("\"before\": %.5f, \"quiet\": %.5f, \"after\": %.5f, \"compact_ns\": %" PRIu64 ", \"worked_ns\": %" PRIu64
-	       ", \"freed_pages\": %" PRIu64 ", \"moved\": %" PRIu64 "}\n",
+	printf("\"before\": %.5f, \"quiet\": %.5f, \"after\": %.5f, \"compact_ns\": %" PRIu64
+	       ", \"worked_ns\": %" PRIu64 ", \"freed_pages\": %" PRIu64 ", \"moved\": %" PRIu64 "}\n",
 	       before, quiet, after, start, worked, freed_all, stats.pool.moved_objects);
 }

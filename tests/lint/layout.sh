@@ -43,11 +43,12 @@ assertions()
 		#include <stddef.h>
 		#include "base/residue.h"
 		#include "store/entry.h"
+		#include "store/group_internal.h"
 		#include "store/slot.h"
 		#include "zsmalloc/arena.h"
 		#include "zsmalloc/handle.h"
 		#include "zsmalloc/object.h"
-		static_assert(ZS_ARENA_LAYOUT_VERSION == 1, "update the page and this check with the layout");
+		static_assert(ZS_ARENA_LAYOUT_VERSION == 2, "update the page and this check with the layout");
 	END
 	field zs_device_entry id 'id, sealed'
 	field zs_device_entry current 'current, sealed'
@@ -60,12 +61,17 @@ assertions()
 	field zs_device_entry level 'level of the codec'
 	field zs_device_entry codec 'codec$'
 	field zs_device_entry name 'name, ends in NUL'
+	field zs_device_entry group 'group: index'
 	field zs_device_entry checksum 'XXH3-64 of id'
 	field zs_device_attributes mode 'mode'
 	field zs_device_attributes uid 'uid'
 	field zs_device_attributes gid 'gid'
 	field zs_device_attributes memory_limit_bytes 'memory limit, bytes'
 	field zs_device_attributes checksum 'XXH3-64 of the five above'
+	field zs_group_entry used 'used, sealed'
+	field zs_group_entry limit_pages 'limit, sealed'
+	field zs_group_entry name 'name of the group'
+	field zs_group_entry checksum 'XXH3-64 of used'
 	field zs_object_header handle 'handle: the way back'
 	field zs_object_header meta 'meta: bits 0-16'
 	field zs_object_header checksum 'low half of XXH3-64'

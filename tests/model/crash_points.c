@@ -22,8 +22,10 @@
 #include "base/bits.h"
 #include "base/check.h"
 #include "codec/stream.h"
+#include "model/crash_scenarios.h"
 #include "store/device.h"
 #include "store/device_internal.h"
+#include "store/group.h"
 #include "store/slot.h"
 #include "support/arena_shadow.h"
 #include "support/data.h"
@@ -40,66 +42,8 @@
 /* Where a part of a block is written. */
 #define PART_OFFSET 1000
 #define PART_LENGTH 700
-
-enum operation {
-	OPERATION_WRITE,
-	OPERATION_WRITE_PART,
-	OPERATION_DISCARD,
-	OPERATION_DISCARD_PART,
-	OPERATION_ADD,
-	OPERATION_REMOVE,
-	OPERATION_SET_OWNER,
-	OPERATION_COMPACT,
-	OPERATION_OPEN, /* opening changes the arena, and may be killed, too */
-	/* Wrong on purpose. */
-	OPERATION_PUBLISH_TOO_EARLY,
-	OPERATION_FREE_TOO_EARLY,
-};
-
-/* Old content: none, or a kind of data. */
-#define NOTHING TEST_DATA_NR
-
-struct scenario {
-	enum operation operation;
-	enum zs_codec_id codec; /* at level 1 */
-	uint32_t block_size;
-	enum test_data old_data;
-	enum test_data new_data;
-};
-
-static const struct scenario scenarios[] = {
-	{OPERATION_WRITE, ZS_CODEC_LZ4, 4096, NOTHING, TEST_DATA_TEXT},
-	{OPERATION_WRITE, ZS_CODEC_LZ4, 4096, NOTHING, TEST_DATA_FILL32},
-	{OPERATION_WRITE, ZS_CODEC_LZ4, 4096, TEST_DATA_TEXT, TEST_DATA_TEXT},
-	{OPERATION_WRITE, ZS_CODEC_LZ4, 4096, TEST_DATA_TEXT, TEST_DATA_MIXED},
-	{OPERATION_WRITE, ZS_CODEC_LZ4, 4096, TEST_DATA_NOISE, TEST_DATA_NOISE},
-	{OPERATION_WRITE, ZS_CODEC_LZ4, 4096, TEST_DATA_TEXT, TEST_DATA_ZERO},
-	{OPERATION_WRITE, ZS_CODEC_LZ4, 4096, TEST_DATA_FILL, TEST_DATA_FILL},
-	{OPERATION_WRITE, ZS_CODEC_LZ4, 4096, TEST_DATA_FILL32, TEST_DATA_ALMOST},
-	{OPERATION_WRITE, ZS_CODEC_ZSTD, 4096, TEST_DATA_TEXT, TEST_DATA_TEXT},
-	{OPERATION_WRITE, ZS_CODEC_LZ4, 16384, TEST_DATA_TEXT, TEST_DATA_ALMOST},
-	{OPERATION_WRITE_PART, ZS_CODEC_LZ4, 4096, NOTHING, TEST_DATA_TEXT},
-	{OPERATION_WRITE_PART, ZS_CODEC_LZ4, 4096, TEST_DATA_TEXT, TEST_DATA_NOISE},
-	{OPERATION_WRITE_PART, ZS_CODEC_ZSTD, 4096, TEST_DATA_MIXED, TEST_DATA_TEXT},
-	{OPERATION_DISCARD, ZS_CODEC_LZ4, 4096, TEST_DATA_TEXT, NOTHING},
-	{OPERATION_DISCARD, ZS_CODEC_LZ4, 4096, TEST_DATA_FILL32, NOTHING},
-	{OPERATION_DISCARD_PART, ZS_CODEC_LZ4, 4096, TEST_DATA_TEXT, NOTHING},
-	{OPERATION_ADD, ZS_CODEC_LZ4, 4096, TEST_DATA_TEXT, NOTHING},
-	{OPERATION_REMOVE, ZS_CODEC_LZ4, 4096, TEST_DATA_TEXT, NOTHING},
-	{OPERATION_SET_OWNER, ZS_CODEC_LZ4, 4096, TEST_DATA_TEXT, NOTHING},
-	{OPERATION_COMPACT, ZS_CODEC_LZ4, 4096, TEST_DATA_FILL, NOTHING},
-	{OPERATION_OPEN, ZS_CODEC_LZ4, 4096, TEST_DATA_TEXT, NOTHING},
-};
-
-static const struct scenario wrong_scenarios[] = {
-	{OPERATION_PUBLISH_TOO_EARLY, ZS_CODEC_LZ4, 4096, TEST_DATA_TEXT, TEST_DATA_TEXT},
-	{OPERATION_FREE_TOO_EARLY, ZS_CODEC_LZ4, 4096, TEST_DATA_TEXT, TEST_DATA_TEXT},
-};
-
-static const char *const operation_names[] = {
-	"write",   "write part", "discard",	      "discard part",	"add", "remove", "set owner",
-	"compact", "open",	 "publish too early", "free too early",
-};
+/* Of a group that had none; room for what is written after a crash. */
+#define NEW_LIMIT_BYTES (1 << 20)
 
 struct run {
 	const struct scenario *scenario;
@@ -163,6 +107,8 @@ static void make_new_block(struct run *run, struct test_random *random)
 	case OPERATION_ADD:
 	case OPERATION_REMOVE:
 	case OPERATION_SET_OWNER:
+	case OPERATION_ADD_TO_NEW_GROUP:
+	case OPERATION_SET_GROUP_LIMIT:
 	case OPERATION_COMPACT:
 	case OPERATION_OPEN:
 		break;
@@ -175,12 +121,27 @@ static struct zs_store *create_store(void)
 {
 	/* Small, so that the shadow is. */
 	struct zs_store_options options = {
-		.arena.region_bytes = {64 << 10, 256 << 10, 256 << 10, 16 << 20},
+		.arena.region_bytes = {64 << 10, 4 << 10, 256 << 10, 256 << 10, 16 << 20},
 	};
 	struct zs_store *store;
 
 	zs_assert(!zs_store_create(&options, &store));
 	return store;
+}
+
+/* The device that changes, the only one of a group without a limit. */
+static void add_grouped(struct zs_store *store, const struct scenario *scenario)
+{
+	struct zs_device_options options = {
+		.name = "device",
+		.size_bytes = (uint64_t)DEVICE_BLOCKS * scenario->block_size,
+		.block_size = scenario->block_size,
+		.codec = codec_of(scenario),
+		.group = "group",
+	};
+	uint64_t id;
+
+	zs_assert(!zs_store_add(store, &options, NULL, &id));
 }
 
 static void prepare(struct run *run, const struct scenario *scenario, uint64_t seed)
@@ -193,8 +154,7 @@ static void prepare(struct run *run, const struct scenario *scenario, uint64_t s
 	make_block(run, scenario->old_data, &random, run->old_block);
 	make_block(run, TEST_DATA_TEXT, &random, run->neighbour);
 	make_new_block(run, &random);
-	test_device_add(store, "device", (uint64_t)DEVICE_BLOCKS * scenario->block_size, scenario->block_size,
-			codec_of(scenario));
+	add_grouped(store, scenario);
 	test_device_add(store, "other", (uint64_t)DEVICE_BLOCKS * scenario->block_size, scenario->block_size,
 			codec_of(scenario));
 	device = get(store, "device", run->stream);
@@ -224,6 +184,7 @@ static struct zs_device_options added_options(const struct scenario *scenario)
 		.codec = codec_of(scenario),
 		.memory_limit_bytes = 4711,
 		.mode = 0640,
+		.group = scenario->operation == OPERATION_ADD_TO_NEW_GROUP ? "new" : NULL,
 	};
 }
 
@@ -268,7 +229,11 @@ static void change(struct run *run, struct zs_store *store, struct zs_device *de
 		zs_assert(!zs_device_discard(device, stream, start + PART_OFFSET, PART_LENGTH));
 		break;
 	case OPERATION_ADD:
+	case OPERATION_ADD_TO_NEW_GROUP:
 		zs_assert(!zs_store_add(store, &added, NULL, &id));
+		break;
+	case OPERATION_SET_GROUP_LIMIT:
+		zs_assert(!zs_store_set_group_limit(store, "group", NEW_LIMIT_BYTES));
 		break;
 	case OPERATION_REMOVE:
 		zs_device_put(device, stream);
@@ -330,6 +295,30 @@ static bool block_is(struct run *run, struct zs_device *device, uint64_t block, 
 	       !memcmp(run->buffer, content, size);
 }
 
+/* The group's limit; UINT64_MAX if there is no such group. */
+static uint64_t group_limit(struct zs_store *store, const char *name)
+{
+	static struct zs_group_stats groups[ZS_GROUPS_MAX];
+	unsigned int nr = zs_store_groups(store, groups);
+
+	for (unsigned int i = 0; i < nr; i++) {
+		if (!strcmp(groups[i].name, name))
+			return groups[i].memory_limit_bytes;
+	}
+	return UINT64_MAX;
+}
+
+/* A group is there if its devices are, and not longer. */
+static bool groups_are_sound(struct zs_store *store, struct zs_device *device, struct zs_device *added)
+{
+	struct zs_device_info info = {.group = "group"};
+
+	if (device)
+		zs_device_info(device, &info);
+	return !strcmp(info.group, "group") && (group_limit(store, "group") != UINT64_MAX) == (device != NULL) &&
+	       (group_limit(store, "new") == UINT64_MAX || added);
+}
+
 /* True if the state of what changes is the old one (*ret_old) or the new one; they may be the same. */
 static bool judge_change(struct run *run, struct zs_store *store, struct zs_device *device, bool *ret_old,
 			 bool *ret_new)
@@ -341,11 +330,17 @@ static bool judge_change(struct run *run, struct zs_store *store, struct zs_devi
 		zs_device_info(device, &info);
 	switch (run->scenario->operation) {
 	case OPERATION_ADD:
+	case OPERATION_ADD_TO_NEW_GROUP:
 		*ret_old = !added;
 		*ret_new = added && block_is(run, added, TARGET, (char[ZS_BLOCK_MAX_BYTES]){0});
 		if (added)
 			zs_device_info(added, &info);
 		*ret_new = *ret_new && info.memory_limit_bytes == 4711 && info.mode == 0640;
+		*ret_new = *ret_new && !strcmp(info.group, added_options(run->scenario).group ?: "");
+		break;
+	case OPERATION_SET_GROUP_LIMIT:
+		*ret_old = group_limit(store, "group") == 0;
+		*ret_new = group_limit(store, "group") == NEW_LIMIT_BYTES;
 		break;
 	case OPERATION_REMOVE:
 		*ret_old = device && block_is(run, device, TARGET, run->old_block);
@@ -361,7 +356,7 @@ static bool judge_change(struct run *run, struct zs_store *store, struct zs_devi
 	}
 	if (added)
 		zs_device_put(added, run->stream);
-	return *ret_old || *ret_new;
+	return (*ret_old || *ret_new) && groups_are_sound(store, device, added);
 }
 
 static bool is_undamaged(struct zs_device *device)

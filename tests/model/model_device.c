@@ -2,10 +2,10 @@
 /*
  * Random operations on three devices against plain arrays.
  *
- * Each round makes a store with a device of 4, 16 and 64 KiB blocks, codecs at random, in some rounds with a memory
- * limit that is met all the time. Only a window of each device is used, at a random place, so that slots lie anywhere.
- * The store is closed and opened again at random points, from its own arena or from a copy. After each round all
- * content and all counters are compared, and after the removal of the devices nothing may be left.
+ * Each round makes a store with a device of 4, 16 and 64 KiB blocks, codecs at random, in some rounds with a limit that
+ * is met all the time: the pool's, or a moving one of a group. Only a window of each device is used, at a random place,
+ * so that slots lie anywhere. The store is closed and opened again at random points, from its own arena or from a copy.
+ * After each round all content and all counters are compared, and after the removal of the devices nothing may be left.
  */
 
 #include <errno.h>
@@ -19,11 +19,13 @@
 #include "base/check.h"
 #include "codec/stream.h"
 #include "store/device.h"
+#include "store/group.h"
 #include "support/data.h"
 #include "support/options.h"
 #include "support/small_store.h"
 
 #define NR_DEVICES	   3
+#define NR_NODES	   3
 #define DEFAULT_OPERATIONS 2400000
 #define ROUND_OPERATIONS   40000
 #define DEVICE_BYTES	   ((uint64_t)4 << 30)
@@ -63,6 +65,7 @@ struct world {
 	struct zs_store *store;
 	struct zs_stream *stream;
 	uint64_t limit;
+	bool grouped; /* the limit is the group's, and the most that it is; accounts are kept */
 	struct model models[NR_DEVICES];
 	char *bank[TEST_DATA_NR];
 	char *buffer;
@@ -271,9 +274,32 @@ static void do_seek(struct world *world, struct model *model)
 
 static void check_all(struct world *world);
 
+static unsigned int node_of_page(void *context, uint32_t page)
+{
+	return page % NR_NODES;
+}
+
+static struct zs_store_options store_options(const struct world *world)
+{
+	struct zs_store_options options = {.memory_limit_bytes = world->grouped ? 0 : world->limit};
+
+	if (world->grouped)
+		options.account = (struct zs_account_options){.nr_nodes = NR_NODES, .node_of_page = node_of_page};
+	test_arena_options(&options.arena);
+	return options;
+}
+
+/* Also below the present use. */
+static void do_move_limit(struct world *world)
+{
+	uint64_t limit = world->limit ? world->limit - below(world, world->limit / 2) : 0;
+
+	zs_assert(!world->grouped || !zs_store_set_group_limit(world->store, "group", limit));
+}
+
 static void do_reopen(struct world *world)
 {
-	struct zs_store_options options = {.memory_limit_bytes = world->limit};
+	struct zs_store_options options = store_options(world);
 	int fd = chance(world, 30) ? test_arena_copy(zs_store_fd(world->store)) : dup(zs_store_fd(world->store));
 	int error;
 
@@ -324,9 +350,21 @@ static void check_stats(struct world *world, const struct model *model)
 	zs_assert(stats.corrupt == 0);
 }
 
+static void check_group(struct world *world)
+{
+	static struct zs_group_stats groups[ZS_GROUPS_MAX];
+	uint64_t sum = 0;
+
+	zs_assert(zs_store_groups(world->store, groups) == world->grouped);
+	for (unsigned int node = 0; node < NR_NODES; node++)
+		sum += groups[0].nodes[node].payload_bytes;
+	zs_assert(!world->grouped || sum == groups[0].compressed_bytes);
+}
+
 static void check_all(struct world *world)
 {
 	zs_store_check(world->store);
+	check_group(world);
 	for (unsigned int i = 0; i < NR_DEVICES; i++) {
 		struct model *model = &world->models[i];
 
@@ -344,6 +382,9 @@ static void check_nothing_left(struct world *world)
 
 	for (unsigned int i = 0; i < NR_DEVICES; i++)
 		zs_assert(!zs_store_remove(world->store, world->models[i].id));
+	zs_assert(!zs_store_add_group(world->store, "group", 0));
+	world->grouped = false;
+	check_group(world);
 	zs_store_check(world->store);
 	zs_store_stats(world->store, &stats);
 	zs_assert(!stats.nr_devices && !stats.pool.objects && !stats.heap.zspage_pages &&
@@ -359,12 +400,14 @@ static void start_model(struct world *world, unsigned int index)
 {
 	struct model *model = &world->models[index];
 	uint32_t block_size = shapes[index].block_size;
+	struct zs_codec_params codec = codecs[below(world, ZS_ARRAY_SIZE(codecs))];
+	struct zs_device_options options = {shapes[index].name, DEVICE_BYTES, block_size, .codec = codec};
 
 	model->shape = &shapes[index];
 	model->bytes = (size_t)model->shape->window_blocks * block_size;
 	model->base = below(world, (DEVICE_BYTES - model->bytes) / block_size) * block_size;
-	model->id = test_device_add(world->store, model->shape->name, DEVICE_BYTES, block_size,
-				    codecs[below(world, ZS_ARRAY_SIZE(codecs))]);
+	options.group = world->grouped ? "group" : NULL;
+	zs_assert(!zs_store_add(world->store, &options, NULL, &model->id));
 	model->content = calloc(1, model->bytes);
 	model->written = calloc(model->shape->window_blocks, sizeof(bool));
 	zs_assert(model->content && model->written);
@@ -385,17 +428,22 @@ static void one_operation(struct world *world)
 		do_discard(world, model);
 	else
 		do_seek(world, model);
-	if (!below(world, 4000))
-		do_reopen(world);
+	if (!below(world, 2000))
+		(chance(world, 50) ? do_move_limit : do_reopen)(world);
 }
 
 static void one_round(struct world *world, uint64_t operations)
 {
+	struct zs_store_options options;
+
 	/* The windows hold 5.6 MiB. */
 	world->limit = chance(world, 40) ? ((uint64_t)1 << 20) + below(world, (uint64_t)3 << 20) : 0;
-	world->store = test_store_create(world->limit);
+	world->grouped = chance(world, 50);
+	options = store_options(world);
+	zs_assert(!zs_store_create(&options, &world->store));
 	for (unsigned int i = 0; i < NR_DEVICES; i++)
 		start_model(world, i);
+	do_move_limit(world);
 	for (uint64_t i = 0; i < operations; i++)
 		one_operation(world);
 	check_all(world);

@@ -6,9 +6,9 @@
  *           checksum, so that a torn or foreign one is seen
  *   part    threads write single words into blocks that they share, a set of words each: an update that is lost by two
  *           threads modifying one block at a time is seen by its owner
- *   come    threads add a device, use it, and remove it while others are using it
+ *   come    threads add a device to a group, use it, and remove it while others are using it
  *   compact a thread moves objects together all the time, and discards and removals are left to the maintenance thread
- *   watch   a thread asks for names, lists and statistics all the time, and moves the limit
+ *   watch   a thread asks for names, lists and statistics all the time, and moves the limits of pool and group
  *
  * At the end the store is checked, and opened again, with all blocks as they were.
  */
@@ -28,6 +28,7 @@
 #include "base/check.h"
 #include "codec/stream.h"
 #include "store/device.h"
+#include "store/group.h"
 #include "support/data.h"
 #include "support/options.h"
 #include "support/small_store.h"
@@ -252,13 +253,18 @@ static void come_step(struct test_thread *thread)
 {
 	struct world *world = thread->context;
 	struct local *local = thread->local;
-	struct zs_codec_params codec = {.codec = ZS_CODEC_LZ4, .level = 1};
+	struct zs_device_options options = {
+		.size_bytes = NR_COME_BLOCKS * BLOCK_SIZE,
+		.codec = {.codec = ZS_CODEC_LZ4, .level = 1},
+		.group = "come",
+	};
 	struct zs_device *device;
 	char name[16];
 	uint64_t id;
 
 	snprintf(name, sizeof(name), "come-%u", thread->number);
-	id = test_device_add(world->store, name, NR_COME_BLOCKS * BLOCK_SIZE, BLOCK_SIZE, codec);
+	options.name = name;
+	zs_assert(!zs_store_add(world->store, &options, NULL, &id));
 	device = zs_device_get(world->store, id, local->stream);
 	zs_assert(device && zs_device_id(device) == id);
 	for (uint64_t block = 0; block < NR_COME_BLOCKS; block += 4)
@@ -287,6 +293,21 @@ static void watch_device(struct zs_store *store, uint64_t id, struct zs_stream *
 	zs_device_put(device, stream);
 }
 
+/* The group comes and goes with its devices, unless it has a limit at the moment. */
+static void watch_groups(struct test_thread *thread, struct zs_store *store)
+{
+	static struct zs_group_stats groups[ZS_GROUPS_MAX];
+	unsigned int nr;
+	int error;
+
+	error = zs_store_set_group_limit(store, "come", test_random_chance(&thread->random, 50) ? 64 << 10 : 0);
+	zs_assert(!error || error == -ENOENT);
+	nr = zs_store_groups(store, groups);
+	zs_assert(nr <= 1);
+	if (nr)
+		zs_assert(!strcmp(groups[0].name, "come") && groups[0].nr_devices <= NR_COME_THREADS);
+}
+
 static void watch_step(struct test_thread *thread)
 {
 	struct world *world = thread->context;
@@ -300,6 +321,7 @@ static void watch_step(struct test_thread *thread)
 	zs_assert(!zs_store_find(world->store, "whole", &id) && id == world->whole_id);
 	while (zs_store_next(world->store, &cursor, &id))
 		watch_device(world->store, id, local->stream);
+	watch_groups(thread, world->store);
 }
 
 /*

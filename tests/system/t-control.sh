@@ -107,6 +107,9 @@ invalid force Remove '{"name":"a","force":1}'
 invalid name List '{"name":1}'
 invalid x List '{"x":1}'
 invalid name Stats '{"name":[]}'
+invalid name SetGroupLimit '{"memory_limit_bytes":0}'
+invalid memory_limit_bytes SetGroupLimit '{"name":"a"}'
+invalid node Owners '{"node":"0"}'
 invalid all Classes '{"all":1}'
 invalid all Caches '{"all":true}'
 
@@ -129,6 +132,7 @@ bad_value memory_limit_bytes "less than nothing" Add '{"name":"a","size_bytes":4
 bad_value algorithm "no such algorithm; use lz4" Add '{"name":"a","size_bytes":4096,"algorithm":"lzo"}'
 bad_value algorithm "no number" Add '{"name":"a","size_bytes":4096,"algorithm":"lz4:fast"}'
 bad_value algorithm "out of range; use zstd:" Add '{"name":"a","size_bytes":4096,"algorithm":"zstd:99"}'
+bad_value group "'a/b': not a group name; use 1 to 64 bytes" Add '{"name":"a","size_bytes":4096,"group":"a/b"}'
 bad_value mode "octal" Add '{"name":"a","size_bytes":4096,"mode":"rw"}'
 answers "$control.DeviceTooLarge\",\"parameters\":{\"size_bytes\":9223372036854771712,\"limit_bytes\":" $control.Add \
 	'{"name":"a","size_bytes":9223372036854771712}'

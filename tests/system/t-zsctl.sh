@@ -37,8 +37,8 @@ fails 2 "no such option; 'zsctl --help' lists them" --frobnicate
 fails 2 "-x: no such option" -x
 fails 2 "the argument is missing" add x --size
 fails 2 "takes no argument" list --raw=yes
-fails 2 "the name of a device is missing" add
-fails 2 "the name of a device is missing" remove
+fails 2 "the name is missing" add
+fails 2 "the name is missing" remove
 fails 2 "too many names" add a b --size 8G
 fails 2 "too many names" stats a b
 fails 2 "the size is missing" add x

@@ -266,3 +266,15 @@ Test(arena, a_lack_of_memory_is_an_error_and_leaves_nothing_open)
 	zs_fault_arm(0);
 	zs_arena_close(&arena);
 }
+
+Test(arena, the_node_of_a_page_is_one_of_the_machine)
+{
+	struct zs_arena arena = arena_create();
+	int node = zs_arena_node(&arena, ZS_REGION_PAGES, 7 * ZS_PAGE_SIZE);
+	char path[64];
+
+	cr_assert_geq(node, 0);
+	snprintf(path, sizeof(path), "/sys/devices/system/node/node%d", node);
+	cr_assert(!access("/sys/devices/system/node", F_OK) ? !access(path, F_OK) : node == 0);
+	zs_arena_close(&arena);
+}

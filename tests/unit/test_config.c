@@ -79,7 +79,8 @@ Test(config, an_empty_file_and_a_missing_one_give_the_defaults)
 	cr_expect_null(config->mount_point);
 	cr_expect_eq(config->log_level, ZS_LOG_INFO);
 	cr_expect_eq(config->memory_limit_bytes, 0);
-	cr_expect_eq(config->nr_devices + config->nr_refused, 0);
+	cr_expect_eq(config->nr_devices + config->nr_refused + config->nr_groups, 0);
+	cr_expect_not(config->accounting);
 	zsd_config_free(config);
 	cr_assert_eq(unlink(path), 0);
 	cr_assert_eq(zsd_config_load(path, false, &config), 0);
@@ -110,8 +111,12 @@ Test(config, all_keys_are_taken)
 			  "MemoryLimit=2G\n"
 			  "Mode=0660\n"
 			  "Owner=1234:5678\n"
+			  "Group=all vms\n"
 			  "[Pool]\n"
 			  "MemoryLimit=4G\n"
+			  "Accounting=yes\n"
+			  "[Group all vms]\n"
+			  "MemoryLimit=3G\n"
 			  "[Device b]\n"
 			  "Size=4K\n",
 			  &config),
@@ -133,12 +138,18 @@ Test(config, all_keys_are_taken)
 	cr_expect_eq(device->mode, 0660);
 	cr_expect_eq(device->uid, 1234);
 	cr_expect_eq(device->gid, 5678);
+	cr_expect_str_eq(device->group, "all vms");
+	cr_expect(config->accounting);
+	cr_assert_eq(config->nr_groups, 1);
+	cr_expect_str_eq(config->groups[0].name, "all vms");
+	cr_expect_eq(config->groups[0].memory_limit_bytes, UINT64_C(3) << 30);
 	device = &config->devices[1];
 	cr_expect_str_eq(device->name, "b");
 	cr_expect_eq(device->size_bytes, 4096);
 	cr_expect_eq(device->block_size, 4096);
 	cr_expect_eq(device->codec.codec, ZS_CODEC_LZ4);
 	cr_expect_eq(device->uid, geteuid());
+	cr_expect_null(device->group);
 	zsd_config_free(config);
 }
 
@@ -233,6 +244,11 @@ Test(config, a_bad_value_of_the_daemon_refuses_the_file)
 		{"[Pool]\nCompactQuota=1000%\n", "[Pool] CompactQuota=1000%: "},
 		{"[Pool]\nMemoryLimit=8192P\n", "[Pool] MemoryLimit=8192P: too large"},
 		{"[Pool]\nMemoryLimit=lots\n", "[Pool] MemoryLimit=lots: not a size"},
+		{"[Pool]\nAccounting=1\n", "[Pool] Accounting=1: neither yes nor no"},
+		{"[Group a]\nMemoryLimit=0B\n", "[Group a] MemoryLimit=0B: no room"},
+		{"[Group a]\nMemoryLimit=2\n", "[Group a] MemoryLimit=2: a size without a unit; did you mean 2G?"},
+		{"\n[Group a/b]\nMemoryLimit=1G\n", "[Group a/b]: not a group name; use 1 to 64 bytes"},
+		{"[Group a]\n[Group a]\n", "[Group a]: there is a section for this group already"},
 		{"[Pool]\nMemoryLimit=1G # half\n", "[Pool] MemoryLimit=1G # half: a comment behind the value"},
 	};
 	struct zsd_config *config;
@@ -309,6 +325,8 @@ Test(config, a_bad_device_is_left_out_and_the_others_load)
 		{"Size=8G\nOwner=:0\n", 5, "[Device x] Owner=:0: not an owner"},
 		{"Size=8G\nOwner=0:\n", 5, "[Device x] Owner=0:: not an owner"},
 		{"Size=8G\nOwner=4294967295\n", 5, "[Device x] Owner=4294967295: no such user"},
+		{"Size=8G\nGroup=a.b\n", 5, "[Device x] Group=a.b: not a group name; use 1 to 64 bytes"},
+		{"Group=a\n", 3, "[Device x]: no size"},
 		{"", 3, "[Device x]: no size"},
 	};
 	struct zsd_config *config;
@@ -426,7 +444,8 @@ Test(config, what_is_no_file_is_refused)
 
 Test(config, without_memory_loading_fails_and_leaks_nothing)
 {
-	static const char text[] = "[Daemon]\nMountPoint=/a\n[Device a]\nSize=4K\n[Device b]\nSize=4K\n";
+	static const char text[] = "[Daemon]\nMountPoint=/a\n[Group g]\nMemoryLimit=1G\n"
+				   "[Device a]\nGroup=g\nSize=4K\n[Device x]\nGroup=g\n[Device b]\nSize=4K\n";
 	struct zsd_config *config;
 	uint64_t nth = 0;
 	int error;
@@ -439,6 +458,7 @@ Test(config, without_memory_loading_fails_and_leaks_nothing)
 		cr_assert(!error || error == -ENOMEM, "%d", error);
 	} while (error);
 	cr_expect_eq(config->nr_devices, 2);
-	cr_expect_gt(nth, 5);
+	cr_expect_eq(config->nr_groups, 1);
+	cr_expect_gt(nth, 8);
 	zsd_config_free(config);
 }

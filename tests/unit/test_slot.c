@@ -105,7 +105,7 @@ static void make_entry(struct zs_device_entry *entry, uint64_t id)
 	};
 
 	memset(entry, 0, sizeof(*entry));
-	zs_entry_commit(entry, id, &options, 8192, 1700000000);
+	zs_entry_commit(entry, id, &options, 0, 8192, 1700000000);
 }
 
 Test(entry, an_entry_is_sound_only_at_its_own_index)

@@ -1,0 +1,45 @@
+#pragma once
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Groups of devices: several devices under one memory limit. A device joins a group when it is added and stays in it;
+ * there is no way to move a device with its data from one group to another.
+ *
+ * A group comes into being with its first device, or by zs_store_add_group(); it goes away when it has neither devices
+ * nor a limit. Groups live in the arena as devices do.
+ *
+ * Any thread; the store's lock is taken. Writing data takes no lock for its group.
+ */
+
+#include <stdint.h>
+
+#include "store/store.h"
+#include "zsmalloc/account.h"
+
+#define ZS_GROUPS_MAX 256
+
+struct zs_group_stats {
+	char name[ZS_DEVICE_NAME_BYTES];
+	uint64_t memory_limit_bytes; /* 0 = none; whole pages, rounded up from what was set */
+	uint64_t charged_bytes; /* what counts against it, memory of removed devices that is not free yet included */
+	/* Sums over the devices, as in zs_device_stats. */
+	uint64_t nr_devices;
+	uint64_t data_bytes;
+	uint64_t compressed_bytes;
+	uint64_t memory_bytes;			   /* charged_bytes and the devices' slot table pages */
+	struct zs_account_sum nodes[ZS_NODES_MAX]; /* by node; 0 while accounting is off */
+};
+
+/*
+ * Makes a group with a limit that has no devices yet, or sets the limit of one that exists. Returns 0, -EINVAL (name),
+ * -EUSERS (ZS_GROUPS_MAX reached) or -ENOMEM.
+ */
+int zs_store_add_group(struct zs_store *store, const char *name, uint64_t memory_limit_bytes);
+
+/*
+ * Sets the limit of a group that exists; 0 = none. Below the present use it refuses new data only: overwriting what is
+ * there without growing goes on. Returns 0 or -ENOENT.
+ */
+int zs_store_set_group_limit(struct zs_store *store, const char *name, uint64_t memory_limit_bytes);
+
+/* Fills ret_stats, room for ZS_GROUPS_MAX, in no particular order. Returns how many there are. */
+unsigned int zs_store_groups(struct zs_store *store, struct zs_group_stats *ret_stats);
