@@ -316,13 +316,24 @@ void zs_handle_prefetch(struct zs_pool *pool, struct zs_handle handle)
 		zs_account_prefetch(pool->heap->account, handle.index);
 }
 
+/* Where the live object of a handle is now; false if there is none. Any handle, also what a damaged slot names. */
+static bool live_location(const struct zs_heap *heap, struct zs_handle handle, struct zs_location *ret_location)
+{
+	uint64_t word;
+
+	if (!heap_handle_is_valid(heap, handle.index))
+		return false;
+	word = atomic_load_explicit(heap_handle_word(heap, handle.index), memory_order_relaxed);
+	*ret_location = zs_handle_location(word);
+	return zs_handle_state(word) == ZS_HANDLE_LIVE && heap_location_is_valid(heap, *ret_location);
+}
+
 void zs_obj_prefetch(struct zs_pool *pool, struct zs_handle handle)
 {
 	struct zs_heap *heap = pool->heap;
-	uint64_t word = atomic_load_explicit(heap_handle_word(heap, handle.index), memory_order_relaxed);
-	struct zs_location location = zs_handle_location(word);
+	struct zs_location location;
 
-	if (zs_handle_state(word) != ZS_HANDLE_LIVE || !heap_location_is_valid(heap, location))
+	if (!live_location(heap, handle, &location))
 		return;
 	__builtin_prefetch(heap_object(heap, location), 1);
 	__builtin_prefetch(&pool->classes[location.class], 1);
@@ -331,10 +342,9 @@ void zs_obj_prefetch(struct zs_pool *pool, struct zs_handle handle)
 
 size_t zs_obj_cost(struct zs_pool *pool, struct zs_handle handle)
 {
-	uint64_t word = atomic_load_explicit(heap_handle_word(pool->heap, handle.index), memory_order_relaxed);
-	struct zs_location location = zs_handle_location(word);
+	struct zs_location location;
 
-	if (zs_handle_state(word) != ZS_HANDLE_LIVE || location.class >= pool->heap->geometry->nr_classes)
+	if (!live_location(pool->heap, handle, &location))
 		return 0;
 	return pool->heap->geometry->classes[location.class].cost;
 }

@@ -383,3 +383,23 @@ Test(pool, one_lock_for_all_classes_serves_the_same)
 		zs_pool_free(pool, handles[i], &info);
 	zs_pool_check(pool);
 }
+
+/* What a damaged slot may name. */
+Test(pool, hints_take_any_handle)
+{
+	static const uint32_t forged[] = {0, 1, 512, UINT32_MAX / 2, UINT32_MAX};
+
+	store(100);
+	for (unsigned int i = 0; i < ZS_ARRAY_SIZE(forged); i++) {
+		zs_handle_prefetch(pool, (struct zs_handle){forged[i]});
+		zs_obj_prefetch(pool, (struct zs_handle){forged[i]});
+		cr_assert_leq(zs_obj_cost(pool, (struct zs_handle){forged[i]}), zs_pool_cost(100));
+	}
+}
+
+Test(pool, freeing_a_forged_handle_stops_the_program, .signal = SIGABRT)
+{
+	struct zs_object_info info;
+
+	zs_pool_free(pool, (struct zs_handle){UINT32_MAX}, &info);
+}
