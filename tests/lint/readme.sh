@@ -50,6 +50,9 @@ inside()
 	bash "$scratch/root.sh"
 
 	echo "== as an ordinary user"
+	# Where /dev/fuse is for root only, as in some containers, it is for all in here.
+	mknod -m 666 "$scratch/fuse" c 10 229
+	mount --bind "$scratch/fuse" /dev/fuse
 	mkdir -p "$runtime"
 	chown "$user:$user" "$runtime"
 	{ echo 'set -eux'; (cd "$SOURCE" && commands user); } >"$scratch/user.sh"
