@@ -18,6 +18,7 @@
 #include "base/log.h"
 #include "policy.h"
 #include "store/store.h"
+#include "transport.h"
 
 #define ZSD_THREADS_MAX 256
 
@@ -28,6 +29,7 @@ struct zsd_config_group {
 
 struct zsd_config {
 	unsigned int nr_threads;	   /* Threads=; 0 = one per CPU */
+	enum zsd_transport_kind transport; /* Transport= */
 	char *mount_point;		   /* MountPoint=, absolute; NULL = mnt in the runtime directory */
 	enum zs_log_level log_level;	   /* LogLevel= */
 	uint64_t memory_limit_bytes;	   /* MemoryLimit= of [Pool]; 0 = the daemon's default */

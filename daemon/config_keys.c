@@ -87,6 +87,13 @@ static int set_threads(struct zsd_config_target *target, const char *value, char
 	return 0;
 }
 
+static int set_transport(struct zsd_config_target *target, const char *value, char reason[static ZSD_REASON_BYTES])
+{
+	if (zsd_transport_parse(value, &target->config->transport))
+		return zsd_options_refuse(reason, "no such transport; use classic, uring or auto");
+	return 0;
+}
+
 static int set_mount_point(struct zsd_config_target *target, const char *value, char reason[static ZSD_REASON_BYTES])
 {
 	if (*value != '/')
@@ -245,6 +252,7 @@ static int set_owner(struct zsd_config_target *target, const char *value, char r
 
 const struct zsd_config_key zsd_config_daemon_keys[] = {
 	{"Threads", set_threads},
+	{"Transport", set_transport},
 	{"MountPoint", set_mount_point},
 	{"LogLevel", set_log_level},
 	{},

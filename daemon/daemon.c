@@ -212,17 +212,22 @@ static int start_transport(struct zsd_service *service, const struct zsd_options
 	struct zsd_transport_options transport = {
 		.fuse_fd = service->mount.fuse_fd,
 		.nr_threads = options->nr_threads ? options->nr_threads : service->config->nr_threads,
+		.kind = options->transport >= 0 ? (enum zsd_transport_kind)options->transport
+						: service->config->transport,
 	};
+	char text[ZSD_TRANSPORT_TEXT_BYTES];
 	int r;
 
 	if (!transport.nr_threads)
 		transport.nr_threads = zsd_threads_default(ZSD_THREADS_MAX);
 	r = zsd_transport_create(&transport, &zsd_store_frontend_ops, service->frontend, &service->transport);
+	if (r == -EOPNOTSUPP)
+		return r;
 	if (r)
 		return fail(r, "can't serve the mount", "try fewer --threads");
-	zs_log(ZS_LOG_INFO, "serving %s with %u thread%s, %u with a /dev/fuse of their own, for %s",
-	       service->mount.path, transport.nr_threads, transport.nr_threads == 1 ? "" : "s",
-	       zsd_transport_nr_clones(service->transport), service->mount.for_all ? "all users" : "this user only");
+	zs_log(ZS_LOG_INFO, "serving %s with %s, for %s", service->mount.path,
+	       zsd_transport_describe(service->transport, text),
+	       service->mount.for_all ? "all users" : "this user only");
 	return 0;
 }
 

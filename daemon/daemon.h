@@ -13,6 +13,7 @@ struct zsd_options {
 	bool no_config;
 	unsigned int nr_threads; /* 0 = as configured */
 	const char *pool_mode;	 /* as zsd_pool_mode_parse() takes it; NULL = as configured */
+	int transport;		 /* enum zsd_transport_kind; -1 = as configured */
 };
 
 /*

@@ -35,6 +35,10 @@ enum zsd_fuse_opcode {
 /* Errors beyond this are refused by the kernel. */
 #define ZSD_FUSE_ERRNO_MAX 511
 
+/* Flags of INIT, in request and answer. */
+#define ZSD_FUSE_INIT_EXTENDED	     (UINT32_C(1) << 30) /* of flags: there are flags2 */
+#define ZSD_FUSE_INIT2_OVER_IO_URING (UINT32_C(1) << 9)	 /* of flags2, since 6.14 */
+
 struct zsd_fuse_in_header {
 	uint32_t length; /* of the whole request */
 	uint32_t opcode;
@@ -49,6 +53,27 @@ struct zsd_fuse_out_header {
 	uint32_t length;
 	int32_t error; /* 0 or -errno */
 	uint64_t unique;
+};
+
+/* What both grow by in newer versions is left out. */
+struct zsd_fuse_init_in {
+	uint32_t major, minor;
+	uint32_t max_readahead;
+	uint32_t flags;
+	uint32_t flags2;
+};
+
+struct zsd_fuse_init_out {
+	uint32_t major, minor;
+	uint32_t max_readahead;
+	uint32_t flags;
+	uint16_t max_background;
+	uint16_t congestion_threshold;
+	uint32_t max_write;
+	uint32_t time_granularity_nsec;
+	uint16_t max_pages;
+	uint16_t map_alignment;
+	uint32_t flags2;
 };
 
 struct zsd_fuse_open_in {
@@ -126,9 +151,45 @@ struct zsd_fuse_lseek_out {
 	uint64_t offset;
 };
 
+/*
+ * Over io_uring, since 6.14. An entry is a pair of buffers that the kernel fills with one request and takes the answer
+ * from: a header like this one, and the payload, which is all but header and fixed argument. Each entry belongs to one
+ * queue; there is one for each possible CPU, and the kernel uses the one of the CPU that the client is on.
+ */
+#define ZSD_FUSE_RING_PART_BYTES 128
+
+struct zsd_fuse_ring_header {
+	union {
+		struct zsd_fuse_in_header in;
+		struct zsd_fuse_out_header out;
+		char in_out[ZSD_FUSE_RING_PART_BYTES];
+	};
+	char argument[ZSD_FUSE_RING_PART_BYTES]; /* the fixed part of this opcode */
+	uint64_t flags;
+	uint64_t commit_id; /* names the request in its answer */
+	uint32_t payload_length;
+	uint32_t padding;
+	uint64_t reserved;
+};
+
+/* What goes into the command area of an IORING_OP_URING_CMD on /dev/fuse; cmd_op is one of the operations. */
+struct zsd_fuse_ring_command {
+	uint64_t flags;
+	uint64_t commit_id;
+	uint16_t queue;
+	uint8_t padding[6];
+};
+
+enum zsd_fuse_ring_operation {
+	ZSD_FUSE_RING_REGISTER = 1, /* addr, len: two iovecs, header and payload; completes with the first request */
+	ZSD_FUSE_RING_COMMIT_AND_FETCH = 2, /* answers a request; completes with the entry's next one */
+};
+
 _Static_assert(sizeof(struct zsd_fuse_in_header) == 40, "FUSE request header");
 _Static_assert(offsetof(struct zsd_fuse_in_header, extension_length) == 36, "FUSE request header");
 _Static_assert(sizeof(struct zsd_fuse_out_header) == 16, "FUSE reply header");
+_Static_assert(sizeof(struct zsd_fuse_init_in) == 20, "FUSE INIT");
+_Static_assert(offsetof(struct zsd_fuse_init_out, flags2) == 32, "FUSE INIT");
 _Static_assert(sizeof(struct zsd_fuse_open_in) == 8, "FUSE OPEN");
 _Static_assert(sizeof(struct zsd_fuse_open_out) == 16, "FUSE OPEN");
 _Static_assert(sizeof(struct zsd_fuse_read_in) == 40, "FUSE READ");
@@ -140,3 +201,10 @@ _Static_assert(sizeof(struct zsd_fuse_flush_in) == 24, "FUSE FLUSH");
 _Static_assert(sizeof(struct zsd_fuse_fallocate_in) == 32, "FUSE FALLOCATE");
 _Static_assert(sizeof(struct zsd_fuse_lseek_in) == 24, "FUSE LSEEK");
 _Static_assert(sizeof(struct zsd_fuse_lseek_out) == 8, "FUSE LSEEK");
+_Static_assert(sizeof(struct zsd_fuse_ring_header) == 288, "FUSE over io_uring");
+_Static_assert(offsetof(struct zsd_fuse_ring_header, argument) == 128, "FUSE over io_uring");
+_Static_assert(offsetof(struct zsd_fuse_ring_header, flags) == 256, "FUSE over io_uring");
+_Static_assert(offsetof(struct zsd_fuse_ring_header, commit_id) == 264, "FUSE over io_uring");
+_Static_assert(offsetof(struct zsd_fuse_ring_header, payload_length) == 272, "FUSE over io_uring");
+_Static_assert(sizeof(struct zsd_fuse_ring_command) == 24, "FUSE over io_uring");
+_Static_assert(offsetof(struct zsd_fuse_ring_command, queue) == 16, "FUSE over io_uring");

@@ -10,6 +10,7 @@
 #include "config.h"
 #include "daemon.h"
 #include "notify.h"
+#include "transport.h"
 
 enum { EXIT_USAGE = 2 };
 
@@ -26,13 +27,15 @@ static const char help[] = "Usage: zsd [OPTION...]\n"
 			   "  -t, --threads N        threads that serve data, 1 to 256 (one per CPU)\n"
 			   "      --pool-mode MODE   singleton: all devices share zspages (the default);\n"
 			   "                         per-device: each has its own\n"
+			   "      --transport KIND   how requests come: classic (the default), uring, or\n"
+			   "                         auto: uring where the kernel has it enabled\n"
 			   "  -h, --help             print this\n"
 			   "      --version          print the version\n"
 			   "\n"
 			   "Exit status: 0 stopped by SIGTERM or SIGINT, or unmounted; 1 could not start;\n"
 			   "2 wrong usage. All data is gone when it stops. See zsd(8).\n";
 
-enum { OPTION_NO_CONFIG = 256, OPTION_POOL_MODE, OPTION_VERSION };
+enum { OPTION_NO_CONFIG = 256, OPTION_POOL_MODE, OPTION_TRANSPORT, OPTION_VERSION };
 
 static const struct option long_options[] = {
 	{"runtime-dir", required_argument, NULL, 'd'},
@@ -40,6 +43,7 @@ static const struct option long_options[] = {
 	{"no-config", no_argument, NULL, OPTION_NO_CONFIG},
 	{"threads", required_argument, NULL, 't'},
 	{"pool-mode", required_argument, NULL, OPTION_POOL_MODE},
+	{"transport", required_argument, NULL, OPTION_TRANSPORT},
 	{"help", no_argument, NULL, 'h'},
 	{"version", no_argument, NULL, OPTION_VERSION},
 	{0},
@@ -74,6 +78,16 @@ static bool is_pool_mode(const char *text)
 	return zsd_pool_mode_parse(text, &per_device) == 0;
 }
 
+static int parse_transport(const char *text, int *ret_transport)
+{
+	enum zsd_transport_kind kind;
+	int r = zsd_transport_parse(text, &kind);
+
+	if (!r)
+		*ret_transport = (int)kind;
+	return r;
+}
+
 /* Returns -1 to go on, or the exit code. */
 static int parse(int argc, char *argv[], struct zsd_options *options)
 {
@@ -99,6 +113,10 @@ static int parse(int argc, char *argv[], struct zsd_options *options)
 				return usage("--pool-mode must be singleton or per-device", optarg);
 			options->pool_mode = optarg;
 			break;
+		case OPTION_TRANSPORT:
+			if (parse_transport(optarg, &options->transport))
+				return usage("--transport must be classic, uring or auto", optarg);
+			break;
 		case 'h':
 			fputs(help, stdout);
 			return EXIT_SUCCESS;
@@ -120,7 +138,7 @@ static int parse(int argc, char *argv[], struct zsd_options *options)
 
 int main(int argc, char *argv[])
 {
-	struct zsd_options options = {0};
+	struct zsd_options options = {.transport = -1};
 	int code = parse(argc, argv, &options);
 
 	if (code >= 0)

@@ -15,15 +15,29 @@
 struct zsd_frontend_ops;
 struct zsd_transport;
 
+enum zsd_transport_kind {
+	ZSD_TRANSPORT_CLASSIC, /* read(2) and writev(2) on /dev/fuse: any kernel */
+	ZSD_TRANSPORT_URING,   /* FUSE over io_uring: Linux 6.14 with fuse.enable_uring=Y */
+	ZSD_TRANSPORT_AUTO,    /* the latter where it can be had */
+	ZSD_NR_TRANSPORT_KINDS,
+};
+
+/* As users write it: classic, uring, auto. */
+extern const char *const zsd_transport_names[ZSD_NR_TRANSPORT_KINDS];
+
+/* Returns 0, or -EINVAL if there is no such kind. */
+int zsd_transport_parse(const char *name, enum zsd_transport_kind *ret_kind);
+
 struct zsd_transport_options {
 	int fuse_fd;		 /* of a mount that no request was read from yet (daemon/mount.h); borrowed */
-	unsigned int nr_threads; /* at least 1 */
+	unsigned int nr_threads; /* at least 1; over io_uring one for each CPU that we may use is the most */
+	enum zsd_transport_kind kind;
 };
 
 /*
  * Serves the mount behind fuse_fd until zsd_transport_destroy(); ops and frontend are borrowed until then. The mount
- * can be used when this returns. Returns 0, -ENODEV (unmounted meanwhile), -EPROTO (not a fresh mount), -ENOMEM, or
- * -EAGAIN (no more threads).
+ * can be used when this returns. Returns 0, -ENODEV (unmounted meanwhile), -EPROTO (not a fresh mount), -EOPNOTSUPP
+ * (io_uring was asked for and can't be had; the reason has been logged), -ENOMEM, or -EAGAIN (no more threads).
  */
 int zsd_transport_create(const struct zsd_transport_options *options, const struct zsd_frontend_ops *ops,
 			 void *frontend, struct zsd_transport **ret_transport);
@@ -37,8 +51,10 @@ void zsd_transport_destroy(struct zsd_transport *transport);
 /* Becomes readable when the kernel has ended the connection: somebody unmounted or aborted it. Borrowed. */
 int zsd_transport_ended_fd(const struct zsd_transport *transport);
 
-/* How many threads have a /dev/fuse descriptor of their own instead of sharing the mount's. */
-unsigned int zsd_transport_nr_clones(const struct zsd_transport *transport);
+#define ZSD_TRANSPORT_TEXT_BYTES 128
+
+/* How it serves, for people: "2 threads, ...". Answers text. */
+const char *zsd_transport_describe(const struct zsd_transport *transport, char text[static ZSD_TRANSPORT_TEXT_BYTES]);
 
 /*
  * Tells the kernel that a file is gone, so that nobody finds its name in a cache. Context: no thread of the transport,

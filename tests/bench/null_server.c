@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * A file that stores nothing: null_server DIRECTORY SIZE_BYTES [THREADS]. It plugs a frontend of its own into the
- * transport of zsd, so that what it reaches is the limit that the kernel's FUSE and that transport set. Reads leave the
- * buffer as it is, writes drop it; the file is DIRECTORY/null. It ends with SIGTERM or SIGINT, or when it is unmounted.
+ * A file that stores nothing: null_server DIRECTORY SIZE_BYTES [THREADS [TRANSPORT]]. It plugs a frontend of its own
+ * into the transport of zsd, so that what it reaches is the limit that the kernel's FUSE and that transport set. Reads
+ * leave the buffer as it is, writes drop it; the file is DIRECTORY/null. It ends with SIGTERM or SIGINT, or when it is
+ * unmounted.
  *
  * Exit codes: 0; 1 it could not start (the reason is on stderr); 2 usage.
  */
@@ -166,9 +167,10 @@ static int open_signals(void)
 	return signalfd(-1, &signals, SFD_CLOEXEC);
 }
 
-static int serve(struct zsd_mount *mount, struct null_file *file, unsigned int nr_threads, int signal_fd)
+static int serve(struct zsd_mount *mount, struct null_file *file, unsigned int nr_threads, enum zsd_transport_kind kind,
+		 int signal_fd)
 {
-	struct zsd_transport_options options = {.fuse_fd = mount->fuse_fd, .nr_threads = nr_threads};
+	struct zsd_transport_options options = {.fuse_fd = mount->fuse_fd, .nr_threads = nr_threads, .kind = kind};
 	struct zsd_transport *transport;
 	struct pollfd waits[2];
 	int status = zsd_transport_create(&options, &null_ops, file, &transport);
@@ -196,12 +198,13 @@ int main(int argc, char **argv)
 {
 	struct zsd_mount mount;
 	struct null_file file;
+	enum zsd_transport_kind kind = ZSD_TRANSPORT_CLASSIC;
 	long nr_threads;
 	ZS_CLEANUP_CLOSE int signal_fd = -1;
 	int status;
 
-	if (argc < 3 || argc > 4) {
-		fputs("usage: null_server DIRECTORY SIZE_BYTES [THREADS]\n", stderr);
+	if (argc < 3 || argc > 5 || (argc == 5 && zsd_transport_parse(argv[4], &kind))) {
+		fputs("usage: null_server DIRECTORY SIZE_BYTES [THREADS [classic|uring|auto]]\n", stderr);
 		return 2;
 	}
 	file.size_bytes = strtoull(argv[2], NULL, 10);
@@ -214,7 +217,7 @@ int main(int argc, char **argv)
 	status = zsd_mount_open(argv[1], &mount);
 	if (status)
 		return fail(argv[1], status);
-	status = serve(&mount, &file, (unsigned int)nr_threads, signal_fd);
+	status = serve(&mount, &file, (unsigned int)nr_threads, kind, signal_fd);
 	zsd_mount_close(&mount);
 	return status ? fail(argv[1], status) : 0;
 }

@@ -5,7 +5,8 @@
 # functions here ends with it, however it ends. A test passes by reaching its end, fails by fail() or by any command
 # that fails, and is skipped (exit 77) only where the machine lacks something.
 #
-# BUILD: the build directory. ZSD, ZSCTL: the programs. SOURCE: the tree.
+# BUILD: the build directory. ZSD, ZSCTL: the programs. SOURCE: the tree. ZSD_TEST_TRANSPORT: what daemons are given as
+# --transport (default: nothing).
 # test_dir: a directory of its own, open for all users, removed at the end; the test runs in it. self: the test.
 set -euo pipefail
 
@@ -197,6 +198,26 @@ is_mounted()
 	grep -q " $1 " /proc/self/mountinfo
 }
 
+uring_parameter=/sys/module/fuse/parameters/enable_uring
+
+# set_uring Y|N: whether the kernel offers FUSE over io_uring; as before at the end.
+set_uring()
+{
+	local before
+	[[ -e $uring_parameter ]] || modprobe fuse 2>/dev/null || true
+	[[ -e $uring_parameter ]] || skip "needs FUSE over io_uring, which came with Linux 6.14"
+	before=$(<"$uring_parameter")
+	[[ $before != "$1" ]] || return 0
+	[[ -w $uring_parameter ]] || skip "needs root to set fuse.enable_uring"
+	at_exit restore_uring "$before"
+	echo "$1" >"$uring_parameter"
+}
+
+restore_uring()
+{
+	echo "$1" >"$uring_parameter"
+}
+
 # start_daemon [ARGUMENT]...: with the runtime directory in $runtime and no configuration unless one is given. Sets
 # daemon to its process, mnt and ZSD_SOCKET. ZSD_PRELOAD: a library to load into it. ZSD_TEST_POOL_MODE: its
 # --pool-mode.
@@ -208,6 +229,10 @@ start_daemon()
 	log=$test_dir/$(basename "$runtime").log
 	[[ " $* " == *" --config "* ]] || arguments=(--no-config "$@")
 	arguments+=(${ZSD_TEST_POOL_MODE:+--pool-mode "$ZSD_TEST_POOL_MODE"})
+	if [[ ${ZSD_TEST_TRANSPORT:-} && " $* " != *" --transport "* ]]; then
+		[[ $ZSD_TEST_TRANSPORT != uring ]] || set_uring Y
+		arguments+=(--transport "$ZSD_TEST_TRANSPORT")
+	fi
 	[[ ! -s $log ]] || mv "$log" "$log.before"
 	env ${ZSD_PRELOAD:+LD_PRELOAD="$ZSD_PRELOAD"} "$ZSD" --runtime-dir "$runtime" "${arguments[@]}" 2>"$log" &
 	daemon=$!
@@ -254,9 +279,15 @@ attach()
 	loops+=("$loop")
 }
 
+# It is not ours any more then: the next one who wants a loop device may get its number.
 detach()
 {
+	local item kept=()
 	losetup -d "$1" || fail "losetup -d $1 failed"
+	for item in "${loops[@]}"; do
+		[[ $item == "$1" ]] || kept+=("$item")
+	done
+	loops=("${kept[@]}")
 }
 
 # mount_at DIRECTORY DEVICE [OPTION]...

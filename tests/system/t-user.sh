@@ -21,6 +21,7 @@ if [[ $EUID -eq 0 ]]; then
 	[[ -r $ZSD && -x $ZSD ]] || fail "$ZSD can't be executed"
 	setpriv --reuid=$NOBODY --regid=$NOBODY --clear-groups test -x "$ZSD" || skip "nobody can't reach $ZSD"
 	fuse_for_all=(with_fuse_for_all)
+	[[ ${ZSD_TEST_TRANSPORT:-} != uring ]] || set_uring Y
 	step "nobody, with /dev/fuse"
 	as_nobody ZSD_TEST_CLONES=yes
 	step "nobody, without /dev/fuse"
@@ -46,7 +47,8 @@ fi
 ZSD_PRELOAD=
 [[ ${ZSD_TEST_CLONES:-} != no ]] || ZSD_PRELOAD=$BUILD/tests/system/libno_dev_fuse.so
 start_daemon --threads 2
-case ${ZSD_TEST_CLONES:-} in
+case ${ZSD_TEST_TRANSPORT:-}${ZSD_TEST_CLONES:-} in
+uring*) grep -q 'over io_uring' "$test_dir/zsd.log" || fail "it does not serve over io_uring" ;;
 yes) grep -q '2 with a /dev/fuse' "$test_dir/zsd.log" || fail "the threads share a descriptor" ;;
 no) grep -q '0 with a /dev/fuse' "$test_dir/zsd.log" || fail "the threads have descriptors of their own" ;;
 esac

@@ -76,6 +76,7 @@ Test(config, an_empty_file_and_a_missing_one_give_the_defaults)
 
 	cr_assert_eq(load("", &config), 0);
 	cr_expect_eq(config->nr_threads, 0);
+	cr_expect_eq(config->transport, ZSD_TRANSPORT_CLASSIC);
 	cr_expect_null(config->mount_point);
 	cr_expect_eq(config->log_level, ZS_LOG_INFO);
 	cr_expect_eq(config->memory_limit_bytes, 0);
@@ -101,6 +102,7 @@ Test(config, all_keys_are_taken)
 			  "; comment\n"
 			  "[Daemon]\n"
 			  "Threads=256\n"
+			  "Transport=auto\n"
 			  "  MountPoint = /srv/a b\n"
 			  "LogLevel=debug\n"
 			  "\n"
@@ -123,6 +125,7 @@ Test(config, all_keys_are_taken)
 		     0);
 	cr_expect_str_eq(lines, "");
 	cr_expect_eq(config->nr_threads, 256);
+	cr_expect_eq(config->transport, ZSD_TRANSPORT_AUTO);
 	cr_expect_str_eq(config->mount_point, "/srv/a b");
 	cr_expect_eq(config->log_level, ZS_LOG_DEBUG);
 	cr_expect_eq(config->memory_limit_bytes, UINT64_C(4) << 30);
@@ -226,6 +229,7 @@ Test(config, a_bad_value_of_the_daemon_refuses_the_file)
 		{"[Daemon]\nThreads=\n", "[Daemon] Threads=: no value"},
 		{"[Daemon]\nMountPoint=mnt\n", "[Daemon] MountPoint=mnt: not an absolute path"},
 		{"[Daemon]\nLogLevel=loud\n", "[Daemon] LogLevel=loud: no such level; use err, "},
+		{"[Daemon]\nTransport=fast\n", "[Daemon] Transport=fast: no such transport; use classic, "},
 		{"[Pool]\nMemoryLimit=4\n", "[Pool] MemoryLimit=4: a size without a unit; did you mean 4G?"},
 		{"[Pool]\nMemoryLimit=0B\n", "[Pool] MemoryLimit=0B: no room"},
 		{"[Pool]\nMemoryLimit=0%\n", "[Pool] MemoryLimit=0%: not a part of the memory; use 1% to 100%"},
