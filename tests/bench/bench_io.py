@@ -10,7 +10,7 @@ import os
 import corpus
 from scope import Scope, cpu_seconds
 from subjects import available, io_subjects
-from workloads import WORKLOADS, Load
+from workloads import MORE_REGION_BYTES, WORKLOADS, Load
 
 SECONDS = 1.0
 RAMP_SECONDS = 0.1
@@ -25,6 +25,8 @@ def _prepare(subjects, load, scope, say):
     for subject in subjects:
         subject.start(scope)
         load.fill(subject.path, subject.fill_depth)
+        for path in subject.more_paths:
+            load.fill(path, subject.fill_depth, MORE_REGION_BYTES)
         if subject.name == "null":
             say(f"started {subject.name}")
             continue
@@ -34,7 +36,7 @@ def _prepare(subjects, load, scope, say):
 
 def _measure(subject, workload, load, seconds, seed, report):
     cpu = cpu_seconds(subject.pids)
-    result = load.measure(subject.path, workload, seconds, RAMP_SECONDS, seed)
+    result = load.measure([subject.path, *subject.more_paths], workload, seconds, RAMP_SECONDS, seed)
     server_us = (cpu_seconds(subject.pids) - cpu) / result["ops_all"] * 1e6
     client_us = result["cpu_seconds"] / result["ops_all"] * 1e6
     report.add(workload.name, workload.unit, subject.name, workload.value(result))
@@ -77,5 +79,7 @@ def run(options, report, say):
             shift = number % len(subjects)
             for workload in workloads:
                 for subject in subjects[shift:] + subjects[:shift]:
+                    if len(subject.more_paths) + 1 < workload.devices:
+                        continue
                     _measure(subject, workload, load, seconds, number + 1, report)
     _print(report, workloads, subjects, say)

@@ -28,38 +28,44 @@
 #define BLOCK_MIN_BYTES 512
 
 static const char usage_text[] =
-	"usage: load --corpus FILE --path PATH --mode MODE [--block BYTES] [--depth N] [--jobs N] [--region BYTES]\n"
+	"usage: load --corpus FILE --path PATH... --mode MODE [--block BYTES] [--depth N] [--jobs N] [--region BYTES]\n"
 	"            [--ramp SECONDS] [--seconds SECONDS] [--seed N]\n"
 	"\n"
 	"modes: fill, verify                  one sequential pass: write the corpus; read it and compare\n"
 	"       seqwrite, seqread             sequential, for SECONDS\n"
-	"       randwrite, randread           random offsets (and random blocks of the corpus), for SECONDS\n";
+	"       randwrite, randread           random offsets (and random blocks of the corpus), for SECONDS\n"
+	"       mixed                         the same, 70 % reads and 30 % writes\n"
+	"Jobs take the paths in turn; there are as many jobs as paths at least.\n";
 
 struct mode {
 	const char *name;
-	bool write, random, verify, timed;
+	unsigned int write_percent;
+	bool random, verify, timed;
 };
 
 static const struct mode modes[] = {
-	{.name = "fill", .write = true},
+	{.name = "fill", .write_percent = 100},
 	{.name = "verify", .verify = true},
-	{.name = "seqwrite", .write = true, .timed = true},
+	{.name = "seqwrite", .write_percent = 100, .timed = true},
 	{.name = "seqread", .timed = true},
-	{.name = "randwrite", .write = true, .random = true, .timed = true},
+	{.name = "randwrite", .write_percent = 100, .random = true, .timed = true},
 	{.name = "randread", .random = true, .timed = true},
+	{.name = "mixed", .write_percent = 30, .random = true, .timed = true},
 };
 
 struct arguments {
 	struct load_plan plan;
 	const char *corpus_path;
 	const struct mode *mode;
+	const char *paths[JOBS_MAX];
+	unsigned int nr_paths;
 	unsigned int nr_jobs;
 };
 
 struct worker {
 	pthread_t thread;
 	unsigned int number;
-	const struct load_plan *plan;
+	struct load_plan plan;
 	struct load_result result;
 	int status;
 };
@@ -107,7 +113,9 @@ static bool parse_option(struct arguments *arguments, int option, const char *te
 		arguments->corpus_path = text;
 		return true;
 	case 'p':
-		plan->path = text;
+		if (arguments->nr_paths == JOBS_MAX)
+			return false;
+		arguments->paths[arguments->nr_paths++] = text;
 		return true;
 	case 'm':
 		arguments->mode = mode_find(text);
@@ -169,13 +177,15 @@ static bool parse_arguments(struct arguments *arguments, int argc, char **argv)
 			return false;
 		}
 	}
-	if (optind != argc || !arguments->corpus_path || !arguments->plan.path || !arguments->mode)
+	if (optind != argc || !arguments->corpus_path || !arguments->nr_paths || !arguments->mode)
 		return false;
-	arguments->plan.write = arguments->mode->write;
+	arguments->plan.write_percent = arguments->mode->write_percent;
 	arguments->plan.random = arguments->mode->random;
 	arguments->plan.verify = arguments->mode->verify;
 	if (!arguments->mode->timed)
 		arguments->plan.ramp_ns = arguments->plan.limit_ns = 0;
+	if (arguments->nr_jobs < arguments->nr_paths)
+		arguments->nr_jobs = arguments->nr_paths;
 	return true;
 }
 
@@ -206,19 +216,20 @@ static void *worker_main(void *argument)
 {
 	struct worker *worker = argument;
 
-	worker->status = load_job_run(worker->plan, worker->number, &worker->result);
+	worker->status = load_job_run(&worker->plan, worker->number, &worker->result);
 	return NULL;
 }
 
-static int run_workers(struct worker *workers, unsigned int nr, const struct load_plan *plan)
+static int run_workers(struct worker *workers, const struct arguments *arguments)
 {
 	unsigned int nr_started = 0;
 	int status = 0;
 
-	while (nr_started < nr && !status) {
+	while (nr_started < arguments->nr_jobs && !status) {
 		struct worker *worker = &workers[nr_started];
 
-		worker->plan = plan;
+		worker->plan = arguments->plan;
+		worker->plan.path = arguments->paths[nr_started % arguments->nr_paths];
 		worker->number = nr_started;
 		status = -pthread_create(&worker->thread, NULL, worker_main, worker);
 		nr_started += !status;
@@ -280,9 +291,9 @@ int main(int argc, char **argv)
 		return 1;
 	}
 	cpu = cpu_seconds();
-	status = run_workers(workers, arguments.nr_jobs, &arguments.plan);
+	status = run_workers(workers, &arguments);
 	if (status) {
-		fprintf(stderr, "load: %s: %s\n", arguments.plan.path, strerror(-status));
+		fprintf(stderr, "load: %s\n", strerror(-status));
 		return 1;
 	}
 	print_result(workers, arguments.nr_jobs, &arguments.plan, cpu_seconds() - cpu);

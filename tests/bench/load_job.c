@@ -29,6 +29,7 @@
 struct operation {
 	struct iocb iocb;
 	uint64_t offset;
+	bool write;
 	const char *source; /* what a write writes, and what verify expects */
 	char *buffer;	    /* what a read reads into */
 	uint64_t begin_ns;
@@ -121,6 +122,14 @@ static void next_sequential(struct job *job, struct operation *operation)
 	job->pass_done = !job->plan->limit_ns;
 }
 
+/* Takes a random number only where the answer isn't certain: equal seeds give equal offsets. */
+static bool chance(struct job *job, unsigned int percent)
+{
+	if (percent % 100 == 0)
+		return percent;
+	return random_next(&job->random_state) % 100 < percent;
+}
+
 /* Chooses what the operation does; false if nothing is to be started any more. */
 static bool next(struct job *job, struct operation *operation)
 {
@@ -130,6 +139,7 @@ static bool next(struct job *job, struct operation *operation)
 		next_random(job, operation);
 	else
 		next_sequential(job, operation);
+	operation->write = chance(job, job->plan->write_percent);
 	return true;
 }
 
@@ -162,7 +172,7 @@ static int finish(struct job *job, const struct operation *operation, int64_t tr
 	else if (plan->verify && memcmp(operation->buffer, operation->source, plan->block_bytes))
 		status = -EBADMSG;
 	if (status)
-		fprintf(stderr, "load: %s: %s at %llu: %s\n", plan->path, plan->write ? "write" : "read",
+		fprintf(stderr, "load: %s: %s at %llu: %s\n", plan->path, operation->write ? "write" : "read",
 			(unsigned long long)operation->offset,
 			status == -EBADMSG ? "not the content that was written" : strerror(-status));
 	else
@@ -180,7 +190,7 @@ static int run_sync(struct job *job)
 		ssize_t transferred;
 
 		operation->begin_ns = now_ns();
-		if (plan->write)
+		if (operation->write)
 			transferred = pwrite(job->fd, operation->source, plan->block_bytes, (off_t)operation->offset);
 		else
 			transferred = pread(job->fd, operation->buffer, plan->block_bytes, (off_t)operation->offset);
@@ -192,11 +202,11 @@ static int run_sync(struct job *job)
 static void fill_iocb(struct job *job, struct operation *operation)
 {
 	const struct load_plan *plan = job->plan;
-	const char *memory = plan->write ? operation->source : operation->buffer;
+	const char *memory = operation->write ? operation->source : operation->buffer;
 
 	operation->iocb = (struct iocb){
 		.aio_data = (uintptr_t)operation,
-		.aio_lio_opcode = plan->write ? IOCB_CMD_PWRITE : IOCB_CMD_PREAD,
+		.aio_lio_opcode = operation->write ? IOCB_CMD_PWRITE : IOCB_CMD_PREAD,
 		.aio_fildes = (uint32_t)job->fd,
 		.aio_buf = (uintptr_t)memory,
 		.aio_nbytes = plan->block_bytes,
@@ -315,7 +325,7 @@ static int job_init(struct job *job, const struct load_plan *plan, unsigned int 
 		.random_state = plan->seed * 1000003 + number,
 	};
 	job->stride = corpus_stride(job->nr_corpus_chunks);
-	job->fd = open(plan->path, (plan->write ? O_RDWR : O_RDONLY) | O_DIRECT | O_CLOEXEC);
+	job->fd = open(plan->path, (plan->write_percent ? O_RDWR : O_RDONLY) | O_DIRECT | O_CLOEXEC);
 	if (job->fd < 0)
 		return job_fail(plan, "open");
 	job->buffers = mmap(NULL, buffers_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1,

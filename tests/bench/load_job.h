@@ -3,7 +3,7 @@
 /*
  * One thread of the load generator: keeps a file or block device busy with blocks of a corpus held in memory.
  *
- * The plan is shared by all jobs and constant while they run; a job owns everything else. A depth of 1 uses pread(2)
+ * The plan is constant while jobs run; a job owns everything else. A depth of 1 uses pread(2)
  * and pwrite(2), a larger one native AIO, where one thread submits everything: it is what a database or a virtual
  * machine does, and it shows which stores use a second core for a single client.
  */
@@ -19,13 +19,13 @@
 #define LOAD_DEPTH_MAX	 256
 
 struct load_plan {
-	const char *path;
+	const char *path;   /* of this job: the only thing that jobs don't share */
 	const char *corpus; /* corpus_bytes of it, a multiple of LOAD_CHUNK_BYTES, page-aligned */
 	uint64_t corpus_bytes;
 	uint64_t region_bytes; /* from the start of the file; a multiple of LOAD_CHUNK_BYTES */
 	size_t block_bytes;
 	unsigned int depth;
-	bool write;
+	unsigned int write_percent; /* of the operations, by chance if it is neither 0 nor 100 */
 	bool random;
 	bool verify;	   /* compare what is read with what a sequential write left there */
 	uint64_t ramp_ns;  /* not counted */

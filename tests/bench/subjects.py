@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """The stores that are compared. Each offers one file or block device, `path`, while its scope lasts.
 
+`more_paths` are further devices of the same store, for those workloads that take several; not every subject has some.
 `pids` are the processes whose time is the store's; where there are none (the kernel's zram), the work is done in the
 time of whoever reads and writes. `description` is the note printed below the results.
 """
@@ -16,6 +17,7 @@ from scope import BenchError, is_mounted, run, unmount, wait_for
 
 DEVICE_BYTES = 4 << 30
 PAGE_BYTES = 4096
+IO_DEVICES = 4  # of those that can have several
 
 
 class Subject:
@@ -26,6 +28,7 @@ class Subject:
     def __init__(self, build):
         self.build = build
         self.path = None
+        self.more_paths = []
         self.pids = []
 
     def missing(self):
@@ -54,12 +57,17 @@ def _missing_file(path):
     return None if os.path.exists(path) else f"{path} is not built"
 
 
+def _is_block_device(path):
+    return os.path.exists(path) and stat.S_ISBLK(os.stat(path).st_mode)
+
+
 class Zsd(Subject):
     """The daemon of this project, private to the benchmark."""
 
-    def __init__(self, build, name="zsd", algorithm="lz4", size_bytes=DEVICE_BYTES):
+    def __init__(self, build, name="zsd", algorithm="lz4", size_bytes=DEVICE_BYTES, nr_devices=1):
         super().__init__(build)
         self.name = name
+        self.nr_devices = nr_devices
         self.algorithm = algorithm
         self.size_bytes = size_bytes
         self.description = f"the daemon, {algorithm}, 4 KiB blocks, checksums on; userspace, over FUSE"
@@ -71,6 +79,9 @@ class Zsd(Subject):
     def start(self, scope):
         self.start_idle(scope)
         self.add()
+        for number in range(1, self.nr_devices):
+            self.zsctl("add", f"bench{number}", "--size", f"{self.size_bytes}B", "--algorithm", self.algorithm)
+            self.more_paths.append(f"{self.path}{number}")
 
     def start_idle(self, scope):
         """The daemon alone, without a device."""
@@ -103,10 +114,11 @@ class Zram(Subject):
 
     CONTROL = "/sys/class/zram-control"
 
-    def __init__(self, build, size_bytes=DEVICE_BYTES):
+    def __init__(self, build, size_bytes=DEVICE_BYTES, nr_devices=1):
         super().__init__(build)
         self.size_bytes = size_bytes
-        self.number = None
+        self.nr_devices = nr_devices
+        self.number = None  # of the first
 
     def missing(self):
         if not os.path.exists(self.CONTROL):
@@ -117,24 +129,27 @@ class Zram(Subject):
         return None
 
     def start(self, scope):
-        with open(f"{self.CONTROL}/hot_add", encoding="utf-8") as file:
-            self.number = int(file.read())
-        scope.callback(self.remove)
-        self.write("comp_algorithm", "lz4")
-        self.write("disksize", str(self.size_bytes))
+        self.number = self._add(scope)
         self.path = f"/dev/zram{self.number}"
-        wait_for(self._has_node, self.path)
+        self.more_paths = [f"/dev/zram{self._add(scope)}" for _ in range(1, self.nr_devices)]
 
-    def _has_node(self):
-        return os.path.exists(self.path) and stat.S_ISBLK(os.stat(self.path).st_mode)
+    def _add(self, scope):
+        with open(f"{self.CONTROL}/hot_add", encoding="utf-8") as file:
+            number = int(file.read())
+        scope.callback(self._remove, number)
+        self._write(number, "comp_algorithm", "lz4")
+        self._write(number, "disksize", str(self.size_bytes))
+        wait_for(lambda: _is_block_device(f"/dev/zram{number}"), f"/dev/zram{number}")
+        return number
 
-    def remove(self):
-        self.write("reset", "1")
+    def _remove(self, number):
+        self._write(number, "reset", "1")
         with open(f"{self.CONTROL}/hot_remove", "w", encoding="utf-8") as file:
-            file.write(str(self.number))
+            file.write(str(number))
 
-    def write(self, attribute, value):
-        with open(f"/sys/block/zram{self.number}/{attribute}", "w", encoding="utf-8") as file:
+    @staticmethod
+    def _write(number, attribute, value):
+        with open(f"/sys/block/zram{number}/{attribute}", "w", encoding="utf-8") as file:
             file.write(value)
 
     def mm_stat(self):
@@ -232,7 +247,8 @@ class NullServer(Subject):
 
 
 def io_subjects(build):
-    return [Zsd(build), Zram(build), Nbdkit(build), StorageDaemon(build), NullServer(build)]
+    return [Zsd(build, nr_devices=IO_DEVICES), Zram(build, nr_devices=IO_DEVICES), Nbdkit(build), StorageDaemon(build),
+            NullServer(build)]
 
 
 def available(subjects, say):

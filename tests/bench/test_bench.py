@@ -116,6 +116,26 @@ class LoadTest(unittest.TestCase):
         self.assertLessEqual(result["latency_p50_ns"], result["latency_p99_ns"])
         self.assertLessEqual(result["latency_p99_ns"], result["latency_max_ns"])
 
+    def test_jobs_take_the_paths_in_turn(self):
+        other = os.path.join(self.directory.name, "other")
+        with open(other, "wb") as file:
+            file.truncate(7 * CHUNK)
+        result = json.loads(self.load("fill", "--path", other).stdout)
+        self.assertEqual(result["ops"], 14)
+        for path in (self.disk, other):
+            self.assertEqual(self.load("verify", path=path).returncode, 0)
+
+    def test_a_mixed_load_writes_some_blocks_and_leaves_others(self):
+        self.load("fill")
+        with open(self.disk, "rb") as file:
+            before = file.read()
+        self.load("mixed", "--block", "65536", "--ramp", "0", "--seconds", "0.005")
+        with open(self.disk, "rb") as file:
+            after = file.read()
+        changed = sum(before[at:at + 65536] != after[at:at + 65536] for at in range(0, len(before), 65536))
+        self.assertGreater(changed, 0)
+        self.assertLess(changed, len(before) // 65536)
+
     def test_a_file_that_is_too_short_is_an_error(self):
         os.truncate(self.disk, CHUNK)
         self.assertEqual(self.load("verify").returncode, 1)

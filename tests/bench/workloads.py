@@ -16,6 +16,7 @@ class Workload:
     depth: int
     jobs: int
     unit: str
+    devices: int = 1
 
     def value(self, result):
         """The figure that is reported, in `unit`."""
@@ -31,7 +32,11 @@ WORKLOADS = (
     Workload("randwrite_4k_qd1", "randwrite", 4096, 1, 1, "IOPS"),
     Workload("randread_4k_qd32x2", "randread", 4096, 32, 2, "IOPS"),
     Workload("randwrite_4k_qd32x2", "randwrite", 4096, 32, 2, "IOPS"),
+    Workload("randread_4k_qd32x1", "randread", 4096, 32, 1, "IOPS"),
+    Workload("mixed_4k_4dev", "mixed", 4096, 8, 4, "IOPS", 4),
 )
+# Of each device beside the first.
+MORE_REGION_BYTES = 256 << 20
 
 
 class Load:
@@ -42,22 +47,24 @@ class Load:
         self.corpus = corpus
         self.region_bytes = region_bytes or os.path.getsize(corpus)
 
-    def fill(self, path, depth):
+    def fill(self, path, depth, region_bytes=None):
         """Writes the region's data to the start of the device."""
-        self._run(path, "fill", "--depth", str(depth), timeout=300)
+        self._run((path,), "fill", "--depth", str(depth), region_bytes=region_bytes, timeout=300)
 
     def verify(self, path):
         """Compares the device with what fill() wrote."""
-        self._run(path, "verify", "--depth", "8", timeout=300)
+        self._run((path,), "verify", "--depth", "8", timeout=300)
 
-    def measure(self, path, workload, seconds, ramp_seconds, seed):
+    def measure(self, paths, workload, seconds, ramp_seconds, seed):
         return self._run(
-            path, workload.mode, "--block", str(workload.block_bytes), "--depth", str(workload.depth),
+            paths[:workload.devices], workload.mode, "--block", str(workload.block_bytes), "--depth", str(workload.depth),
             "--jobs", str(workload.jobs), "--seconds", str(seconds), "--ramp", str(ramp_seconds), "--seed", str(seed),
-            timeout=60 + seconds,
+            region_bytes=MORE_REGION_BYTES if workload.devices > 1 else None, timeout=60 + seconds,
         )
 
-    def _run(self, path, mode, *options, timeout):
-        command = [self.program, "--corpus", self.corpus, "--path", path, "--mode", mode,
-                   "--region", str(self.region_bytes), *options]
+    def _run(self, paths, mode, *options, timeout, region_bytes=None):
+        command = [self.program, "--corpus", self.corpus, "--mode", mode,
+                   "--region", str(min(region_bytes or self.region_bytes, self.region_bytes)), *options]
+        for path in paths:
+            command += ["--path", path]
         return json.loads(run(command, timeout))
