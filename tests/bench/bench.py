@@ -14,7 +14,7 @@ sys.dont_write_bytecode = True  # the source tree stays as it is
 import bench_arena
 import bench_density
 import bench_io
-from report import Report
+from report import OURS, Report
 from scope import BenchError, end_on_signals
 from workloads import WORKLOADS
 
@@ -45,7 +45,7 @@ def say(line):
 
 def run_bench(name, options):
     bench = BENCHES[name]
-    report = Report()
+    report = Report(getattr(bench, "SUBJECTS", (OURS,)))
     say(f"bench {name}")
     bench.run(options, report, say)
     path = os.path.join(options.output, f"{name}.json")

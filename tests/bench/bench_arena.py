@@ -10,7 +10,7 @@ alloc    the compressed sizes of the corpus's blocks, allocated, then each repla
          zsd: a pool; glibc, jemalloc, mimalloc: malloc(3)
 locks    threads read and replace objects, one to one; lock_ops_per_s: geometric mean over the numbers of threads;
          lock_waits: how often a thread found a lock taken, per million operations; lock_wait: for how long, per
-         operation (the pool's own counters, and those of the lock around it)
+         operation (the counters of the pool's locks)
            zsd        one pool, a lock per size class
            32-pools   32 pools over the same caches
            pool-lock  one pool, and one lock around each call

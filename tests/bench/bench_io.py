@@ -18,6 +18,7 @@ ROUNDS = 5
 ROUNDS_QUICK = 2
 SECONDS_QUICK = 0.5
 
+SUBJECTS = ("classic", "uring")  # ours
 RATIO_METRICS = tuple(workload.name for workload in WORKLOADS)
 
 
@@ -27,7 +28,7 @@ def _prepare(subjects, load, scope, say):
         load.fill(subject.path, subject.fill_depth)
         for path in subject.more_paths:
             load.fill(path, subject.fill_depth, MORE_REGION_BYTES)
-        if subject.name == "null":
+        if not subject.keeps_data:
             say(f"started {subject.name}")
             continue
         load.verify(subject.path)
@@ -49,12 +50,13 @@ def _measure(subject, workload, load, seconds, seed, report):
 def _print(report, workloads, subjects, say):
     names = [subject.name for subject in subjects]
     metrics = [workload.name for workload in workloads]
-    peers = [name for name in names if name != "zsd"]
+    ours = [name for name in names if name in SUBJECTS]
+    peers = [name for name in names if name not in SUBJECTS and not name.endswith(SUBJECTS)]
     say("\nmedian [min-max]")
     say(report.table(metrics, names))
-    if "zsd" in names and peers:
-        say("\nzsd divided by each peer (above 1: zsd is faster)")
-        say(report.ratio_table(metrics, peers))
+    for name in ours if peers else []:
+        say(f"\n{name} divided by each peer (above 1: zsd is faster; null: over the same transport)")
+        say(report.ratio_table(metrics, peers, name))
     say("\nprocessor time of an operation: server and client together; below: the server's alone")
     say(report.table([f"{metric}_cpu" for metric in metrics], names, spread=False))
     say(report.table([f"{metric}_server_cpu" for metric in metrics], names, spread=False))

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Results: median, minimum and maximum of the rounds; tables for people, JSON for programs.
 
-The JSON: {"rows": [{"metric", "unit", "subject", "value", "min", "max"}], "ratios": [{"metric", "peer", "ratio"}]},
-where value is the median and ratio the value of "zsd" divided by that of the peer.
+The JSON: {"rows": [{"metric", "unit", "subject", "value", "min", "max"}], "ratios": [{"metric", "subject",
+"peer", "ratio"}]}, where value is the median and ratio the value of the subject, one of ours, divided by that of the
+peer. A peer NAME-SUBJECT is the one for that subject only, and is called NAME there.
 """
 
 import json
@@ -13,7 +14,8 @@ OURS = "zsd"
 
 
 class Report:
-    def __init__(self):
+    def __init__(self, ours=(OURS,)):
+        self.ours = ours
         self._samples = {}  # (metric, subject) -> values, in the order of the rounds
         self._units = {}  # metric -> unit, in the order of first use
 
@@ -29,9 +31,11 @@ class Report:
         samples = self._samples.get((metric, subject))
         return statistics.median(samples) if samples else None
 
-    def ratio(self, metric, peer):
+    def ratio(self, metric, peer, subject=None):
         """Ours divided by the peer's, or None where either is missing or the peer's is 0."""
-        ours, theirs = self.median(metric, OURS), self.median(metric, peer)
+        subject = subject or self.ours[0]
+        ours = self.median(metric, subject)
+        theirs = self.median(metric, f"{peer}-{subject}") or self.median(metric, peer)
         return None if ours is None or not theirs else ours / theirs
 
     def rows(self):
@@ -48,12 +52,16 @@ class Report:
     def ratios(self, metrics):
         ratios = []
         for metric in metrics:
-            peers = [subject for name, subject in self._samples if name == metric and subject != OURS]
-            for peer in peers:
-                ratio = self.ratio(metric, peer)
-                if ratio is not None:
-                    ratios.append({"metric": metric, "peer": peer, "ratio": ratio})
+            for subject in self.ours:
+                for peer in self._peers(metric):
+                    ratio = self.ratio(metric, peer, subject)
+                    if ratio is not None:
+                        ratios.append({"metric": metric, "subject": subject, "peer": peer, "ratio": ratio})
         return ratios
+
+    def _peers(self, metric):
+        peers = [subject for name, subject in self._samples if name == metric and subject not in self.ours]
+        return [peer for peer in peers if not peer.endswith(tuple(f"-{subject}" for subject in self.ours))]
 
     def table(self, metrics, subjects, spread=True):
         """One line a metric, one column a subject: median and, with spread, [min-max]."""
@@ -73,10 +81,10 @@ class Report:
             text += f" [{format_number(min(samples))}-{format_number(max(samples))}]"
         return text
 
-    def ratio_table(self, metrics, peers):
-        lines = [["", *(f"{OURS}/{peer}" for peer in peers)]]
+    def ratio_table(self, metrics, peers, subject=None):
+        lines = [["", *(f"{subject or self.ours[0]}/{peer}" for peer in peers)]]
         for metric in metrics:
-            ratios = [self.ratio(metric, peer) for peer in peers]
+            ratios = [self.ratio(metric, peer, subject) for peer in peers]
             if any(ratio is not None for ratio in ratios):
                 lines.append([metric, *("-" if ratio is None else f"{ratio:.2f}" for ratio in ratios)])
         return format_table(lines)

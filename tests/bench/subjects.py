@@ -24,6 +24,7 @@ class Subject:
     name = ""
     description = ""
     fill_depth = 8  # writes in flight that keep their data apart
+    keeps_data = True
 
     def __init__(self, build):
         self.build = build
@@ -57,6 +58,31 @@ def _missing_file(path):
     return None if os.path.exists(path) else f"{path} is not built"
 
 
+URING_PARAMETER = "/sys/module/fuse/parameters/enable_uring"
+
+
+def _missing_transport(transport):
+    if transport == "uring" and not os.path.exists(URING_PARAMETER):
+        return "the kernel has no FUSE over io_uring, which came with Linux 6.14"
+    return None
+
+
+def _enable_transport(scope, transport):
+    """Lets the kernel offer it while the scope lasts."""
+    if transport != "uring":
+        return
+    with open(URING_PARAMETER, "r+", encoding="utf-8") as file:
+        before = file.read().strip()
+        file.seek(0)
+        file.write("Y")
+    scope.callback(_write_file, URING_PARAMETER, before)
+
+
+def _write_file(path, text):
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(text)
+
+
 def _is_block_device(path):
     return os.path.exists(path) and stat.S_ISBLK(os.stat(path).st_mode)
 
@@ -64,17 +90,19 @@ def _is_block_device(path):
 class Zsd(Subject):
     """The daemon of this project, private to the benchmark."""
 
-    def __init__(self, build, name="zsd", algorithm="lz4", size_bytes=DEVICE_BYTES, nr_devices=1):
+    def __init__(self, build, name="zsd", algorithm="lz4", size_bytes=DEVICE_BYTES, nr_devices=1, transport="classic"):
         super().__init__(build)
         self.name = name
+        self.transport = transport
         self.nr_devices = nr_devices
         self.algorithm = algorithm
         self.size_bytes = size_bytes
-        self.description = f"the daemon, {algorithm}, 4 KiB blocks, checksums on; userspace, over FUSE"
+        self.description = f"zsd, {algorithm}, 4 KiB blocks, checksums on; over FUSE, transport {transport}"
         self.socket = None
 
     def missing(self):
-        return _missing_file(self.program("daemon", "zsd")) or _missing_file(self.program("tools", "zsctl"))
+        return (_missing_file(self.program("daemon", "zsd")) or _missing_file(self.program("tools", "zsctl")) or
+                _missing_transport(self.transport))
 
     def start(self, scope):
         self.start_idle(scope)
@@ -85,12 +113,14 @@ class Zsd(Subject):
 
     def start_idle(self, scope):
         """The daemon alone, without a device."""
+        _enable_transport(scope, self.transport)
         directory = scope.directory()
         log = os.path.join(directory, "zsd.log")
         runtime = os.path.join(directory, "run")
         mount_point = os.path.join(runtime, "mnt")
         scope.callback(unmount, mount_point)
-        process = scope.spawn([self.program("daemon", "zsd"), "--runtime-dir", runtime, "--no-config"], log)
+        process = scope.spawn([self.program("daemon", "zsd"), "--runtime-dir", runtime, "--no-config",
+                               "--transport", self.transport], log)
         self.socket = os.path.join(runtime, "io.zsd.control")
         wait_for(lambda: is_mounted(mount_point) and os.path.exists(self.socket), "zsd", process, log)
         self.pids = [process.pid]
@@ -228,27 +258,36 @@ class StorageDaemon(Subject):
 
 
 class NullServer(Subject):
-    name = "null"
-    description = "stores nothing: the limit of the FUSE transport that zsd uses"
+    keeps_data = False
+
+    def __init__(self, build, name="null", transport="classic"):
+        super().__init__(build)
+        self.name = name
+        self.transport = transport
+        self.description = f"stores nothing: the limit of FUSE over the transport {transport}"
 
     def missing(self):
-        return _missing_file(self.program("tests", "bench", "null_server"))
+        return _missing_file(self.program("tests", "bench", "null_server")) or _missing_transport(self.transport)
 
     def start(self, scope):
         directory = scope.directory()
         log = os.path.join(directory, "log")
         mount_point = os.path.join(directory, "mnt")
+        _enable_transport(scope, self.transport)
         os.mkdir(mount_point)
         scope.callback(unmount, mount_point)
-        process = scope.spawn([self.program("tests", "bench", "null_server"), mount_point, str(DEVICE_BYTES)], log)
+        process = scope.spawn([self.program("tests", "bench", "null_server"), mount_point, str(DEVICE_BYTES),
+                               str(len(os.sched_getaffinity(0))), self.transport], log)
         wait_for(lambda: is_mounted(mount_point), "null_server", process, log)
         self.pids = [process.pid]
         self.path = os.path.join(mount_point, "null")
 
 
 def io_subjects(build):
-    return [Zsd(build, nr_devices=IO_DEVICES), Zram(build, nr_devices=IO_DEVICES), Nbdkit(build), StorageDaemon(build),
-            NullServer(build)]
+    return [Zsd(build, "classic", nr_devices=IO_DEVICES),
+            Zsd(build, "uring", nr_devices=IO_DEVICES, transport="uring"),
+            Zram(build, nr_devices=IO_DEVICES), Nbdkit(build), StorageDaemon(build),
+            NullServer(build), NullServer(build, "null-uring", "uring")]
 
 
 def available(subjects, say):

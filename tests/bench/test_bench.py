@@ -30,7 +30,17 @@ class ReportTest(unittest.TestCase):
         )
 
     def test_a_ratio_is_ours_divided_by_the_peers(self):
-        self.assertEqual(filled_report().ratios(["speed"]), [{"metric": "speed", "peer": "peer", "ratio": 0.5}])
+        self.assertEqual(filled_report().ratios(["speed"]), [
+            {"metric": "speed", "subject": "zsd", "peer": "peer", "ratio": 0.5}])
+
+    def test_each_of_ours_has_its_own_ratios_and_may_have_its_own_peer(self):
+        report = Report(("slow", "fast"))
+        for subject, value in (("slow", 2), ("fast", 6), ("limit", 8), ("limit-fast", 12), ("other", 1)):
+            report.add("speed", "GB/s", subject, value)
+        self.assertEqual(
+            [(row["subject"], row["peer"], row["ratio"]) for row in report.ratios(["speed"])],
+            [("slow", "limit", 0.25), ("slow", "other", 2), ("fast", "limit", 0.5), ("fast", "other", 6)],
+        )
 
     def test_there_is_no_ratio_without_both_sides(self):
         report = Report()
