@@ -95,6 +95,15 @@ static int load_config(struct zsd_service *service, const struct zsd_options *op
 
 /* store */
 
+/* Whoever limits the threads that serve requests limits the CPUs that one request may have, too. */
+static unsigned int count_request_cpus(const struct zsd_service *service, const struct zsd_options *options)
+{
+	unsigned int nr_cpus = zsd_threads_default(ZSD_THREADS_MAX);
+	unsigned int nr_threads = options->nr_threads ? options->nr_threads : service->config->nr_threads;
+
+	return nr_threads ? (unsigned int)zs_min(nr_threads, nr_cpus) : nr_cpus;
+}
+
 static int create_store(struct zsd_service *service, const struct zsd_options *wanted)
 {
 	struct zs_store_options options = {.memory_limit_bytes = service->config->memory_limit_bytes};
@@ -115,7 +124,10 @@ static int create_store(struct zsd_service *service, const struct zsd_options *w
 	if (r)
 		return fail(r, "can't start the maintenance thread", "check 'ulimit -u'");
 	r = zsd_frontend_create(service->store, &service->frontend);
-	return r ? fail(r, "can't start", NULL) : 0;
+	if (r)
+		return fail(r, "can't start", NULL);
+	r = zsd_frontend_start_helpers(service->frontend, count_request_cpus(service, wanted));
+	return r ? fail(r, "can't start the helper threads", "check 'ulimit -u'") : 0;
 }
 
 /* Their limits hold before there is data. */

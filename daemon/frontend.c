@@ -15,6 +15,8 @@
 #include "base/bits.h"
 #include "base/check.h"
 #include "codec/stream.h"
+#include "jobs.h"
+#include "split.h"
 #include "store/device.h"
 
 /* activity */
@@ -73,7 +75,7 @@ static int read_data(void *argument, void *thread, uint64_t node, uint64_t offse
 	size = zs_device_size(device);
 	length = offset >= size ? 0 : zs_min(length, size - offset);
 	if (length)
-		r = zs_device_read(device, thread, offset, buffer, length);
+		r = zsd_split_read(frontend->jobs, device, thread, offset, buffer, length);
 	zs_device_put(device, thread);
 	note(&frontend->activity_fd);
 	if (!r)
@@ -98,7 +100,8 @@ static int write_data(void *argument, void *thread, uint64_t node, uint64_t offs
 	} else if (offset >= size) {
 		r = -ENOSPC;
 	} else {
-		r = zs_device_write(device, thread, offset, buffer, zs_min(length, size - offset), ret_done);
+		r = zsd_split_write(frontend->jobs, device, thread, offset, buffer, zs_min(length, size - offset),
+				    ret_done);
 	}
 	zs_device_put(device, thread);
 	note_change(frontend);
@@ -180,8 +183,14 @@ void zsd_frontend_destroy(struct zsd_frontend *frontend)
 {
 	if (!frontend)
 		return;
+	zsd_jobs_destroy(frontend->jobs);
 	pthread_mutex_destroy(&frontend->times_lock);
 	free(frontend);
+}
+
+int zsd_frontend_start_helpers(struct zsd_frontend *frontend, unsigned int nr_cpus)
+{
+	return zsd_jobs_create(nr_cpus, &frontend->jobs);
 }
 
 uint64_t zsd_frontend_node(uint64_t id)

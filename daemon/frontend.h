@@ -111,6 +111,12 @@ extern const struct zsd_frontend_ops zsd_store_frontend_ops;
 int zsd_frontend_create(struct zs_store *store, struct zsd_frontend **ret_frontend);
 void zsd_frontend_destroy(struct zsd_frontend *frontend);
 
+/*
+ * Starts threads that take a share of big reads and writes (jobs.h), for a process that may use nr_cpus CPUs; they end
+ * in zsd_frontend_destroy(). Context: once, before anybody serves it. Errnos as zsd_jobs_create().
+ */
+int zsd_frontend_start_helpers(struct zsd_frontend *frontend, unsigned int nr_cpus);
+
 /* The node number of a device. */
 uint64_t zsd_frontend_node(uint64_t id);
 

@@ -10,6 +10,8 @@
 #include "frontend_opens.h"
 #include "store/store.h"
 
+struct zsd_jobs;
+
 /* Added to a device's id, this makes its node number: 1 stays the root. */
 #define ZSD_NODE_OFFSET 2
 
@@ -23,6 +25,7 @@ struct zsd_file_times {
 
 struct zsd_frontend {
 	struct zs_store *store;	 /* immutable after create */
+	struct zsd_jobs *jobs;	 /* immutable once a transport serves; NULL = nobody helps */
 	_Atomic int activity_fd; /* -1 = nobody waits; taken by the first one who does something */
 	_Atomic int change_fd;	 /* the same; taken by the first one who writes or discards */
 	_Atomic int64_t directory_changed_nsec;

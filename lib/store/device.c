@@ -53,9 +53,9 @@ static int read_piece(struct zs_device *device, struct zs_stream *stream, struct
 	return error;
 }
 
-int zs_device_read(struct zs_device *device, struct zs_stream *stream, uint64_t offset, void *buffer, size_t length)
+int zs_device_read_more(struct zs_device *device, struct zs_stream *stream, uint64_t offset, void *buffer,
+			size_t length)
 {
-	unsigned int shard = zs_stream_shard(stream);
 	char *at = buffer;
 
 	if (!is_inside(device, offset, length))
@@ -70,9 +70,17 @@ int zs_device_read(struct zs_device *device, struct zs_stream *stream, uint64_t 
 		at += piece.length;
 		left -= piece.length;
 	}
-	zs_count(&device->shards, shard, ZS_COUNT_READS, 1);
-	zs_count(&device->shards, shard, ZS_COUNT_READ_BYTES, length);
+	zs_count(&device->shards, zs_stream_shard(stream), ZS_COUNT_READ_BYTES, length);
 	return 0;
+}
+
+int zs_device_read(struct zs_device *device, struct zs_stream *stream, uint64_t offset, void *buffer, size_t length)
+{
+	int error = zs_device_read_more(device, stream, offset, buffer, length);
+
+	if (!error)
+		zs_count(&device->shards, zs_stream_shard(stream), ZS_COUNT_READS, 1);
+	return error;
 }
 
 static int write_piece(struct zs_device *device, struct zs_stream *stream, struct piece piece, const char *data)
@@ -82,8 +90,8 @@ static int write_piece(struct zs_device *device, struct zs_stream *stream, struc
 	return zs_block_modify(device, stream, piece.block, piece.start, data, piece.length);
 }
 
-int zs_device_write(struct zs_device *device, struct zs_stream *stream, uint64_t offset, const void *buffer,
-		    size_t length, size_t *ret_done)
+int zs_device_write_more(struct zs_device *device, struct zs_stream *stream, uint64_t offset, const void *buffer,
+			 size_t length, size_t *ret_done)
 {
 	unsigned int shard = zs_stream_shard(stream);
 	size_t done = 0;
@@ -102,11 +110,20 @@ int zs_device_write(struct zs_device *device, struct zs_stream *stream, uint64_t
 	/* Running out of room half-way is a short write; whatever else went wrong must be heard. */
 	if (error && (!done || error != -ENOSPC))
 		return error;
-	zs_count(&device->shards, shard, ZS_COUNT_WRITES, 1);
 	zs_count(&device->shards, shard, ZS_COUNT_WRITTEN_BYTES, done);
 	zs_shards_touch(&device->shards, shard);
 	*ret_done = done;
 	return 0;
+}
+
+int zs_device_write(struct zs_device *device, struct zs_stream *stream, uint64_t offset, const void *buffer,
+		    size_t length, size_t *ret_done)
+{
+	int error = zs_device_write_more(device, stream, offset, buffer, length, ret_done);
+
+	if (!error)
+		zs_count(&device->shards, zs_stream_shard(stream), ZS_COUNT_WRITES, 1);
+	return error;
 }
 
 /* Empties whole blocks from first up to end, a page of slots at a time where it can, skipping what has no slot. */
@@ -191,6 +208,11 @@ uint64_t zs_device_id(const struct zs_device *device)
 uint64_t zs_device_size(const struct zs_device *device)
 {
 	return device->size_bytes;
+}
+
+size_t zs_device_block_size(const struct zs_device *device)
+{
+	return device->block_size;
 }
 
 void zs_device_info(struct zs_device *device, struct zs_device_info *ret_info)

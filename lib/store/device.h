@@ -31,6 +31,15 @@ int zs_device_write(struct zs_device *device, struct zs_stream *stream, uint64_t
 		    size_t length, size_t *ret_done);
 
 /*
+ * As the two above, for a range that continues a request whose beginning was given to one of them: its bytes are
+ * counted, but not one more read or write.
+ */
+int zs_device_read_more(struct zs_device *device, struct zs_stream *stream, uint64_t offset, void *buffer,
+			size_t length);
+int zs_device_write_more(struct zs_device *device, struct zs_stream *stream, uint64_t offset, const void *buffer,
+			 size_t length, size_t *ret_done);
+
+/*
  * Makes a range read as zeros and frees its memory: discard and write-zeroes alike. The part of the range beyond the
  * end is ignored. Returns 0; -ENOSPC, -EIO, -ENOMEM from a partly covered block at either end.
  */
@@ -45,6 +54,8 @@ int zs_device_seek(struct zs_device *device, uint64_t offset, bool data, uint64_
 uint64_t zs_device_id(const struct zs_device *device);
 /* Size in bytes; constant for the device's life. */
 uint64_t zs_device_size(const struct zs_device *device);
+/* Bytes of a block; as constant. */
+size_t zs_device_block_size(const struct zs_device *device);
 void zs_device_info(struct zs_device *device, struct zs_device_info *ret_info);
 void zs_device_stats(struct zs_device *device, struct zs_device_stats *ret_stats);
 

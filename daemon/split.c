@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Big requests over CPUs.
+ *
+ * Parts are cut where blocks end, so that each block is read or replaced by one thread and as a whole, as ever. They
+ * are begun in their order, and a failure ends that; so everything before the first failure has been done, and the
+ * first failure is the one that a single thread would have met.
+ */
+
+#include "split.h"
+
+#include <errno.h>
+#include <stdatomic.h>
+
+#include "base/bits.h"
+#include "jobs.h"
+#include "store/device.h"
+
+/* A failure is one word, so that the first of several is found without a lock: the bytes before it, and the errno. */
+#define ERRNO_BITS 12
+#define NO_FAILURE UINT64_MAX
+
+struct request {
+	struct zsd_job job;
+	struct zs_device *device;
+	uint64_t offset;
+	size_t length;
+	size_t part_bytes; /* a power of two, and whole blocks */
+	char *target;	   /* of a read */
+	const char *source;
+	_Atomic uint64_t failure; /* relaxed: the end of the job orders it */
+};
+
+static void fail(struct request *request, size_t done, int error)
+{
+	uint64_t failure = (uint64_t)done << ERRNO_BITS | (unsigned int)-error;
+	uint64_t first = atomic_load_explicit(&request->failure, memory_order_relaxed);
+
+	while (failure < first && !atomic_compare_exchange_weak_explicit(&request->failure, &first, failure,
+									 memory_order_relaxed, memory_order_relaxed))
+		continue;
+}
+
+/* Where a part begins, counted from the request's offset; the first and the last one may be shorter than the others. */
+static size_t start_of(const struct request *request, unsigned int part)
+{
+	size_t before = request->offset & (request->part_bytes - 1);
+
+	return part ? zs_min(part * request->part_bytes - before, request->length) : 0;
+}
+
+static bool read_part(struct zsd_job *job, struct zs_stream *stream, unsigned int part)
+{
+	struct request *request = zs_container_of(job, struct request, job);
+	size_t start = start_of(request, part), length = start_of(request, part + 1) - start;
+	uint64_t offset = request->offset + start;
+	char *target = request->target + start;
+	int error = part ? zs_device_read_more(request->device, stream, offset, target, length)
+			 : zs_device_read(request->device, stream, offset, target, length);
+
+	if (error)
+		fail(request, start, error);
+	return !error;
+}
+
+static bool write_part(struct zsd_job *job, struct zs_stream *stream, unsigned int part)
+{
+	struct request *request = zs_container_of(job, struct request, job);
+	size_t start = start_of(request, part), length = start_of(request, part + 1) - start, done = 0;
+	uint64_t offset = request->offset + start;
+	const char *source = request->source + start;
+	int error = part ? zs_device_write_more(request->device, stream, offset, source, length, &done)
+			 : zs_device_write(request->device, stream, offset, source, length, &done);
+
+	/* Fewer bytes: room ran out. */
+	if (!error && done < length)
+		error = -ENOSPC;
+	if (error)
+		fail(request, start + done, error);
+	return !error;
+}
+
+/* Returns 0 or what failed first, and how many bytes lie before that. */
+static int run(struct zsd_jobs *jobs, struct request *request, struct zs_stream *stream, size_t *ret_done)
+{
+	uint64_t last = request->offset + request->length - 1, failure;
+
+	request->part_bytes = zs_max(ZSD_SPLIT_PART_BYTES, zs_device_block_size(request->device));
+	request->job.nr_parts = (unsigned int)(last / request->part_bytes - request->offset / request->part_bytes) + 1;
+	atomic_init(&request->failure, NO_FAILURE);
+	zsd_jobs_run(jobs, &request->job, stream);
+	failure = atomic_load_explicit(&request->failure, memory_order_relaxed);
+	*ret_done = failure == NO_FAILURE ? request->length : (size_t)(failure >> ERRNO_BITS);
+	return failure == NO_FAILURE ? 0 : -(int)(failure & ((1 << ERRNO_BITS) - 1));
+}
+
+static bool is_big(const struct zsd_jobs *jobs, const struct zs_device *device, uint64_t offset, size_t length)
+{
+	uint64_t size = zs_device_size(device);
+
+	/* What passes the end is for the device to refuse, as a whole. */
+	return jobs && length >= ZSD_SPLIT_MIN_BYTES && length <= size && offset <= size - length;
+}
+
+int zsd_split_read(struct zsd_jobs *jobs, struct zs_device *device, struct zs_stream *stream, uint64_t offset,
+		   void *buffer, size_t length)
+{
+	struct request request = {
+		.job.run_part = read_part,
+		.device = device,
+		.offset = offset,
+		.length = length,
+		.target = buffer,
+	};
+	size_t done;
+
+	if (!is_big(jobs, device, offset, length))
+		return zs_device_read(device, stream, offset, buffer, length);
+	return run(jobs, &request, stream, &done);
+}
+
+int zsd_split_write(struct zsd_jobs *jobs, struct zs_device *device, struct zs_stream *stream, uint64_t offset,
+		    const void *buffer, size_t length, size_t *ret_done)
+{
+	struct request request = {
+		.job.run_part = write_part,
+		.device = device,
+		.offset = offset,
+		.length = length,
+		.source = buffer,
+	};
+	size_t done;
+	int error;
+
+	if (!is_big(jobs, device, offset, length))
+		return zs_device_write(device, stream, offset, buffer, length, ret_done);
+	error = run(jobs, &request, stream, &done);
+	if (error && (!done || error != -ENOSPC))
+		return error;
+	*ret_done = done;
+	return 0;
+}
