@@ -115,6 +115,7 @@ static const char *negative_parameter(const struct zsd_call *call)
 static int read_options(const struct zsd_call *call, struct zs_device_options *options, struct zsd_answer *ret_answer)
 {
 	const char *algorithm = zsd_call_string(call, "algorithm"), *mode = zsd_call_string(call, "mode");
+	const char *cache = zsd_call_string(call, "cache");
 	const char *negative = negative_parameter(call);
 	char reason[ZSD_REASON_BYTES];
 	enum zs_device_field field;
@@ -128,6 +129,8 @@ static int read_options(const struct zsd_call *call, struct zs_device_options *o
 		return zsd_reply_invalid_value(ret_answer, "algorithm", algorithm, reason) ?: 1;
 	if (mode && zsd_options_set_mode(options, mode, reason))
 		return zsd_reply_invalid_value(ret_answer, "mode", mode, reason) ?: 1;
+	if (cache && zsd_options_set_cache(options, cache, reason))
+		return zsd_reply_invalid_value(ret_answer, "cache", cache, reason) ?: 1;
 	options->name = zsd_call_string(call, "name");
 	options->size_bytes = (uint64_t)zsd_call_int(call, "size_bytes", 0);
 	/* Whatever is beyond 32 bits is refused as the largest number of 32 bits is. */
@@ -359,6 +362,7 @@ const struct zsd_method zsd_command_methods[] = {
 				{"memory_limit_bytes", ZSD_PARAMETER_INT, false},
 				{"mode", ZSD_PARAMETER_STRING, false},
 				{"group", ZSD_PARAMETER_STRING, false},
+				{"cache", ZSD_PARAMETER_STRING, false},
 			},
 		.run = run_add,
 	},

@@ -131,6 +131,24 @@ int zsd_options_set_owner(struct zs_device_options *options, const char *text, c
 	return 0;
 }
 
+static const char *const cache_names[] = {[false] = "none", [true] = "kernel"};
+
+int zsd_options_set_cache(struct zs_device_options *options, const char *text, char reason[static ZSD_REASON_BYTES])
+{
+	for (unsigned int i = 0; i < ZS_ARRAY_SIZE(cache_names); i++) {
+		if (strcmp(text, cache_names[i]) != 0)
+			continue;
+		options->page_cache = i;
+		return 0;
+	}
+	return zsd_options_refuse(reason, "no such cache; use none or kernel");
+}
+
+const char *zsd_options_cache_name(bool page_cache)
+{
+	return cache_names[page_cache];
+}
+
 int zsd_options_check_group(const char *name, char reason[static ZSD_REASON_BYTES])
 {
 	if (zs_name_is_valid(name))

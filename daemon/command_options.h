@@ -28,6 +28,10 @@ int zsd_options_set_mode(struct zs_device_options *options, const char *text, ch
 /* "USER" (with the user's own group) or "USER:GROUP", names or numbers. */
 int zsd_options_set_owner(struct zs_device_options *options, const char *text, char reason[static ZSD_REASON_BYTES]);
 
+/* "none" or "kernel" */
+int zsd_options_set_cache(struct zs_device_options *options, const char *text, char reason[static ZSD_REASON_BYTES]);
+const char *zsd_options_cache_name(bool page_cache);
+
 int zsd_options_check_group(const char *name, char reason[static ZSD_REASON_BYTES]);
 
 /* Name, block size, size and group; *ret_field says which of them is bad. */

@@ -7,6 +7,7 @@
 
 #include "base/bits.h"
 #include "base/cleanup.h"
+#include "command_options.h"
 #include "config.h"
 #include "policy.h"
 #include "service.h"
@@ -84,8 +85,9 @@ json_t *zsd_report_device(struct zsd_service *service, struct zs_device *device)
 		{"created_usec", (uint64_t)info.created_sec * USEC_PER_SEC},
 	};
 	ZS_CLEANUP(decrefp)
-	json_t *report = json_pack("{s:s, s:s, s:s}", "name", info.name, "state", stats.corrupt ? "degraded" : "active",
-				   "algorithm", zs_codec_format(&info.codec, algorithm));
+	json_t *report = json_pack(
+		"{s:s, s:s, s:s, s:s}", "name", info.name, "state", stats.corrupt ? "degraded" : "active", "algorithm",
+		zs_codec_format(&info.codec, algorithm), "cache", zsd_options_cache_name(info.page_cache));
 
 	if (!report || !zsd_set_numbers(report, fields, ZS_ARRAY_SIZE(fields)) || !set_file(report, service, &info) ||
 	    !set_limit(report, info.memory_limit_bytes) || !set_ratio(report, stats.data_bytes, stats.memory_bytes) ||
@@ -97,6 +99,31 @@ json_t *zsd_report_device(struct zsd_service *service, struct zs_device *device)
 static bool set_modified(json_t *object, int64_t modified_nsec)
 {
 	return !modified_nsec || set(object, "modified_usec", json_integer(modified_nsec / NSEC_PER_USEC));
+}
+
+/* Those of one operation; none as long as no request has been timed. */
+static bool set_latency(json_t *object, struct zs_device *device, enum zs_operation operation)
+{
+	static const char *const names[ZS_OPERATION_NR][3] = {
+		[ZS_OPERATION_READ] = {"read_p50_ns", "read_p99_ns", "read_max_ns"},
+		[ZS_OPERATION_WRITE] = {"write_p50_ns", "write_p99_ns", "write_max_ns"},
+		[ZS_OPERATION_DISCARD] = {"discard_p50_ns", "discard_p99_ns", "discard_max_ns"},
+	};
+	struct zs_latency latency;
+
+	zs_device_latency(device, operation, &latency);
+	const struct zsd_field fields[] = {
+		{names[operation][0], latency.p50_nsec},
+		{names[operation][1], latency.p99_nsec},
+		{names[operation][2], latency.max_nsec},
+	};
+	return !latency.count || zsd_set_numbers(object, fields, ZS_ARRAY_SIZE(fields));
+}
+
+static bool set_latencies(json_t *object, struct zs_device *device)
+{
+	return set_latency(object, device, ZS_OPERATION_READ) && set_latency(object, device, ZS_OPERATION_WRITE) &&
+	       set_latency(object, device, ZS_OPERATION_DISCARD);
 }
 
 json_t *zsd_report_device_stats(struct zsd_service *service, struct zs_device *device)
@@ -124,7 +151,7 @@ json_t *zsd_report_device_stats(struct zsd_service *service, struct zs_device *d
 	};
 	ZS_CLEANUP(decrefp) json_t *report = json_pack("{s:s}", "name", info.name);
 
-	if (!report || !zsd_set_numbers(report, fields, ZS_ARRAY_SIZE(fields)) ||
+	if (!report || !zsd_set_numbers(report, fields, ZS_ARRAY_SIZE(fields)) || !set_latencies(report, device) ||
 	    !set_modified(report, stats.modified_nsec) || !zsd_set_group(report, info.group))
 		return NULL;
 	return zs_take(report);

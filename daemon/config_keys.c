@@ -240,6 +240,11 @@ static int set_group(struct zsd_config_target *target, const char *value, char r
 	return target->device->group ? 0 : -ENOMEM;
 }
 
+static int set_cache(struct zsd_config_target *target, const char *value, char reason[static ZSD_REASON_BYTES])
+{
+	return zsd_options_set_cache(target->device, value, reason);
+}
+
 static int set_mode(struct zsd_config_target *target, const char *value, char reason[static ZSD_REASON_BYTES])
 {
 	return zsd_options_set_mode(target->device, value, reason);
@@ -281,5 +286,6 @@ const struct zsd_config_key zsd_config_device_keys[] = {
 	{"Mode", set_mode},
 	{"Owner", set_owner},
 	{"Group", set_group},
+	{"Cache", set_cache},
 	{},
 };

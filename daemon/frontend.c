@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/bits.h"
@@ -44,6 +45,27 @@ static void note_change(struct zsd_frontend *frontend)
 	note(&frontend->change_fd);
 }
 
+/*
+ * latency: from the request's parts being known to its answer being ready, that is looking up the device and all the
+ * store's work. What the kernel adds can't be seen from here: its copies, and waking up this thread and who asked.
+ */
+
+/* Memory that the kernel shares, no system call. */
+static uint64_t now_nsec(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
+/* Only what succeeded is counted: a refusal is quick, and would hide what requests take. */
+static void add_latency(struct zs_device *device, struct zs_stream *stream, enum zs_operation operation,
+			uint64_t began_nsec)
+{
+	zs_device_add_latency(device, stream, operation, now_nsec() - began_nsec);
+}
+
 /* data */
 
 static int thread_begin(void *argument, unsigned int index, void **ret_thread)
@@ -66,8 +88,8 @@ static int read_data(void *argument, void *thread, uint64_t node, uint64_t offse
 		     size_t *ret_done)
 {
 	struct zsd_frontend *frontend = argument;
+	uint64_t size, began_nsec = now_nsec();
 	struct zs_device *device = zsd_frontend_get(frontend, node, thread);
-	uint64_t size;
 	int r = 0;
 
 	if (!device)
@@ -76,6 +98,8 @@ static int read_data(void *argument, void *thread, uint64_t node, uint64_t offse
 	length = offset >= size ? 0 : zs_min(length, size - offset);
 	if (length)
 		r = zsd_split_read(frontend->jobs, device, thread, offset, buffer, length);
+	if (length && !r)
+		add_latency(device, thread, ZS_OPERATION_READ, began_nsec);
 	zs_device_put(device, thread);
 	note(&frontend->activity_fd);
 	if (!r)
@@ -87,8 +111,8 @@ static int write_data(void *argument, void *thread, uint64_t node, uint64_t offs
 		      size_t *ret_done)
 {
 	struct zsd_frontend *frontend = argument;
+	uint64_t size, began_nsec = now_nsec();
 	struct zs_device *device = zsd_frontend_get(frontend, node, thread);
-	uint64_t size;
 	int r;
 
 	if (!device)
@@ -103,6 +127,8 @@ static int write_data(void *argument, void *thread, uint64_t node, uint64_t offs
 		r = zsd_split_write(frontend->jobs, device, thread, offset, buffer, zs_min(length, size - offset),
 				    ret_done);
 	}
+	if (length && !r)
+		add_latency(device, thread, ZS_OPERATION_WRITE, began_nsec);
 	zs_device_put(device, thread);
 	note_change(frontend);
 	return r;
@@ -111,8 +137,8 @@ static int write_data(void *argument, void *thread, uint64_t node, uint64_t offs
 static int discard_data(void *argument, void *thread, uint64_t node, uint64_t offset, uint64_t length, bool keep_size)
 {
 	struct zsd_frontend *frontend = argument;
+	uint64_t size, began_nsec = now_nsec();
 	struct zs_device *device = zsd_frontend_get(frontend, node, thread);
-	uint64_t size;
 	int r = 0;
 
 	if (!device)
@@ -122,9 +148,30 @@ static int discard_data(void *argument, void *thread, uint64_t node, uint64_t of
 		r = -ENOSPC;
 	else if (offset < size)
 		r = zs_device_discard(device, thread, offset, zs_min(length, size - offset));
+	if (offset < size && !r)
+		add_latency(device, thread, ZS_OPERATION_DISCARD, began_nsec);
 	zs_device_put(device, thread);
 	note_change(frontend);
 	return r;
+}
+
+static bool has_page_cache(struct zs_device *device)
+{
+	struct zs_device_info info;
+
+	zs_device_info(device, &info);
+	return info.page_cache;
+}
+
+/* Where a shared map was written to, and the kernel has not told us yet, would be a hole. */
+static int seek_without_holes(struct zs_device *device, uint64_t offset, bool data, uint64_t *ret_offset)
+{
+	uint64_t size = zs_device_size(device);
+
+	if (offset >= size)
+		return -ENXIO;
+	*ret_offset = data ? offset : size;
+	return 0;
 }
 
 static int seek_data(void *argument, void *thread, uint64_t node, uint64_t offset, bool data, uint64_t *ret_offset)
@@ -134,14 +181,17 @@ static int seek_data(void *argument, void *thread, uint64_t node, uint64_t offse
 
 	if (!device)
 		return -ENODEV;
-	r = zs_device_seek(device, offset, data, ret_offset);
+	if (has_page_cache(device))
+		r = seek_without_holes(device, offset, data, ret_offset);
+	else
+		r = zs_device_seek(device, offset, data, ret_offset);
 	zs_device_put(device, thread);
 	return r;
 }
 
 /* opens */
 
-static int open_file(void *argument, uint64_t node)
+static int open_file(void *argument, uint64_t node, bool *ret_page_cache)
 {
 	struct zsd_frontend *frontend = argument;
 	struct zs_device *device = zsd_frontend_get(frontend, node, NULL);
@@ -150,6 +200,8 @@ static int open_file(void *argument, uint64_t node)
 	if (!device)
 		return -ESTALE;
 	r = zsd_opens_add(&frontend->opens, node - ZSD_NODE_OFFSET);
+	if (!r)
+		*ret_page_cache = has_page_cache(device);
 	zs_device_put(device, NULL);
 	return r;
 }

@@ -75,13 +75,19 @@ struct zsd_frontend_ops {
 	 * -ENOSPC otherwise. -ENODEV, -EIO, -ENOMEM.
 	 */
 	int (*discard)(void *frontend, void *thread, uint64_t node, uint64_t offset, uint64_t length, bool keep_size);
-	/* The first data or hole at or after offset, as lseek(2). -ENXIO, -ENODEV. */
+	/*
+	 * The first data or hole at or after offset, as lseek(2); a file that the kernel may cache has no holes.
+	 * -ENXIO, -ENODEV.
+	 */
 	int (*seek)(void *frontend, void *thread, uint64_t node, uint64_t offset, bool data, uint64_t *ret_offset);
 
 	/* opens */
 
-	/* Counts one more user of the file. -ESTALE if there is no such node (any more). */
-	int (*open)(void *frontend, uint64_t node);
+	/*
+	 * Counts one more user of the file, and says whether the kernel may cache its content, which is the same for
+	 * all users. -ESTALE if there is no such node (any more).
+	 */
+	int (*open)(void *frontend, uint64_t node, bool *ret_page_cache);
 	/* Ends what one successful open began; also for a node that has been removed since. */
 	void (*release)(void *frontend, uint64_t node);
 

@@ -29,6 +29,7 @@ enum zsd_fuse_opcode {
 
 /* Flags of the answer to OPEN. */
 #define ZSD_FUSE_OPEN_DIRECT_IO		     (UINT32_C(1) << 0)
+#define ZSD_FUSE_OPEN_KEEP_CACHE	     (UINT32_C(1) << 1)
 #define ZSD_FUSE_OPEN_NOFLUSH		     (UINT32_C(1) << 5)
 #define ZSD_FUSE_OPEN_PARALLEL_DIRECT_WRITES (UINT32_C(1) << 6) /* since 6.0; older kernels ignore it */
 

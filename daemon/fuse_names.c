@@ -103,6 +103,8 @@ static void start(void *userdata, struct fuse_conn_info *connection)
 	connection->max_write = ZSD_FUSE_MAX_IO_BYTES;
 	connection->max_background = MAX_BACKGROUND;
 	connection->want |= connection->capable & FUSE_CAP_ASYNC_DIO;
+	/* The modification time changes with every write; that is no reason to drop what the kernel has cached. */
+	connection->want &= ~(unsigned int)FUSE_CAP_AUTO_INVAL_DATA;
 	names->ready = true;
 }
 

@@ -106,20 +106,32 @@ static int serve_lseek(const struct zsd_fuse_server *server, const struct zsd_fu
 	return 0;
 }
 
+/*
+ * With page cache, what the kernel has of the file stays good from one open to the next: nobody changes it but through
+ * this mount. close(2) writes back then what was changed in maps, which NOFLUSH would spare it.
+ */
+static uint32_t open_flags(bool page_cache)
+{
+	if (page_cache)
+		return ZSD_FUSE_OPEN_KEEP_CACHE;
+	return ZSD_FUSE_OPEN_DIRECT_IO | ZSD_FUSE_OPEN_NOFLUSH | ZSD_FUSE_OPEN_PARALLEL_DIRECT_WRITES;
+}
+
 static int serve_open(const struct zsd_fuse_server *server, const struct zsd_fuse_request *request,
 		      struct zsd_fuse_reply *reply)
 {
 	const struct zsd_fuse_open_in *in = request->argument;
+	bool page_cache;
 	int r;
 
 	if (in->flags & O_TRUNC)
 		return -EPERM;
-	r = server->ops->open(server->frontend, request->header->node);
+	r = server->ops->open(server->frontend, request->header->node, &page_cache);
 	if (r)
 		return r;
 	reply->small.open = (struct zsd_fuse_open_out){
 		.handle = request->header->node,
-		.open_flags = ZSD_FUSE_OPEN_DIRECT_IO | ZSD_FUSE_OPEN_NOFLUSH | ZSD_FUSE_OPEN_PARALLEL_DIRECT_WRITES,
+		.open_flags = open_flags(page_cache),
 	};
 	set_body(reply, &reply->small.open, sizeof(reply->small.open));
 	return 0;

@@ -50,7 +50,7 @@ struct zsd_answer {
 struct zsd_method {
 	const char *name; /* without the interface; NULL ends a table */
 	bool changes;	  /* needs zsd_peer.may_change */
-	struct zsd_parameter parameters[8];
+	struct zsd_parameter parameters[12];
 
 	/*
 	 * Answers the call, or its next reply. The parameters are of the table's types, and the required ones are

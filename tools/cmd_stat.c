@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/bits.h"
 #include "base/size.h"
 #include "columns.h"
 #include "ctl/client.h"
@@ -60,8 +61,51 @@ static enum zsctl_exit print_pool(const struct zsctl_options *options, json_t *p
 	return zsctl_print_table(options, &selection, rows);
 }
 
+/* A row of the table below; the values are fields of the device, absent ones included. */
+static json_t *latency_row(const json_t *device, const char *operation, const char *counter)
+{
+	static const char *const columns[] = {"p50_ns", "p99_ns", "max_ns"};
+	json_t *row = json_pack("{s:s, s:O}", "operation", operation, "count", json_object_get(device, counter));
+	char field[32];
+
+	for (size_t i = 0; i < ZS_ARRAY_SIZE(columns); i++) {
+		json_t *value;
+
+		snprintf(field, sizeof(field), "%s_%s", operation, columns[i]);
+		value = json_object_get(device, field);
+		if (row && value && json_object_set(row, columns[i], value)) {
+			json_decref(row);
+			return NULL;
+		}
+	}
+	return row;
+}
+
+/* A device's latencies are nine columns, too many for one line: a line for each operation. */
+static enum zsctl_exit print_latencies(const struct zsctl_options *options, const json_t *device)
+{
+	static const struct zsctl_column columns[] = {
+		{"OPERATION", "operation", ZSCTL_TEXT, true, ""}, {"COUNT", "count", ZSCTL_COUNT, true, ""},
+		{"P50", "p50_ns", ZSCTL_TOOK, true, ""},	  {"P99", "p99_ns", ZSCTL_TOOK, true, ""},
+		{"MAX", "max_ns", ZSCTL_TOOK, true, ""},
+	};
+	static const struct zsctl_selection selection = {
+		.columns = {&columns[0], &columns[1], &columns[2], &columns[3], &columns[4]},
+		.nr = ZS_ARRAY_SIZE(columns),
+	};
+	CLEANUP_JSON json_t *rows = json_array();
+
+	if (json_array_append_new(rows, latency_row(device, "read", "reads")) ||
+	    json_array_append_new(rows, latency_row(device, "write", "writes")) ||
+	    json_array_append_new(rows, latency_row(device, "discard", "discards")))
+		return zsctl_no_memory();
+	putchar('\n');
+	return zsctl_print_table(options, &selection, rows);
+}
+
+/* of_one: a device was named; there is room for more about it. */
 static enum zsctl_exit print_stats(const struct zsctl_options *options, const struct zsctl_selection *selection,
-				   json_t *result)
+				   json_t *result, bool of_one)
 {
 	json_t *pool = json_object_get(result, "pool"), *devices = json_object_get(result, "devices");
 	enum zsctl_exit status;
@@ -76,7 +120,8 @@ static enum zsctl_exit print_stats(const struct zsctl_options *options, const st
 	if (status || !json_array_size(devices))
 		return status;
 	putchar('\n');
-	return zsctl_print_table(options, selection, devices);
+	status = zsctl_print_table(options, selection, devices);
+	return status || !of_one ? status : print_latencies(options, json_array_get(devices, 0));
 }
 
 enum zsctl_exit cmd_stats(const struct zsctl_options *options, char *const *names)
@@ -98,5 +143,5 @@ enum zsctl_exit cmd_stats(const struct zsctl_options *options, char *const *name
 		status = zsctl_connect(options, &client);
 	if (!status)
 		status = zsctl_call(client, "stats", "Stats", json_pack("{s:s*}", "name", names[0]), false, &result);
-	return status ?: print_stats(options, &selection, result);
+	return status ?: print_stats(options, &selection, result, names[0]);
 }

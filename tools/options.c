@@ -43,12 +43,13 @@ static const struct specification specifications[] = {
 	{"block-size", 'B', "SIZE", ZSCTL_FOR_ADD, "unit of compression: 4K (default), 8K, 16K, 32K or 64K"},
 	{"mem-limit", 'l', "SIZE", ZSCTL_FOR_ADD | ZSCTL_FOR_GROUP, "memory it may use; none, the default: no limit"},
 	{"group", 'g', "NAME", ZSCTL_FOR_ADD, "group whose memory limit the device shares; none by default"},
+	{"cache", 'c', "CACHE", ZSCTL_FOR_ADD, "none (default), or kernel: files are cached and can be mapped"},
 	{"mode", 'm', "MODE", ZSCTL_FOR_ADD, "permission bits of the file, octal; 0600 by default"},
 	{"owners", LETTER_OWNERS, NULL, ZSCTL_FOR_STATS, "show whose memory lies on which node"},
 	{"node", LETTER_NODE, "NUMBER", ZSCTL_FOR_STATS, "with --owners: on this node only"},
 	{"force", 'f', NULL, ZSCTL_FOR_REMOVE, "remove a device that is open"},
 	{"all", LETTER_ALL, NULL, ZSCTL_FOR_CLASSES, "show classes without zspages, too"},
-	{"bytes", 'b', NULL, ZSCTL_FOR_TABLES, "print sizes in bytes"},
+	{"bytes", 'b', NULL, ZSCTL_FOR_TABLES, "print sizes in bytes, times in nanoseconds"},
 	{"noheadings", 'n', NULL, ZSCTL_FOR_TABLES, "print no headings"},
 	{"output", 'o', "[+]LIST", ZSCTL_FOR_TABLES, "columns to print; with + behind the default ones"},
 	{"output-all", LETTER_OUTPUT_ALL, NULL, ZSCTL_FOR_TABLES, "print all columns"},
@@ -154,6 +155,9 @@ static enum zsctl_exit take_option(struct zsctl_options *options, int letter, ch
 		break;
 	case 'm':
 		options->mode = value;
+		break;
+	case 'c':
+		options->cache = value;
 		break;
 	case 'f':
 		options->force = true;

@@ -45,6 +45,7 @@ struct zsctl_options {
 	const char *algorithm;
 	const char *mode;
 	const char *group;
+	const char *cache;
 
 	/* stats */
 	bool owners;

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/bits.h"
 #include "base/size.h"
 #include "options.h"
 #include "request.h"
@@ -116,6 +117,22 @@ static void format_time(json_int_t usec, char text[static CELL_BYTES])
 		snprintf(text, CELL_BYTES, "%" JSON_INTEGER_FORMAT, usec);
 }
 
+/* Three digits are more than a latency is known to. */
+static void format_took(json_int_t nsec, char text[static CELL_BYTES])
+{
+	static const char *const units[] = {"ns", "us", "ms", "s"};
+	double value = (double)nsec;
+	size_t unit = 0;
+
+	for (; value >= 999.5 && unit < ZS_ARRAY_SIZE(units) - 1; unit++)
+		value /= 1000;
+	snprintf(text, CELL_BYTES, "%.*f%s",
+		 unit && value < 9.995	 ? 2
+		 : unit && value < 99.95 ? 1
+					 : 0,
+		 value, units[unit]);
+}
+
 /* The text of a cell, in text where it has to be made. An absent value is a dash for people, nothing for scripts. */
 static const char *format_cell(const struct zsctl_options *options, const struct zsctl_column *column,
 			       const json_t *value, char text[static CELL_BYTES])
@@ -132,6 +149,8 @@ static const char *format_cell(const struct zsctl_options *options, const struct
 		snprintf(text, CELL_BYTES, "%.2fx", json_number_value(value));
 	else if (format == ZSCTL_TIME)
 		format_time(json_integer_value(value), text);
+	else if (format == ZSCTL_TOOK && !options->bytes)
+		format_took(json_integer_value(value), text);
 	else
 		snprintf(text, CELL_BYTES, "%" JSON_INTEGER_FORMAT, json_integer_value(value));
 	return text;

@@ -23,6 +23,7 @@ enum zsctl_format {
 	ZSCTL_SIZE,  /* bytes */
 	ZSCTL_RATIO, /* 3.36x */
 	ZSCTL_TIME,  /* microseconds of Unix time */
+	ZSCTL_TOOK,  /* nanoseconds: 12.3us */
 };
 
 struct zsctl_column {

@@ -231,6 +231,7 @@ void zs_device_info(struct zs_device *device, struct zs_device_info *ret_info)
 		.mode = attributes->mode,
 		.uid = attributes->uid,
 		.gid = attributes->gid,
+		.page_cache = attributes->flags & ZS_ATTRIBUTE_PAGE_CACHE,
 		.created_sec = entry->created_sec,
 	};
 	memcpy(ret_info->name, entry->name, sizeof(ret_info->name));
@@ -244,6 +245,17 @@ void zs_device_stats(struct zs_device *device, struct zs_device_stats *ret_stats
 	zs_shards_stats(&device->shards, ret_stats);
 	ret_stats->data_bytes = (ret_stats->same_blocks + ret_stats->object_blocks) * device->block_size;
 	ret_stats->memory_bytes += table_pages * ZS_PAGE_SIZE;
+}
+
+void zs_device_add_latency(struct zs_device *device, struct zs_stream *stream, enum zs_operation operation,
+			   uint64_t nsec)
+{
+	zs_latencies_add(&device->latencies, zs_stream_shard(stream), operation, nsec);
+}
+
+void zs_device_latency(struct zs_device *device, enum zs_operation operation, struct zs_latency *ret_latency)
+{
+	zs_latencies_sum(&device->latencies, operation, ret_latency);
 }
 
 void zs_device_set_mode(struct zs_device *device, uint32_t mode)

@@ -14,6 +14,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "store/latency.h"
+
 struct zs_device;
 struct zs_device_info;
 struct zs_device_stats;
@@ -58,6 +60,15 @@ uint64_t zs_device_size(const struct zs_device *device);
 size_t zs_device_block_size(const struct zs_device *device);
 void zs_device_info(struct zs_device *device, struct zs_device_info *ret_info);
 void zs_device_stats(struct zs_device *device, struct zs_device_stats *ret_stats);
+
+/*
+ * Notes how long a request took: whoever answers requests knows what belongs to one. A call of this file is not timed
+ * by itself.
+ */
+void zs_device_add_latency(struct zs_device *device, struct zs_stream *stream, enum zs_operation operation,
+			   uint64_t nsec);
+/* All requests since the device was made. */
+void zs_device_latency(struct zs_device *device, enum zs_operation operation, struct zs_latency *ret_latency);
 
 /* Permission bits and owner of the device's file; each is one 8-byte store in the arena. */
 void zs_device_set_mode(struct zs_device *device, uint32_t mode);

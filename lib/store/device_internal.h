@@ -9,6 +9,7 @@
 #include "store/deferred.h"
 #include "store/entry.h"
 #include "store/group_internal.h"
+#include "store/latency.h"
 #include "store/stats.h"
 #include "store/table.h"
 
@@ -42,6 +43,7 @@ struct zs_device {
 	struct zs_budget budget; /* its own limit; kept only while there is one */
 	struct zs_group *group;	 /* or NULL; from before it is ACTIVE until it is FREE */
 	struct zs_shards shards;
+	struct zs_latencies latencies; /* only borrowers add; none are left when it is finished */
 };
 
 struct zs_store {

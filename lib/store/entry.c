@@ -81,7 +81,6 @@ void zs_entry_set_attributes(struct zs_device_entry *entry, const struct zs_devi
 	struct zs_device_attributes *copy = &entry->attributes[(current & 1) ^ 1];
 
 	*copy = *attributes;
-	copy->reserved = 0;
 	copy->checksum = attributes_checksum(copy);
 	/* release: the copy is whole before it is the valid one */
 	atomic_store_explicit(&entry->current, zs_residue_seal((current + 1) & UINT32_MAX), memory_order_release);
@@ -92,11 +91,12 @@ void zs_entry_commit(struct zs_device_entry *entry, uint64_t id, const struct zs
 {
 	zs_assert(!atomic_load(&entry->id) && zs_name_is_valid(options->name));
 	memset(&entry->current, 0, sizeof(*entry) - offsetof(struct zs_device_entry, current));
-	zs_entry_set_attributes(entry,
-				&(struct zs_device_attributes){.mode = options->mode,
-							       .uid = options->uid,
-							       .gid = options->gid,
-							       .memory_limit_bytes = options->memory_limit_bytes});
+	zs_entry_set_attributes(
+		entry, &(struct zs_device_attributes){.mode = options->mode,
+						      .uid = options->uid,
+						      .gid = options->gid,
+						      .flags = options->page_cache ? ZS_ATTRIBUTE_PAGE_CACHE : 0,
+						      .memory_limit_bytes = options->memory_limit_bytes});
 	entry->size_bytes = options->size_bytes;
 	entry->table_offset = table_offset;
 	entry->created_sec = created_sec;

@@ -15,11 +15,14 @@
 
 #include "store/store.h"
 
+/* The kernel may cache the file's content. */
+#define ZS_ATTRIBUTE_PAGE_CACHE (UINT32_C(1) << 0)
+
 struct zs_device_attributes {
 	uint32_t mode;
 	uint32_t uid;
 	uint32_t gid;
-	uint32_t reserved; /* 0 */
+	uint32_t flags; /* ZS_ATTRIBUTE_PAGE_CACHE */
 	uint64_t memory_limit_bytes;
 	uint64_t checksum; /* XXH3-64 of all above */
 };

@@ -263,6 +263,7 @@ void zs_device_finish(struct zs_device *device)
 	struct zs_store *store = device->store;
 
 	free_blocks(device);
+	zs_latencies_deinit(&device->latencies);
 	/* Damaged objects that could not be freed stay in the arena: the pool may not be empty. */
 	if (store->arena.pool_per_device)
 		zs_pool_abandon(zs_take(device->pool));
@@ -429,6 +430,7 @@ void zs_store_close(struct zs_store *store)
 		if (store->arena.pool_per_device)
 			zs_pool_abandon(device->pool);
 		zs_shards_deinit(&device->shards);
+		zs_latencies_deinit(&device->latencies);
 		free(device);
 	}
 	zs_pool_abandon(store->pool);

@@ -42,6 +42,7 @@ struct zs_device_options {
 	uint64_t memory_limit_bytes;  /* 0 = none */
 	uint32_t mode;		      /* permission bits of the file, 0 = 0600 */
 	uint32_t uid, gid;
+	bool page_cache;   /* the kernel may cache the file's content; nothing to the store */
 	const char *group; /* see store/group.h; a name as a device's, NULL = of none. It stays so */
 };
 
@@ -64,6 +65,7 @@ struct zs_device_info {
 	struct zs_codec_params codec;
 	uint64_t memory_limit_bytes;
 	uint32_t mode, uid, gid;
+	bool page_cache;
 	int64_t created_sec;		  /* Unix time */
 	char group[ZS_DEVICE_NAME_BYTES]; /* "" = of none */
 };

@@ -66,6 +66,7 @@ assertions()
 	field zs_device_attributes mode 'mode'
 	field zs_device_attributes uid 'uid'
 	field zs_device_attributes gid 'gid'
+	field zs_device_attributes flags 'flags: bit 0 says that the kernel'
 	field zs_device_attributes memory_limit_bytes 'memory limit, bytes'
 	field zs_device_attributes checksum 'XXH3-64 of the five above'
 	field zs_group_entry used 'used, sealed'

@@ -8,7 +8,8 @@
  *           threads modifying one block at a time is seen by its owner
  *   come    threads add a device to a group, use it, and remove it while others are using it
  *   compact a thread moves objects together all the time, and discards and removals are left to the maintenance thread
- *   watch   a thread asks for names, lists and statistics all the time, and moves the limits of pool and group
+ *   watch   a thread asks for names, lists, statistics and latencies all the time, and moves the limits of pool and
+ *           group
  *
  * At the end the store is checked, and opened again, with all blocks as they were.
  */
@@ -139,6 +140,7 @@ static void use_whole(struct test_thread *thread, struct zs_device *device, uint
 {
 	unsigned int dice = (unsigned int)test_random_below(&thread->random, 100);
 	uint64_t block = test_random_below(&thread->random, dice % 3 ? nr_blocks : 5);
+	struct world *world = thread->context;
 	struct local *local = thread->local;
 
 	if (dice < 50)
@@ -147,6 +149,8 @@ static void use_whole(struct test_thread *thread, struct zs_device *device, uint
 		write_whole(thread, device, id, block);
 	else
 		zs_assert(!zs_device_discard(device, local->stream, block * BLOCK_SIZE, BLOCK_SIZE));
+	/* Any time will do: the version counts up. */
+	zs_device_add_latency(device, local->stream, dice % ZS_OPERATION_NR, atomic_load(&world->version));
 }
 
 static void thread_begin(struct test_thread *thread)
@@ -278,6 +282,17 @@ static void come_step(struct test_thread *thread)
 	zs_assert(!zs_device_get(world->store, id, local->stream));
 }
 
+static void watch_latencies(struct zs_device *device)
+{
+	struct zs_latency latency;
+
+	for (unsigned int operation = 0; operation < ZS_OPERATION_NR; operation++) {
+		zs_device_latency(device, operation, &latency);
+		zs_assert(latency.p50_nsec <= latency.p99_nsec && latency.p99_nsec <= latency.max_nsec);
+		zs_assert(!latency.count == !latency.max_nsec);
+	}
+}
+
 static void watch_device(struct zs_store *store, uint64_t id, struct zs_stream *stream)
 {
 	struct zs_device *device = zs_device_get(store, id, stream);
@@ -288,6 +303,7 @@ static void watch_device(struct zs_store *store, uint64_t id, struct zs_stream *
 		return;
 	zs_device_info(device, &info);
 	zs_device_stats(device, &stats);
+	watch_latencies(device);
 	/* Its entry is given back before the last borrower is gone. */
 	zs_assert(!info.id || info.id == id);
 	zs_device_put(device, stream);

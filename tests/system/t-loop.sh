@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
 #
-# Real file systems over loop devices: ext4 and xfs, sectors of 512 and 4096 bytes. A real tree is copied onto them,
-# read back after mounting again, and compared; the checkers find nothing; fio verifies through them.
+# Loop devices with direct I/O and sectors of 512 and 4096 bytes. By themselves: single sectors, and pieces that begin
+# and end in the middle of a block, against an ordinary file. With ext4 and xfs: a real tree is copied onto them, read
+# back after mounting again, and compared; the checkers find nothing; fio verifies through them.
 # shellcheck source-path=SCRIPTDIR
 source "$(dirname "$(readlink -f "$0")")/common.sh"
 need_root
@@ -16,6 +17,54 @@ files=$(find "$tree" -xdev -type f | wc -l)
 compare()
 {
 	diff -r --no-dereference "$tree" "$test_dir/fs/tree" >"$test_dir/diff.log" || fail "the copy differs $1"
+}
+
+# copy_piece FIRST NUMBER: random data for these sectors, onto the loop device and into the reference.
+copy_piece()
+{
+	head -c $(($2 * sector)) /dev/urandom >"$test_dir/piece"
+	dd if="$test_dir/piece" of="$loop" bs="$sector" seek="$1" oflag=direct conv=notrunc status=none
+	dd if="$test_dir/piece" of="$test_dir/reference" bs="$sector" seek="$1" conv=notrunc status=none
+}
+
+# What is in the file is what the loop device reads, and what was written.
+same_as_reference()
+{
+	cmp "$test_dir/reference" "$mnt/$device" || fail "the file differs $1"
+	dd if="$loop" iflag=direct bs=64K status=none | cmp - "$test_dir/reference" ||
+		fail "the loop device differs $1"
+}
+
+# sectors SECTOR: blocks of the device are 4096 bytes, so that smaller sectors are parts of them.
+sectors()
+{
+	local sector=$1 device=sectors$1 piece
+	step "sectors of $sector"
+	add "$device" 4M
+	truncate -s 4M "$test_dir/reference"
+	attach "$mnt/$device" -b "$sector"
+	equal "sector size of $loop" "$(blockdev --getss "$loop")" "$sector"
+	equal "direct I/O of $loop" "$(losetup -n -O DIO "$loop" | tr -d ' ')" 1
+	# The first, the last, around borders of 4096 bytes, larger pieces at odd places, and some of them once more.
+	for piece in "0 1" "$((4194304 / sector - 1)) 1" "7 2" "8 8" "15 1" "101 33" "57 65" "102 1" "200 300"; do
+		# shellcheck disable=SC2086
+		copy_piece $piece
+	done
+	same_as_reference "after writing"
+	for piece in "3 7" "40 1" "104 16" "210 100"; do
+		blkdiscard -o $((${piece% *} * sector)) -l $((${piece#* } * sector)) "$loop"
+		fallocate -p -o $((${piece% *} * sector)) -l $((${piece#* } * sector)) "$test_dir/reference"
+	done
+	same_as_reference "after discarding"
+	blkdiscard -z -o $((64 * sector)) -l $((35 * sector)) "$loop"
+	fallocate -p -o $((64 * sector)) -l $((35 * sector)) "$test_dir/reference"
+	same_as_reference "after writing zeros"
+	if [[ $sector -gt 512 ]]; then
+		refused "Invalid argument" dd if="$loop" of=/dev/null iflag=direct bs=512 count=1
+	fi
+	detach "$loop"
+	rm "$test_dir/reference"
+	check "removing it" "$ZSCTL" remove "$device"
 }
 
 # round KIND SECTOR CODEC
@@ -57,6 +106,8 @@ round()
 }
 
 start_daemon
+sectors 512
+sectors 4096
 round ext4 4096 lz4
 round xfs 512 lz4
 round ext4 512 zstd

@@ -60,9 +60,9 @@ fails 2 "not UTF-8" add $'\xff' --size 8G
 
 step "help and version"
 help=$("$ZSCTL" --help)
-for word in list add remove stats --size --algorithm --block-size --mem-limit --mode --force --socket --json --bytes \
-	--noheadings --output --output-all --raw --help --version NAME RATIO INCOMPRESSIBLE BLOCK-SIZE WRITTEN \
-	classes caches --all ROOM FULL-100 MAGAZINES; do
+for word in list add remove stats --size --algorithm --block-size --mem-limit --cache --mode --force --socket --json \
+	--bytes --noheadings --output --output-all --raw --help --version NAME RATIO INCOMPRESSIBLE BLOCK-SIZE WRITTEN \
+	classes caches --all ROOM FULL-100 MAGAZINES READ-P50 DISCARD-MAX; do
 	[[ $help == *"$word"* ]] || fail "--help does not tell of $word"
 done
 [[ $("$ZSCTL" --version) =~ ^zsctl\ [0-9]+\.[0-9]+\.[0-9]+$ ]] || fail "--version says '$("$ZSCTL" --version)'"
@@ -125,6 +125,28 @@ equal "written bytes" "$(json 'j["devices"][0]["written_bytes"]' stats vm0)" "$(
 	stats) == True ]] || fail "the parts of used_bytes do not sum up: $("$ZSCTL" stats -b)"
 [[ $(json 'sorted(k for k, v in j["pool"].items() if type(v) not in (int, float))' stats) == \
 	"['compaction', 'pool_mode']" ]] || fail "not all others are numbers"
+
+step "latencies"
+equal "those of an idle device" "$(json 'sorted(k for k in j["devices"][0] if k.endswith("_ns"))' stats vm1)" "[]"
+equal "the same as table" "$("$ZSCTL" stats -no READ-P50,WRITE-P99 vm1 | awk '{ print $1, $2, NF }')" "- - 2"
+dd if="$mnt/vm0" of=/dev/null bs=4k count=100 iflag=direct status=none
+fallocate -p -o 0 -l 4096 "$mnt/vm0"
+fallocate -p -o 0 -l 4096 "$mnt/vm0"
+equal "the longest is seen" "$(json '[0 < d[o + "_p50_ns"] <= d[o + "_p99_ns"] <= d[o + "_max_ns"] < 30e9
+	for d in j["devices"] for o in ("read", "write", "discard")]' stats vm0)" "[True, True, True]"
+# A write of 1 MiB takes longer than a read of 4 KiB in 99 cases of 100.
+[[ $(json 'j["devices"][0]["write_p50_ns"] > j["devices"][0]["read_p50_ns"]' stats vm0) == True ]] ||
+	fail "latencies of vm0: $("$ZSCTL" stats vm0)"
+[[ $("$ZSCTL" stats -rn -o READ-P50,WRITE-P99,DISCARD-MAX vm0) =~ ^([0-9.]+(ns|us|ms|s)\ ?){3}$ ]] ||
+	fail "as text: $("$ZSCTL" stats -rn -o READ-P50,WRITE-P99,DISCARD-MAX vm0)"
+equal "in nanoseconds" "$("$ZSCTL" stats -brn -o WRITE-MAX vm0)" "$(stat_of vm0 write_max_ns)"
+equal "the view of one device" "$("$ZSCTL" stats vm0 | tail -n 4 | awk '{ print $1, $2, NF }')" \
+	"OPERATION COUNT 5
+read 100 5
+write 32 5
+discard 2 5"
+equal "the view of an idle one" "$("$ZSCTL" stats vm1 | tail -n 1 | tr -s ' ')" "discard 0 - - -"
+[[ $("$ZSCTL" stats) != *OPERATION* ]] || fail "the view of all devices has that of one"
 
 step "the table and its options"
 [[ $("$ZSCTL" | head -n 1) =~ ^NAME\ +STATE\ +ALGORITHM\ +SIZE\ +DATA\ +COMPR\ +TOTAL\ +RATIO\ +FILE ]] ||

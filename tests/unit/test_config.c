@@ -114,6 +114,7 @@ Test(config, all_keys_are_taken)
 			  "Mode=0660\n"
 			  "Owner=1234:5678\n"
 			  "Group=all vms\n"
+			  "Cache=kernel\n"
 			  "[Pool]\n"
 			  "MemoryLimit=4G\n"
 			  "Accounting=yes\n"
@@ -142,12 +143,14 @@ Test(config, all_keys_are_taken)
 	cr_expect_eq(device->uid, 1234);
 	cr_expect_eq(device->gid, 5678);
 	cr_expect_str_eq(device->group, "all vms");
+	cr_expect(device->page_cache);
 	cr_expect(config->accounting);
 	cr_assert_eq(config->nr_groups, 1);
 	cr_expect_str_eq(config->groups[0].name, "all vms");
 	cr_expect_eq(config->groups[0].memory_limit_bytes, UINT64_C(3) << 30);
 	device = &config->devices[1];
 	cr_expect_str_eq(device->name, "b");
+	cr_expect_not(device->page_cache);
 	cr_expect_eq(device->size_bytes, 4096);
 	cr_expect_eq(device->block_size, 4096);
 	cr_expect_eq(device->codec.codec, ZS_CODEC_LZ4);
@@ -330,6 +333,7 @@ Test(config, a_bad_device_is_left_out_and_the_others_load)
 		{"Size=8G\nOwner=0:\n", 5, "[Device x] Owner=0:: not an owner"},
 		{"Size=8G\nOwner=4294967295\n", 5, "[Device x] Owner=4294967295: no such user"},
 		{"Size=8G\nGroup=a.b\n", 5, "[Device x] Group=a.b: not a group name; use 1 to 64 bytes"},
+		{"Size=8G\nCache=yes\n", 5, "[Device x] Cache=yes: no such cache; use none or kernel"},
 		{"Group=a\n", 3, "[Device x]: no size"},
 		{"", 3, "[Device x]: no size"},
 	};

@@ -332,6 +332,7 @@ Test(device, attributes_are_kept)
 	zs_device_set_owner(device, 1000, UINT32_MAX);
 	zs_device_info(device, &info);
 	cr_assert_eq(info.mode, 0664);
+	cr_assert_not(info.page_cache);
 	cr_assert_eq(info.uid, 1000);
 	cr_assert_eq(info.gid, UINT32_MAX);
 	cr_assert_eq(info.size_bytes, BYTES);

@@ -73,8 +73,9 @@ static int fake_seek(void *frontend, void *thread, uint64_t node, uint64_t offse
 	return seen.answer;
 }
 
-static int fake_open(void *frontend, uint64_t node)
+static int fake_open(void *frontend, uint64_t node, bool *ret_page_cache)
 {
+	*ret_page_cache = seen.flag;
 	seen.calls++;
 	seen.opens += !seen.answer;
 	return seen.answer;
@@ -294,6 +295,15 @@ Test(fuse_request, open_is_direct_and_never_truncates)
 	in.flags |= O_TRUNC;
 	EXPECT(-EPERM, ZSD_FUSE_OPEN, in, 0);
 	cr_assert_eq(seen.opens, 1);
+}
+
+Test(fuse_request, an_open_of_a_cached_file_keeps_the_cache)
+{
+	struct zsd_fuse_open_in in = {.flags = O_RDWR};
+
+	seen.flag = true;
+	EXPECT(0, ZSD_FUSE_OPEN, in, 0);
+	cr_assert_eq(((const struct zsd_fuse_open_out *)reply.body)->open_flags, ZSD_FUSE_OPEN_KEEP_CACHE);
 }
 
 Test(fuse_request, an_open_that_nobody_took_is_released)

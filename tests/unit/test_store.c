@@ -376,6 +376,7 @@ Test(store, everything_is_there_again_after_a_restart)
 		.mode = 0640,
 		.uid = 1,
 		.gid = 2,
+		.page_cache = true,
 	};
 	struct zs_device_info before, after;
 	struct zs_device_stats stats_before, stats_after;
@@ -399,6 +400,7 @@ Test(store, everything_is_there_again_after_a_restart)
 		zs_device_put(device, stream);
 		check_same_info(&before, &after);
 		cr_assert_eq(after.uid, 3);
+		cr_assert(after.page_cache);
 		cr_assert_eq(stats_after.data_bytes, stats_before.data_bytes);
 		cr_assert_eq(stats_after.compressed_bytes, stats_before.compressed_bytes);
 		cr_assert_eq(stats_after.memory_bytes, stats_before.memory_bytes);
