@@ -57,8 +57,9 @@ class Load:
 
     def measure(self, paths, workload, seconds, ramp_seconds, seed):
         return self._run(
-            paths[:workload.devices], workload.mode, "--block", str(workload.block_bytes), "--depth", str(workload.depth),
-            "--jobs", str(workload.jobs), "--seconds", str(seconds), "--ramp", str(ramp_seconds), "--seed", str(seed),
+            paths[:workload.devices], workload.mode, "--block", str(workload.block_bytes),
+            "--depth", str(workload.depth), "--jobs", str(workload.jobs), "--seconds", str(seconds),
+            "--ramp", str(ramp_seconds), "--seed", str(seed),
             region_bytes=MORE_REGION_BYTES if workload.devices > 1 else None, timeout=60 + seconds,
         )
 

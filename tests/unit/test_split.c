@@ -188,14 +188,17 @@ Test(split, a_write_that_runs_out_of_room_tells_what_lies_before)
 	test_data_make(TEST_DATA_NOISE, &random_state, model, MIB);
 	zs_store_set_limit(store, MIB + MIB / 2);
 	/* Not at the start of a part: room is had in multiples of it. */
-	for (uint64_t offset = 4096; !r && offset < BYTES - MIB; offset += MIB) {
+	for (uint64_t offset = 4096; offset < 3 * MIB; offset += MIB) {
 		r = zsd_split_write(jobs, device, stream, offset, model, MIB, &done);
-		if (!r && done < MIB)
-			nr_short++;
 		cr_assert(!r || r == -ENOSPC);
+		nr_short += !r && done < MIB;
 		check_short_write(device, offset, r ? 0 : done);
 	}
-	cr_assert_eq(nr_short, 1);
+	cr_assert_gt(nr_short, 0);
+	/* A part that failed may have left room for others. */
+	for (uint64_t offset = 3 * MIB + 4096; r != -ENOSPC && offset < BYTES - ZSD_SPLIT_MIN_BYTES;
+	     offset += ZSD_SPLIT_MIN_BYTES)
+		r = zsd_split_write(jobs, device, stream, offset, model, ZSD_SPLIT_MIN_BYTES, &done);
 	cr_assert_eq(r, -ENOSPC);
 	/* Overwriting what is there is not refused. */
 	test_data_make(TEST_DATA_NOISE, &random_state, model, MIB);
