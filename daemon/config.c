@@ -417,6 +417,7 @@ int zsd_config_load(const char *path, bool must_exist, struct zsd_config **ret_c
 		.threshold_percent = ZSD_COMPACT_THRESHOLD_PERCENT,
 		.quota_percent = ZSD_COMPACT_QUOTA_PERCENT,
 	};
+	config->poll_max_nsec = ZSD_POLL_DEFAULT_NSEC;
 	if (path)
 		error = open_file(path, &stream);
 	if (error == -ENOENT && !must_exist)

@@ -30,6 +30,7 @@ struct zsd_config_group {
 struct zsd_config {
 	unsigned int nr_threads;	   /* Threads=; 0 = one per CPU */
 	enum zsd_transport_kind transport; /* Transport= */
+	uint64_t poll_max_nsec;		   /* PollMax= */
 	char *mount_point;		   /* MountPoint=, absolute; NULL = mnt in the runtime directory */
 	enum zs_log_level log_level;	   /* LogLevel= */
 	uint64_t memory_limit_bytes;	   /* MemoryLimit= of [Pool]; 0 = the daemon's default */

@@ -94,6 +94,13 @@ static int set_transport(struct zsd_config_target *target, const char *value, ch
 	return 0;
 }
 
+static int set_poll_max(struct zsd_config_target *target, const char *value, char reason[static ZSD_REASON_BYTES])
+{
+	if (zsd_poll_parse(value, &target->config->poll_max_nsec))
+		return zsd_options_refuse(reason, "not a time to poll; " ZSD_POLL_REMEDY);
+	return 0;
+}
+
 static int set_mount_point(struct zsd_config_target *target, const char *value, char reason[static ZSD_REASON_BYTES])
 {
 	if (*value != '/')
@@ -256,11 +263,8 @@ static int set_owner(struct zsd_config_target *target, const char *value, char r
 }
 
 const struct zsd_config_key zsd_config_daemon_keys[] = {
-	{"Threads", set_threads},
-	{"Transport", set_transport},
-	{"MountPoint", set_mount_point},
-	{"LogLevel", set_log_level},
-	{},
+	{"Threads", set_threads},	 {"Transport", set_transport}, {"PollMax", set_poll_max},
+	{"MountPoint", set_mount_point}, {"LogLevel", set_log_level},  {},
 };
 
 const struct zsd_config_key zsd_config_pool_keys[] = {

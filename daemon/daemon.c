@@ -226,6 +226,7 @@ static int start_transport(struct zsd_service *service, const struct zsd_options
 		.nr_threads = options->nr_threads ? options->nr_threads : service->config->nr_threads,
 		.kind = options->transport >= 0 ? (enum zsd_transport_kind)options->transport
 						: service->config->transport,
+		.poll_max_nsec = options->has_poll_max ? options->poll_max_nsec : service->config->poll_max_nsec,
 	};
 	char text[ZSD_TRANSPORT_TEXT_BYTES];
 	int r;

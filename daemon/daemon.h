@@ -6,6 +6,7 @@
  */
 
 #include <stdbool.h>
+#include <stdint.h>
 
 struct zsd_options {
 	const char *runtime_dir; /* NULL = the default: see zsd(8) */
@@ -14,6 +15,8 @@ struct zsd_options {
 	unsigned int nr_threads; /* 0 = as configured */
 	const char *pool_mode;	 /* as zsd_pool_mode_parse() takes it; NULL = as configured */
 	int transport;		 /* enum zsd_transport_kind; -1 = as configured */
+	bool has_poll_max;	 /* poll_max_nsec counts, not what is configured */
+	uint64_t poll_max_nsec;
 };
 
 /*

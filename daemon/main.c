@@ -29,13 +29,15 @@ static const char help[] = "Usage: zsd [OPTION...]\n"
 			   "                         per-device: each has its own\n"
 			   "      --transport KIND   how requests come: classic (the default), uring, or\n"
 			   "                         auto: uring where the kernel has it enabled\n"
+			   "      --poll-max TIME    classic: how long to look for the next request before\n"
+			   "                         sleeping, as 50us; 0 = not at all (the default)\n"
 			   "  -h, --help             print this\n"
 			   "      --version          print the version\n"
 			   "\n"
 			   "Exit status: 0 stopped by SIGTERM or SIGINT, or unmounted; 1 could not start;\n"
 			   "2 wrong usage. All data is gone when it stops. See zsd(8).\n";
 
-enum { OPTION_NO_CONFIG = 256, OPTION_POOL_MODE, OPTION_TRANSPORT, OPTION_VERSION };
+enum { OPTION_NO_CONFIG = 256, OPTION_POOL_MODE, OPTION_TRANSPORT, OPTION_POLL_MAX, OPTION_VERSION };
 
 static const struct option long_options[] = {
 	{"runtime-dir", required_argument, NULL, 'd'},
@@ -44,6 +46,7 @@ static const struct option long_options[] = {
 	{"threads", required_argument, NULL, 't'},
 	{"pool-mode", required_argument, NULL, OPTION_POOL_MODE},
 	{"transport", required_argument, NULL, OPTION_TRANSPORT},
+	{"poll-max", required_argument, NULL, OPTION_POLL_MAX},
 	{"help", no_argument, NULL, 'h'},
 	{"version", no_argument, NULL, OPTION_VERSION},
 	{0},
@@ -116,6 +119,11 @@ static int parse(int argc, char *argv[], struct zsd_options *options)
 		case OPTION_TRANSPORT:
 			if (parse_transport(optarg, &options->transport))
 				return usage("--transport must be classic, uring or auto", optarg);
+			break;
+		case OPTION_POLL_MAX:
+			if (zsd_poll_parse(optarg, &options->poll_max_nsec))
+				return usage("--poll-max is not a time to poll, " ZSD_POLL_REMEDY, optarg);
+			options->has_poll_max = true;
 			break;
 		case 'h':
 			fputs(help, stdout);

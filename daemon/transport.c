@@ -10,9 +10,11 @@
 
 #include "transport.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -54,6 +56,29 @@ int zsd_transport_parse(const char *name, enum zsd_transport_kind *ret_kind)
 		}
 	}
 	return -EINVAL;
+}
+
+int zsd_poll_parse(const char *text, uint64_t *ret_nsec)
+{
+	unsigned long limit = ZSD_POLL_LIMIT_NSEC;
+	unsigned long unit, number;
+	char *end;
+
+	if (!isdigit((unsigned char)*text))
+		return -EINVAL;
+	number = strtoul(text, &end, 10);
+	if (!strcmp(end, "us"))
+		unit = 1000;
+	else if (!strcmp(end, "ms"))
+		unit = 1000000;
+	else if (!number && !*end)
+		unit = 1;
+	else
+		return -EINVAL;
+	if (number > limit / unit)
+		return -EINVAL;
+	*ret_nsec = number * unit;
+	return 0;
 }
 
 /* io_uring */
@@ -136,6 +161,8 @@ static int start_classic(struct zsd_transport *transport)
 		.session = transport->session,
 		.ops = transport->ops,
 		.frontend = transport->frontend,
+		/* With rings few requests come this way, and none soon after another. */
+		.poll_max_nsec = transport->uring ? 0 : transport->options.poll_max_nsec,
 		.nr_threads = transport->uring ? 1 : transport->options.nr_threads,
 	};
 

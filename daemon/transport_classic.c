@@ -8,8 +8,23 @@
  *
  * The threads serve frequent requests themselves (fuse_request.h) and give the others to libfuse.
  *
+ * Polling. After a request the next one often comes soon, and sleeping until then costs two wake-ups: of the thread,
+ * and of the client, whose CPU goes to sleep as well. So a thread looks for it without blocking for a window (crew.h).
+ * The kernel wakes a sleeping reader for each request even if another thread is looking, so only one may sleep there:
+ *
+ *	look	reads without blocking	until there is a request, or the window has passed
+ *	serve				then looks again
+ *	rest	sleeps in poll(2)	if it is the only one at work
+ *	off	sleeps on a futex	if it is not, or one thread is best for these requests
+ *
+ * No request is left alone: one thread at least is always at work. It looks or rests, and the kernel shows it the
+ * request or wakes it; or it serves another one and looks again after that, and if that takes long the crew's guard
+ * calls another thread. Two that look or rest at the same time do no harm: the kernel gives each request to one.
+ *
+ * Without polling (poll_max_nsec 0) all threads sleep in read(2), and the kernel wakes them in turn.
+ *
  * A thread leaves when reading says that the connection has ended, or when it is told to: `stopping` is set and a
- * signal interrupts its read. A signal that comes between the test and the read is lost; so it is repeated until the
+ * signal interrupts its sleep. A signal that comes between the test and the sleep is lost; so it is repeated until the
  * thread has left.
  */
 
@@ -17,10 +32,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/uio.h>
@@ -30,6 +47,7 @@
 #include "base/check.h"
 #include "base/cleanup.h"
 #include "base/log.h"
+#include "crew.h"
 #include "frontend.h"
 #include "fuse_request.h"
 #include "fuse_session.h"
@@ -47,15 +65,19 @@
 #define BUFFER_BYTES	  (WRITE_DATA_OFFSET + ZSD_FUSE_MAX_IO_BYTES)
 #define REQUEST_BYTES_MAX (BUFFER_BYTES - REQUEST_OFFSET)
 
+/* One thread. Owned by it, except where noted. */
 struct worker {
 	struct zsd_classic *classic;
-	struct zsd_fuse_server server; /* owner thread only */
+	struct zsd_fuse_server server;
 	unsigned int index;
 	int fd; /* own clone, or the mount's */
 	bool cloned;
 	char *buffer; /* BUFFER_BYTES, page-aligned */
-	pthread_t thread;
-	_Atomic bool left;
+	struct zsd_crew_member *member;
+	struct zsd_tally tally;
+	struct zsd_window window;
+	pthread_t thread;  /* of who creates and destroys */
+	_Atomic bool left; /* any thread */
 };
 
 struct zsd_classic {
@@ -63,6 +85,8 @@ struct zsd_classic {
 	_Atomic bool stopping;
 	_Atomic unsigned int nr_serving; /* threads that have not left */
 	unsigned int nr_clones;
+	struct zsd_crew crew;
+	struct zsd_crew_member *members;
 	unsigned int nr_workers; /* with a running or finished thread */
 	struct worker workers[];
 };
@@ -127,23 +151,141 @@ static void serve(struct worker *worker, void *bytes, size_t length)
 	}
 }
 
-static void serve_until_end(struct worker *worker)
+static bool is_stopping(const struct worker *worker)
+{
+	return atomic_load_explicit(&worker->classic->stopping, memory_order_relaxed);
+}
+
+static void report(int error)
+{
+	if (error != -ENODEV)
+		zs_log(ZS_LOG_ERR, "can't read requests from /dev/fuse: %s", strerror(-error));
+}
+
+/* Sleeps in read(2). */
+static void serve_blocking(struct worker *worker)
 {
 	char *bytes = worker->buffer + REQUEST_OFFSET;
+	ssize_t length;
 
-	while (!atomic_load_explicit(&worker->classic->stopping, memory_order_relaxed)) {
-		ssize_t length = receive(worker->fd, bytes);
-
-		if (length >= 0) {
+	while (!is_stopping(worker)) {
+		length = receive(worker->fd, bytes);
+		if (length >= 0)
 			serve(worker, bytes, (size_t)length);
-			continue;
-		}
-		if (length == -EAGAIN)
-			continue;
-		if (length != -ENODEV)
-			zs_log(ZS_LOG_ERR, "can't read requests from /dev/fuse: %s", strerror((int)-length));
-		return;
+		else if (length != -EAGAIN)
+			return report((int)length);
 	}
+}
+
+/* polling */
+
+static uint64_t now_nsec(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
+/* Until called. Returns 0, or -ECANCELED if that won't happen any more. */
+static int stay_off(struct worker *worker)
+{
+	struct zsd_crew *crew = &worker->classic->crew;
+
+	while (!zsd_crew_wait(crew, worker->member)) {
+		if (is_stopping(worker) || zsd_crew_has_ended(crew))
+			return -ECANCELED;
+	}
+	return 0;
+}
+
+/* Until there is a request. */
+static void rest(struct worker *worker)
+{
+	struct pollfd request = {.fd = worker->fd, .events = POLLIN};
+
+	zsd_crew_rest_begin(&worker->classic->crew);
+	poll(&request, 1, -1);
+	zsd_crew_rest_end(&worker->classic->crew);
+}
+
+/* Returns the length of a request, -EAGAIN if none has come in time, or -errno. */
+static ssize_t look(struct worker *worker, void *bytes)
+{
+	uint64_t begin_nsec = now_nsec();
+	uint64_t open_nsec = zsd_window_open(&worker->window, zsd_crew_is_alone(&worker->classic->crew), begin_nsec);
+	ssize_t length = -EAGAIN;
+
+	while (length == -EAGAIN && now_nsec() - begin_nsec < open_nsec)
+		length = receive(worker->fd, bytes);
+	zsd_window_check(&worker->window, begin_nsec);
+	return length;
+}
+
+static ssize_t look_or_sleep(struct worker *worker, void *bytes)
+{
+	struct zsd_crew *crew = &worker->classic->crew;
+	ssize_t length = look(worker, bytes);
+
+	if (length != -EAGAIN)
+		return length;
+	if (!zsd_crew_leave(crew, worker->member))
+		rest(worker);
+	else if (stay_off(worker))
+		return -ECANCELED;
+	return receive(worker->fd, bytes);
+}
+
+static ssize_t wait_for_request(struct worker *worker, void *bytes)
+{
+	uint64_t begin_nsec = now_nsec();
+	ssize_t length = -EAGAIN;
+
+	while (length == -EAGAIN && !is_stopping(worker))
+		length = look_or_sleep(worker, bytes);
+	zsd_window_adapt(&worker->window, now_nsec() - begin_nsec);
+	return length;
+}
+
+/* Returns 0, or -ECANCELED if the thread is off and won't be called. */
+static int serve_at_work(struct worker *worker, void *bytes, size_t length, bool at_once)
+{
+	struct zsd_crew *crew = &worker->classic->crew;
+	const struct zsd_fuse_in_header *header = bytes;
+	/* Who asks; shorter than a header is nothing that we know. */
+	uint32_t client = length >= sizeof(*header) ? header->pid : 0;
+	enum zsd_advice advice = zsd_tally_count(&worker->tally, client, at_once);
+	uint64_t begin_nsec = now_nsec();
+
+	zsd_crew_serve_begin(worker->member);
+	if (advice == ZSD_CALL)
+		zsd_crew_call(crew);
+	serve(worker, bytes, length);
+	zsd_crew_serve_end(worker->member);
+	worker->tally.work_nsec += now_nsec() - begin_nsec;
+	if (advice == ZSD_LEAVE && zsd_crew_leave(crew, worker->member))
+		return stay_off(worker);
+	return 0;
+}
+
+static void serve_polling(struct worker *worker)
+{
+	char *bytes = worker->buffer + REQUEST_OFFSET;
+	ssize_t length = stay_off(worker);
+
+	while (length >= 0 && !is_stopping(worker)) {
+		bool at_once;
+
+		length = receive(worker->fd, bytes);
+		at_once = length != -EAGAIN;
+		if (!at_once)
+			length = wait_for_request(worker, bytes);
+		if (length >= 0)
+			length = serve_at_work(worker, bytes, (size_t)length, at_once);
+	}
+	if (length < 0 && length != -EAGAIN && length != -ECANCELED)
+		report((int)length);
+	zsd_crew_end(&worker->classic->crew);
 }
 
 /* threads */
@@ -169,7 +311,10 @@ static void *run(void *argument)
 	sigemptyset(&signals);
 	sigaddset(&signals, STOP_SIGNAL);
 	pthread_sigmask(SIG_UNBLOCK, &signals, NULL);
-	serve_until_end(worker);
+	if (worker->classic->options.poll_max_nsec)
+		serve_polling(worker);
+	else
+		serve_blocking(worker);
 	worker->server.ops->thread_end(worker->server.frontend, worker->server.thread);
 	leave(worker);
 	return NULL;
@@ -215,11 +360,18 @@ static int init_worker(struct zsd_classic *classic, struct worker *worker, unsig
 		.classic = classic,
 		.server = {.ops = classic->options.ops, .frontend = classic->options.frontend},
 		.index = index,
+		.member = &classic->members[index],
+		.window = {.max_nsec = classic->options.poll_max_nsec},
 		.fd = fd >= 0 ? fd : classic->options.fuse_fd,
 		.cloned = fd >= 0,
 		.buffer = buffer == MAP_FAILED ? NULL : buffer,
 	};
-	return worker->buffer ? 0 : -ENOMEM;
+	if (!worker->buffer)
+		return -ENOMEM;
+	/* The mount's descriptor is changed as well; nobody else reads from it. */
+	if (classic->options.poll_max_nsec && fcntl(worker->fd, F_SETFL, O_NONBLOCK))
+		return -errno;
+	return 0;
 }
 
 static int start_worker(struct zsd_classic *classic)
@@ -249,6 +401,26 @@ static int start_worker(struct zsd_classic *classic)
 	return 0;
 }
 
+static int start_threads(struct zsd_classic *classic)
+{
+	int r = classic->options.poll_max_nsec ? zsd_crew_start_guard(&classic->crew) : 0;
+
+	for (unsigned int i = 0; !r && i < classic->options.nr_threads; i++)
+		r = start_worker(classic);
+	return r;
+}
+
+static int make_crew(struct zsd_classic *classic)
+{
+	unsigned int nr = classic->options.nr_threads;
+
+	classic->members = zs_fault() ? NULL : aligned_alloc(ZS_NO_SHARE, nr * sizeof(*classic->members));
+	if (!classic->members)
+		return -ENOMEM;
+	zsd_crew_init(&classic->crew, classic->members, nr);
+	return 0;
+}
+
 static void destroyp(struct zsd_classic **classic)
 {
 	zsd_classic_destroy(*classic);
@@ -264,9 +436,11 @@ int zsd_classic_create(const struct zsd_classic_options *options, struct zsd_cla
 	if (!classic)
 		return -ENOMEM;
 	classic->options = *options;
-	r = handle_stop_signal();
-	for (unsigned int i = 0; !r && i < options->nr_threads; i++)
-		r = start_worker(classic);
+	r = make_crew(classic);
+	if (!r)
+		r = handle_stop_signal();
+	if (!r)
+		r = start_threads(classic);
 	if (r)
 		return r;
 	*ret_classic = zs_take(classic);
@@ -294,12 +468,15 @@ void zsd_classic_destroy(struct zsd_classic *classic)
 	if (!classic)
 		return;
 	atomic_store(&classic->stopping, true);
+	zsd_crew_end(&classic->crew);
 	while (interrupt_workers(classic))
 		nanosleep(&interval, NULL);
 	for (unsigned int i = 0; i < classic->nr_workers; i++) {
 		pthread_join(classic->workers[i].thread, NULL);
 		deinit_worker(&classic->workers[i]);
 	}
+	zsd_crew_join_guard(&classic->crew);
+	free(classic->members);
 	free(classic);
 }
 

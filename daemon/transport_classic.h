@@ -7,6 +7,8 @@
  * Context: create and destroy by one thread; the rest by any thread.
  */
 
+#include <stdint.h>
+
 struct zsd_classic;
 struct zsd_frontend_ops;
 struct zsd_fuse_session;
@@ -18,6 +20,7 @@ struct zsd_classic_options {
 	struct zsd_fuse_session *session;
 	const struct zsd_frontend_ops *ops;
 	void *frontend;
+	uint64_t poll_max_nsec;	 /* how long a thread may look for a request before it sleeps, 0 = not at all */
 	unsigned int nr_threads; /* at least 1; they have the indices from 0 in ops->thread_begin() */
 };
 

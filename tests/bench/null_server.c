@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * A file that stores nothing: null_server DIRECTORY SIZE_BYTES [THREADS [TRANSPORT]]. It plugs a frontend of its own
- * into the transport of zsd, so that what it reaches is the limit that the kernel's FUSE and that transport set. Reads
- * leave the buffer as it is, writes drop it; the file is DIRECTORY/null. It ends with SIGTERM or SIGINT, or when it is
- * unmounted.
+ * A file that stores nothing: null_server DIRECTORY SIZE_BYTES [THREADS [TRANSPORT [POLL_MAX]]]. It plugs a frontend of
+ * its own into the transport of zsd, so that what it reaches is the limit that the kernel's FUSE and that transport
+ * set. Reads leave the buffer as it is, writes drop it; the file is DIRECTORY/null. It ends with SIGTERM or SIGINT, or
+ * when it is unmounted.
  *
  * Exit codes: 0; 1 it could not start (the reason is on stderr); 2 usage.
  */
@@ -168,14 +168,14 @@ static int open_signals(void)
 	return signalfd(-1, &signals, SFD_CLOEXEC);
 }
 
-static int serve(struct zsd_mount *mount, struct null_file *file, unsigned int nr_threads, enum zsd_transport_kind kind,
-		 int signal_fd)
+static int serve(struct zsd_mount *mount, struct null_file *file, struct zsd_transport_options options, int signal_fd)
 {
-	struct zsd_transport_options options = {.fuse_fd = mount->fuse_fd, .nr_threads = nr_threads, .kind = kind};
 	struct zsd_transport *transport;
 	struct pollfd waits[2];
-	int status = zsd_transport_create(&options, &null_ops, file, &transport);
+	int status;
 
+	options.fuse_fd = mount->fuse_fd;
+	status = zsd_transport_create(&options, &null_ops, file, &transport);
 	if (status) {
 		zsd_mount_detach(mount);
 		return status;
@@ -199,13 +199,14 @@ int main(int argc, char **argv)
 {
 	struct zsd_mount mount;
 	struct null_file file;
-	enum zsd_transport_kind kind = ZSD_TRANSPORT_CLASSIC;
+	struct zsd_transport_options options = {.kind = ZSD_TRANSPORT_CLASSIC, .poll_max_nsec = ZSD_POLL_DEFAULT_NSEC};
 	long nr_threads;
 	ZS_CLEANUP_CLOSE int signal_fd = -1;
 	int status;
 
-	if (argc < 3 || argc > 5 || (argc == 5 && zsd_transport_parse(argv[4], &kind))) {
-		fputs("usage: null_server DIRECTORY SIZE_BYTES [THREADS [classic|uring|auto]]\n", stderr);
+	if (argc < 3 || argc > 6 || (argc > 4 && zsd_transport_parse(argv[4], &options.kind)) ||
+	    (argc > 5 && zsd_poll_parse(argv[5], &options.poll_max_nsec))) {
+		fputs("usage: null_server DIRECTORY SIZE_BYTES [THREADS [classic|uring|auto [POLL_MAX]]]\n", stderr);
 		return 2;
 	}
 	file.size_bytes = strtoull(argv[2], NULL, 10);
@@ -218,7 +219,8 @@ int main(int argc, char **argv)
 	status = zsd_mount_open(argv[1], &mount);
 	if (status)
 		return fail(argv[1], status);
-	status = serve(&mount, &file, (unsigned int)nr_threads, kind, signal_fd);
+	options.nr_threads = (unsigned int)nr_threads;
+	status = serve(&mount, &file, options, signal_fd);
 	zsd_mount_close(&mount);
 	return status ? fail(argv[1], status) : 0;
 }

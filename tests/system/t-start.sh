@@ -21,7 +21,7 @@ daemon_refused()
 
 step "wrong usage"
 for arguments in "--nonsense" "--threads 0" "--threads 257" "--threads x" "--threads 1x" "--threads" "argument" \
-	"--no-config --config x" "--runtime-dir="; do
+	"--no-config --config x" "--runtime-dir=" "--poll-max 50" "--poll-max 2ms"; do
 	# shellcheck disable=SC2086
 	daemon_refused "zsd" $arguments
 	equal "exit status of '$arguments'" "$last_status" 2

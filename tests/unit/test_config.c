@@ -77,6 +77,7 @@ Test(config, an_empty_file_and_a_missing_one_give_the_defaults)
 	cr_assert_eq(load("", &config), 0);
 	cr_expect_eq(config->nr_threads, 0);
 	cr_expect_eq(config->transport, ZSD_TRANSPORT_CLASSIC);
+	cr_expect_eq(config->poll_max_nsec, 0);
 	cr_expect_null(config->mount_point);
 	cr_expect_eq(config->log_level, ZS_LOG_INFO);
 	cr_expect_eq(config->memory_limit_bytes, 0);
@@ -103,6 +104,7 @@ Test(config, all_keys_are_taken)
 			  "[Daemon]\n"
 			  "Threads=256\n"
 			  "Transport=auto\n"
+			  "PollMax=20us\n"
 			  "  MountPoint = /srv/a b\n"
 			  "LogLevel=debug\n"
 			  "\n"
@@ -127,6 +129,7 @@ Test(config, all_keys_are_taken)
 	cr_expect_str_eq(lines, "");
 	cr_expect_eq(config->nr_threads, 256);
 	cr_expect_eq(config->transport, ZSD_TRANSPORT_AUTO);
+	cr_expect_eq(config->poll_max_nsec, 20000);
 	cr_expect_str_eq(config->mount_point, "/srv/a b");
 	cr_expect_eq(config->log_level, ZS_LOG_DEBUG);
 	cr_expect_eq(config->memory_limit_bytes, UINT64_C(4) << 30);
@@ -218,6 +221,20 @@ Test(config, compaction_is_automatic_unless_told_otherwise)
 	zsd_config_free(config);
 }
 
+Test(config, a_time_to_poll_has_a_unit_unless_it_is_0)
+{
+	static const struct {
+		const char *text;
+		uint64_t nsec;
+	} cases[] = {{"0", 0}, {"0us", 0}, {"1us", 1000}, {"1000us", 1000000}, {"1ms", 1000000}};
+	uint64_t nsec;
+
+	for (size_t i = 0; i < ZS_ARRAY_SIZE(cases); i++) {
+		cr_expect_eq(zsd_poll_parse(cases[i].text, &nsec), 0, "%s", cases[i].text);
+		cr_expect_eq(nsec, cases[i].nsec, "%s", cases[i].text);
+	}
+}
+
 Test(config, a_bad_value_of_the_daemon_refuses_the_file)
 {
 	static const struct {
@@ -233,6 +250,12 @@ Test(config, a_bad_value_of_the_daemon_refuses_the_file)
 		{"[Daemon]\nMountPoint=mnt\n", "[Daemon] MountPoint=mnt: not an absolute path"},
 		{"[Daemon]\nLogLevel=loud\n", "[Daemon] LogLevel=loud: no such level; use err, "},
 		{"[Daemon]\nTransport=fast\n", "[Daemon] Transport=fast: no such transport; use classic, "},
+		{"[Daemon]\nPollMax=50\n", "[Daemon] PollMax=50: not a time to poll; use 0, or 1us to 1000us"},
+		{"[Daemon]\nPollMax=1001us\n", "[Daemon] PollMax=1001us: not a time"},
+		{"[Daemon]\nPollMax=2ms\n", "[Daemon] PollMax=2ms: not a time"},
+		{"[Daemon]\nPollMax=99999999999999999999us\n", "[Daemon] PollMax=99999999999999999999us: not a time"},
+		{"[Daemon]\nPollMax=-1us\n", "[Daemon] PollMax=-1us: not a time"},
+		{"[Daemon]\nPollMax=us\n", "[Daemon] PollMax=us: not a time"},
 		{"[Pool]\nMemoryLimit=4\n", "[Pool] MemoryLimit=4: a size without a unit; did you mean 4G?"},
 		{"[Pool]\nMemoryLimit=0B\n", "[Pool] MemoryLimit=0B: no room"},
 		{"[Pool]\nMemoryLimit=0%\n", "[Pool] MemoryLimit=0%: not a part of the memory; use 1% to 100%"},
