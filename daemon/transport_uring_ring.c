@@ -136,8 +136,11 @@ static bool is_home(const struct zsd_ring *ring, const struct zsd_ring_entry *en
 /* Gives the answer in it to the kernel. */
 static void commit(struct zsd_ring *ring, struct zsd_ring_entry *entry, bool is_large)
 {
-	if (!is_large && !is_home(ring, entry)) {
-		send_to(ring, &ring->uring->rings[entry->home], entry, ZSD_RING_COMMIT);
+	struct zsd_ring *home = &ring->uring->rings[entry->home];
+
+	/* Not to a thread that has work at hand: the answer would wait for all of it. */
+	if (!is_large && home != ring && atomic_load_explicit(&home->asleep, memory_order_relaxed)) {
+		send_to(ring, home, entry, ZSD_RING_COMMIT);
 		return;
 	}
 	command(ring, entry, ZSD_FUSE_RING_COMMIT_AND_FETCH);

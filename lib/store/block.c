@@ -32,6 +32,9 @@
 /* Tries to pin what a slot names before the slot counts as damaged: far more than any race can need. */
 #define PIN_TRIES 10000
 
+/* What is compacted at a time for a block that finds the pool full: a zspage of the largest, and some more. */
+#define ROOM_PAGES 128
+
 /* Damaged blocks of a device that are all named in the log; of further ones each time their number has doubled. */
 #define DAMAGE_LOGGED 16
 
@@ -170,8 +173,11 @@ static int load_slot(struct zs_device *device, struct zs_stream *stream, uint64_
 			break;
 		}
 		error = pin_object(device, block, slot, &object);
-		if (error)
+		if (error) {
+			/* It was pinned for a moment, perhaps: what is there next may have no object to unpin. */
+			object.handle = ZS_NO_HANDLE;
 			continue;
+		}
 		error = unpack(stream, &object, buffer, device->block_size);
 		if (error || !ret_object)
 			zs_obj_read_end(device->pool, &object);
@@ -241,6 +247,19 @@ static int choose(struct zs_device *device, struct zs_stream *stream, const void
 	return 0;
 }
 
+/*
+ * The pool's limit counts pages: objects that are replaced by others of another class leave holes behind, which are
+ * closed before anybody is refused, or is let past the limit.
+ */
+static int alloc_object(struct zs_device *device, size_t size, enum zs_urgency urgency, struct zs_handle *ret_handle)
+{
+	int error = zs_pool_alloc(device->pool, size, urgency, ret_handle);
+
+	if (error == -ENOSPC && zs_pool_compact(device->pool, ROOM_PAGES))
+		error = zs_pool_alloc(device->pool, size, urgency, ret_handle);
+	return error;
+}
+
 /* Makes the candidate's object, or nothing at all. */
 static int make_object(struct zs_device *device, struct candidate *candidate, enum zs_urgency urgency)
 {
@@ -251,7 +270,7 @@ static int make_object(struct zs_device *device, struct candidate *candidate, en
 	error = zs_charge(device, cost, urgency);
 	if (error)
 		return error;
-	error = zs_pool_alloc(device->pool, candidate->info.size, urgency, &handle);
+	error = alloc_object(device, candidate->info.size, urgency, &handle);
 	if (error) {
 		zs_uncharge(device, cost);
 		return error;

@@ -84,8 +84,8 @@ int zs_device_start(struct zs_device *device, const struct zs_device_options *op
 			      options->size_bytes / options->block_size);
 	if (error)
 		return error;
-	device->pool = store->pool;
-	if (store->arena.pool_per_device)
+	device->pool = store->arena.pool_per_device ? NULL : store->pool;
+	if (!device->pool)
 		error = zs_pool_create(store->heap, &device->pool);
 	if (error)
 		zs_table_deinit(&device->table);
@@ -291,8 +291,11 @@ int zs_store_remove(struct zs_store *store, uint64_t id)
 		atomic_store_explicit(&device->entry->id, 0, memory_order_release);
 	}
 	drain(device);
-	if (!zs_deferred_device(&store->deferred, device))
+	if (!zs_deferred_device(&store->deferred, device)) {
+		/* What it has discarded before may still wait, and must be free before the index is used again. */
+		zs_deferred_flush(&store->deferred);
 		zs_device_finish(device);
+	}
 	return 0;
 }
 

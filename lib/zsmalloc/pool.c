@@ -226,6 +226,15 @@ static void object_free(struct zs_pool *pool, uint32_t handle, struct zs_locatio
 	handle_free(heap, handle);
 }
 
+/* True if the size in an object's header is one of its class. */
+static bool size_is_sound(const struct zs_heap *heap, struct zs_location location)
+{
+	size_t size = zs_object_info(heap_object(heap, location)->meta).size;
+
+	return size && size <= ZS_OBJECT_MAX_BYTES &&
+	       zs_geometry_class(heap->geometry, size + ZS_OBJECT_HEADER_BYTES) == location.class;
+}
+
 /* True if handle word, zspage and object header agree that this is the handle's object. */
 static bool object_is_sound(struct zs_pool *pool, uint32_t handle, struct zs_location location)
 {
@@ -238,7 +247,8 @@ static bool object_is_sound(struct zs_pool *pool, uint32_t handle, struct zs_loc
 	if (!index || heap_zspage(heap, index)->page != location.page ||
 	    heap_zspage(heap, index)->class != location.class)
 		return false;
-	return atomic_load_explicit(&heap_object(heap, location)->handle, memory_order_relaxed) == handle;
+	return atomic_load_explicit(&heap_object(heap, location)->handle, memory_order_relaxed) == handle &&
+	       size_is_sound(heap, location);
 }
 
 /*

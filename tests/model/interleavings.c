@@ -117,6 +117,15 @@ static uint64_t read_word(struct run *run, struct zs_stream *stream, unsigned in
  * the second thread
  */
 
+/* What the target is left as: in turn with an object and without. */
+static uint64_t make_last_word(struct run *run)
+{
+	uint64_t word = make_word(run, TARGET);
+
+	/* Equal halves fit into the slot. */
+	return word & 1 ? (word & UINT32_MAX) | word << 32 : word;
+}
+
 static void burst(struct run *run, struct zs_stream *stream)
 {
 	uint64_t word = make_word(run, TARGET);
@@ -130,7 +139,7 @@ static void burst(struct run *run, struct zs_stream *stream)
 		run->content[block] = make_word(run, block);
 		write_word(run, stream, block, run->content[block]);
 	}
-	word = make_word(run, TARGET);
+	word = make_last_word(run);
 	write_word(run, stream, TARGET, word);
 	run->burst_last = word;
 }

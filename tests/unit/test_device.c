@@ -251,6 +251,30 @@ Test(device, at_the_pool_limit_old_data_is_safe_and_overwrites_succeed)
 	zs_device_put(big, stream);
 }
 
+/* The limit counts pages: 63 of 64 blocks of each zspage become smaller, and the rest keeps all of them. */
+Test(device, overwriting_with_smaller_data_does_not_pass_the_pool_limit)
+{
+	struct zs_device *big = zs_device_get(store, test_device_add(store, "big", 64 << 20, 4096, lz4), stream);
+	struct test_random random = {.state = 5};
+	struct zs_store_stats stats;
+	char small[4096] = {0};
+	unsigned int nr;
+	size_t done;
+
+	zs_store_set_limit(store, 8 << 20);
+	nr = fill_up(big, 3000);
+	test_random_fill(&random, small, sizeof(small) / 2);
+	for (unsigned int i = 0; i < nr; i++) {
+		memcpy(small, &i, sizeof(i));
+		if (i % 64)
+			cr_assert_eq(zs_device_write(big, stream, (uint64_t)i * 4096, small, 4096, &done), 0);
+		zs_store_stats(store, &stats);
+		cr_assert_leq(stats.heap.used_bytes, stats.heap.limit_bytes + 65 * ZS_PAGE_SIZE, "block %u of %u", i,
+			      nr);
+	}
+	zs_device_put(big, stream);
+}
+
 Test(device, at_its_own_limit_others_are_not_concerned)
 {
 	struct zs_device_options options = {

@@ -183,6 +183,25 @@ Test(flips, a_damaged_block_can_be_written_again)
 	}
 }
 
+/* Sizes of other classes, and beyond the largest one: what is taken off the counters must be what was added. */
+Test(flips, in_a_size_are_not_believed_when_the_object_is_freed)
+{
+	struct zs_device_stats before, after;
+	size_t done;
+
+	for (unsigned int bit = 6; bit <= 16; bit++) {
+		zs_device_stats(device, &before);
+		flip(&target_object()->meta, bit);
+		cr_assert_eq(zs_device_write(device, stream, TARGET * BLOCK_SIZE, content[TARGET], BLOCK_SIZE, &done),
+			     0);
+		zs_device_stats(device, &after);
+		cr_assert_eq(after.corrupt, before.corrupt + 1, "bit %u", bit);
+		cr_assert_geq(after.memory_bytes, before.memory_bytes, "bit %u", bit);
+		check_block(device, TARGET);
+		check_others(device);
+	}
+}
+
 Test(flips, a_damaged_block_can_be_discarded)
 {
 	char buffer[BLOCK_SIZE];

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/check.h"
 #include "codec/stream.h"
 #include "store/device.h"
 #include "store/device_internal.h"
@@ -66,6 +67,31 @@ static void check_full(uint64_t id)
 		cr_assert_eq(memcmp(found, text[i], BLOCK), 0);
 	}
 	zs_device_put(device, stream);
+}
+
+Test(pools, a_device_that_gets_no_pool_leaves_nothing_behind)
+{
+	struct zs_device_options options = {.name = "one", .size_bytes = BLOCK, .codec = lz4};
+	uint64_t id;
+	int error = -ENOMEM;
+
+	for (uint64_t nth = 1; error; nth++) {
+		zs_fault_arm(nth);
+		error = zs_store_add(store, &options, NULL, &id);
+		zs_fault_arm(0);
+		cr_assert(!error || error == -ENOMEM);
+		zs_store_close(store);
+		store = NULL;
+		if (error) {
+			struct zs_store_options anew = {0};
+
+			test_arena_options(&anew.arena);
+			anew.arena.pool_per_device = true;
+			cr_assert_eq(zs_store_create(&anew, &store), 0);
+		}
+	}
+	zs_stream_destroy(stream);
+	pools_create();
 }
 
 Test(pools, devices_share_no_zspage)
