@@ -54,7 +54,10 @@ int zsd_ring_init(struct zsd_ring *ring)
 	 */
 	struct io_uring_params params = {
 		.flags = IORING_SETUP_SQE128 | IORING_SETUP_SUBMIT_ALL | IORING_SETUP_SINGLE_ISSUER |
-			 IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_R_DISABLED,
+			 IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_R_DISABLED | IORING_SETUP_CQSIZE |
+			 IORING_SETUP_CLAMP,
+		/* An entry has a completion and a message on its way at most: none is ever dropped. */
+		.cq_entries = (uint32_t)zs_max(2 * SUBMISSIONS, 2 * ring->uring->nr_entries),
 	};
 	int r;
 

@@ -23,22 +23,29 @@
 #include "zsmalloc/pool_internal.h"
 
 #define BATCH 16
+/* Sources with nothing but busy or damaged objects that are passed over before a class is left for another time. */
+#define SKIP_MAX 16
 
 /* What one batch did. */
 struct progress {
 	unsigned int moved;
-	bool stuck;		/* the source has only busy objects left, or there is nothing to do */
+	bool stuck;		/* there is nothing to do in this class */
+	bool busy;		/* the source has only objects that stay where they are */
 	struct zspage *emptied; /* off all lists; the caller destroys it */
 };
 
-/* The emptiest zspage with an object, or NULL. Under class->lock. */
-static struct zspage *find_source(struct zs_size_class *class)
+/* The emptiest zspage with an object but for `skip` emptier ones, or NULL. Under class->lock. */
+static struct zspage *find_source(struct zs_size_class *class, unsigned int skip)
 {
-	unsigned int candidates = class->occupied & ~(1u << ZS_FULLNESS_FULL);
+	for (unsigned int group = ZS_FULLNESS_EMPTY; group < ZS_FULLNESS_FULL; group++) {
+		struct zs_list *list = &class->groups[group];
 
-	if (!candidates)
-		return NULL;
-	return zs_list_entry(class->groups[__builtin_ctz(candidates)].previous, struct zspage, link);
+		for (struct zs_list *link = list->previous; link != list; link = link->previous) {
+			if (!skip--)
+				return zs_list_entry(link, struct zspage, link);
+		}
+	}
+	return NULL;
 }
 
 /* True if the free objects of the class fill a zspage: one can be emptied into the others. Under class->lock. */
@@ -90,21 +97,22 @@ static unsigned int move_batch(struct zs_heap *heap, struct zspage *source, stru
 	return moved;
 }
 
-static struct progress compact_step(struct zs_pool *pool, unsigned int index)
+static struct progress compact_step(struct zs_pool *pool, unsigned int index, unsigned int skip)
 {
 	struct zs_size_class *class = &pool->classes[index];
 	struct progress progress = {0};
 	struct zspage *source, *destination;
 	ZS_LOCK_SCOPE(pool_lock(pool, index));
 
-	source = find_source(class);
+	source = find_source(class, skip);
 	destination = size_class_find(class);
 	if (!source || source == destination || !has_spare_zspage(pool->heap, class, index)) {
 		progress.stuck = true;
 		return progress;
 	}
 	progress.moved = move_batch(pool->heap, source, destination);
-	progress.stuck = !progress.moved;
+	progress.busy = !progress.moved;
+	progress.stuck = progress.busy && skip == SKIP_MAX;
 	size_class_refile(pool->heap, class, destination);
 	if (source->inuse) {
 		size_class_refile(pool->heap, class, source);
@@ -118,21 +126,26 @@ static struct progress compact_step(struct zs_pool *pool, unsigned int index)
 
 uint64_t zs_pool_compact(struct zs_pool *pool, uint64_t page_budget)
 {
-	unsigned int nr_classes = pool->heap->geometry->nr_classes, idle = 0;
+	unsigned int nr_classes = pool->heap->geometry->nr_classes, idle = 0, skip = 0;
 	uint64_t freed = 0, moved = 0;
 	unsigned int index = atomic_load_explicit(&pool->compact_class, memory_order_relaxed) % nr_classes;
 
 	while (idle < nr_classes && freed < page_budget) {
-		struct progress progress = compact_step(pool, index);
+		struct progress progress = compact_step(pool, index, skip);
 
 		moved += progress.moved;
 		if (progress.emptied) {
 			freed += pool->heap->geometry->classes[index].pages;
 			zspage_destroy(pool->heap, progress.emptied);
 		}
-		idle = progress.stuck ? idle + 1 : 0;
-		if (progress.stuck)
-			index = (index + 1) % nr_classes;
+		skip += progress.busy;
+		if (progress.moved)
+			idle = 0;
+		if (!progress.stuck)
+			continue;
+		idle++;
+		skip = 0;
+		index = (index + 1) % nr_classes;
 	}
 	atomic_store_explicit(&pool->compact_class, index, memory_order_relaxed);
 	atomic_fetch_add_explicit(&pool->nr_compacted_pages, freed, memory_order_relaxed);

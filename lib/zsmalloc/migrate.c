@@ -26,7 +26,8 @@ static void recharge(struct zs_heap *heap, const struct zspage *zspage, unsigned
 		uint32_t size;
 
 		/* Free, or being written: not charged yet. */
-		if (!handle || zs_handle_state(atomic_load(heap_handle_word(heap, handle))) == ZS_HANDLE_FREE)
+		if (!handle || !heap_handle_is_valid(heap, handle) ||
+		    zs_handle_state(atomic_load(heap_handle_word(heap, handle))) == ZS_HANDLE_FREE)
 			continue;
 		size = zs_object_info(header->meta).size;
 		if (charge)
@@ -40,6 +41,7 @@ int zs_pool_migrate_page(struct zs_pool *pool, uint32_t page, unsigned int node)
 {
 	struct zs_heap *heap = pool->heap;
 	struct zspage *zspage;
+	unsigned int class;
 	uint32_t index;
 	int error;
 
@@ -50,9 +52,10 @@ int zs_pool_migrate_page(struct zs_pool *pool, uint32_t page, unsigned int node)
 	if (!index)
 		return -EINVAL;
 	zspage = heap_zspage(heap, index);
-	ZS_LOCK_SCOPE(pool_lock(pool, zspage->class));
-	/* The zspage may have gone before the lock was held. */
-	if (zs_pages_zspage(&heap->pages, page) != index || !zspage->inuse)
+	class = zspage->class;
+	ZS_LOCK_SCOPE(pool_lock(pool, class));
+	/* The zspage may have gone before the lock was held, and another one have come in its place. */
+	if (zs_pages_zspage(&heap->pages, page) != index || zspage->class != class || !zspage->inuse)
 		return -EINVAL;
 	error = zs_account_move_page(heap->account, heap->arena, page, node);
 	if (error)

@@ -180,6 +180,24 @@ Test(compact, objects_with_a_damaged_size_stay_and_harm_no_others)
 	check_content();
 }
 
+/* The emptiest zspages of every class have one object, and it stays. */
+Test(compact, objects_that_can_not_be_moved_do_not_keep_the_others_from_it)
+{
+	struct zs_object object[NR_OBJECTS];
+	uint64_t freeable, freed;
+
+	fill();
+	thin_out(8);
+	for (unsigned int i = 0; i < NR_OBJECTS; i += 8 * 10)
+		cr_assert_eq(zs_obj_read_begin(pool, handles[i], &object[i]), 0);
+	freeable = freeable_pages();
+	freed = zs_pool_compact(pool, UINT64_MAX);
+	cr_assert_geq(freed, freeable * 3 / 4, "%llu of %llu", (unsigned long long)freed, (unsigned long long)freeable);
+	for (unsigned int i = 0; i < NR_OBJECTS; i += 8 * 10)
+		zs_obj_read_end(pool, &object[i]);
+	check_content();
+}
+
 Test(compact, an_object_that_is_not_written_yet_stays_where_it_is)
 {
 	struct zs_object_info info = {.size = size_of(1)};
