@@ -372,3 +372,18 @@ switches()
 {
 	awk '/ctxt_switches/ { sum += $2 } END { print sum }' "/proc/$daemon"/task/*/status
 }
+
+# idle SECONDS: no thread of the daemon runs for that long. Four tries: what was done before may have an end yet, and a
+# busy machine wakes a thread now and then for reasons of its own; what ticks never passes.
+idle()
+{
+	local before after try
+	for try in {1..4}; do
+		before=$(switches)
+		sleep "$1"
+		after=$(switches)
+		[[ $before != "$after" ]] || return 0
+		echo "in $1 seconds, at try $try, the daemon's threads ran $((after - before)) times"
+	done
+	fail "the daemon is not idle"
+}

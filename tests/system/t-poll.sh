@@ -21,12 +21,6 @@ load()
 		--name=large --rw=randrw --bs=1M --iodepth=4 >"$test_dir/fio.log"
 }
 
-# Of all threads.
-switches()
-{
-	awk '/ctxt_switches/ { sum += $2 } END { print sum }' "/proc/$daemon"/task/*/status
-}
-
 step "started, loaded and stopped in the middle of it, 50 times"
 for turn in {1..50}; do
 	start_daemon --threads $((turn % 4 + 1)) --poll-max "$((turn % 3 * 500))us"
@@ -46,9 +40,7 @@ for poll in 0 50us 1ms; do
 	add disk 16M
 	load 2 || fail "requests fail or hang"
 	sleep 0.5
-	before=$(switches)
-	sleep 2
-	equal "context switches in 2 seconds afterwards" $(($(switches) - before)) 0
+	idle 2
 
 	step "requests after pauses of all lengths"
 	timeout 60 python3 - "$mnt/disk" <<-'END' || fail "a request was left alone"
