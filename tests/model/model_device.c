@@ -26,7 +26,7 @@
 
 #define NR_DEVICES	   3
 #define NR_NODES	   3
-#define DEFAULT_OPERATIONS 2400000
+#define DEFAULT_OPERATIONS 1000000
 #define ROUND_OPERATIONS   40000
 #define DEVICE_BYTES	   ((uint64_t)4 << 30)
 #define LENGTH_MAX	   ((size_t)128 << 10)

@@ -16,7 +16,8 @@ struct arena_shadow {
 	size_t size_bytes;
 	const char *arena; /* shared mapping */
 	char *copy;
-	unsigned int nr_extents; /* what had memory at the last look */
+	int64_t nr_sectors;	 /* of the file, at the last look */
+	unsigned int nr_extents; /* what had memory then */
 	struct {
 		size_t start, end;
 	} extents[ARENA_SHADOW_EXTENTS];

@@ -5,6 +5,10 @@
 # functions here ends with it, however it ends. A test passes by reaching its end, fails by fail() or by any command
 # that fails, and is skipped (exit 77) only where the machine lacks something.
 #
+# Several tests run at the same time, on machines that may be busy and slow. What takes time is waited for, by
+# eventually() and the functions like it; their bounds are for what hangs. Nothing is slept for but to see that
+# something does not happen.
+#
 # BUILD: the build directory. ZSD, ZSCTL: the programs. SOURCE: the tree. ZSD_TEST_TRANSPORT: what daemons are given as
 # --transport (default: nothing).
 # test_dir: a directory of its own, open for all users, removed at the end; the test runs in it. self: the test.
@@ -17,8 +21,49 @@ set -euo pipefail
 BUILD=$(readlink -f "$BUILD") ZSD=$(readlink -f "$ZSD") ZSCTL=$(readlink -f "$ZSCTL")
 export SOURCE BUILD ZSD ZSCTL
 
+# Run once more by a supervisor, in a process group of its own. Who kills the test kills only that: meson gives a test
+# that takes too long half a second and then kills its group, which is not enough to clean up.
+# As root in a mount namespace of its own, too. A namespace that another test makes is a copy with all that is mounted;
+# what is unmounted here would be mounted there still, and its loop device busy. Nor does anybody look at its mounts.
+supervise()
+{
+	local namespace=()
+	[[ $EUID -ne 0 ]] || namespace=(unshare --mount --propagation private)
+	trap end_body TERM INT HUP
+	set -m
+	ZSD_TEST_SUPERVISED=1 "${namespace[@]}" "$(readlink -f "$0")" </dev/null &
+	body=$!
+	set +m
+	wait "$body"
+}
+
+# The body ends by the signal, once the command that it waits for has ended. If that hangs it is killed.
+end_body()
+{
+	trap '' TERM INT HUP
+	[[ $body ]] && kill -TERM -- "-$body" 2>/dev/null || exit 143
+	# shellcheck disable=SC2016
+	setsid bash -c '
+		while sleep 5; do
+			members=$(pgrep -g "$1") || exit
+			for member in $members; do
+				tr "\0" " " <"/proc/$member/cmdline" | grep -q "^bash [^ ]*/t-" || kill -KILL "$member"
+			done
+		done' bash "$body" </dev/null >/dev/null 2>&1 &
+	wait "$body" || true
+	exit 143
+}
+
+body=
+if [[ ! ${ZSD_TEST_SUPERVISED:-} ]]; then
+	status=0
+	supervise || status=$?
+	exit "$status"
+fi
+
 test_dir=$(mktemp -d "${TMPDIR:-/tmp}/zsd-test.XXXXXX")
 chmod 755 "$test_dir"
+# shellcheck disable=SC2034 # for tests
 self=$(readlink -f "$0")
 # Programs leave files where they are.
 cd "$test_dir"
@@ -32,6 +77,7 @@ started=() # processes
 loops=()
 mounts=()
 mount_points=() # of daemons
+daemons=()
 
 # at_exit COMMAND [ARGUMENT]...: at the end, after everything else has ended; the last one first.
 at_exit()
@@ -46,15 +92,28 @@ is_running()
 	[[ $1 ]] && grep -q '^State:[[:space:]]*[^Z]' "/proc/$1/status" 2>/dev/null
 }
 
-# wait_gone PID SECONDS
+# How long something may take that should take no time, before it is said to hang.
+patience=60
+
+# wait_gone PID [SECONDS]
 wait_gone()
 {
-	local tries
-	for ((tries = 0; tries < $2 * 50; tries++)); do
-		is_running "$1" || return 0
+	local deadline=$((SECONDS + ${2:-patience}))
+	while is_running "$1"; do
+		[[ $SECONDS -le $deadline ]] || return 1
 		sleep 0.02
 	done
-	return 1
+}
+
+# eventually WHAT COMMAND [ARGUMENT]...: the command succeeds some time.
+eventually()
+{
+	local what=$1 deadline=$((SECONDS + patience))
+	shift
+	until "$@"; do
+		[[ $SECONDS -le $deadline ]] || fail "$what: '$*' fails for $patience seconds"
+		sleep 0.02
+	done
 }
 
 end_process()
@@ -72,6 +131,7 @@ clean_up()
 	trap - EXIT
 	set +e
 	[[ $status -eq 0 || $status -eq 77 ]] || show_logs
+	trap '' TERM INT HUP
 	for item in "${mounts[@]}"; do
 		mountpoint -q "$item" && { umount "$item" || umount -l "$item"; } 2>/dev/null
 	done
@@ -97,9 +157,19 @@ trap clean_up EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM HUP
 
+# What the daemons said, and how those ended that are gone.
 show_logs()
 {
-	local log
+	local log item status
+	for item in "${daemons[@]}"; do
+		is_running "$item" && continue
+		status=0
+		wait "$item" 2>/dev/null || status=$?
+		# Those that were waited for have no status any more.
+		[[ $status -ne 0 && $status -ne 127 ]] || continue
+		[[ $status -le 128 ]] || status="$status, by SIG$(kill -l "$status")"
+		echo "daemon $item ended with $status"
+	done >&2
 	for log in "$test_dir"/*.log "$test_dir"/*.log.before; do
 		[[ -s $log ]] || continue
 		echo "--- $(basename "$log")"
@@ -178,14 +248,6 @@ need()
 	done
 }
 
-# Runs the test once more in a mount namespace of its own, so that nothing else on the machine looks at its mounts.
-alone()
-{
-	[[ ! ${ZSD_TEST_ALONE:-} ]] || return 0
-	ZSD_TEST_ALONE=1 unshare --mount --propagation private "$self" || exit $?
-	exit 0
-}
-
 # Processes of the test: ended with it.
 start()
 {
@@ -200,22 +262,48 @@ is_mounted()
 
 uring_parameter=/sys/module/fuse/parameters/enable_uring
 
-# set_uring Y|N: whether the kernel offers FUSE over io_uring; as before at the end.
+# Who needs the parameter as it is holds a shared lock on it; that on its folder is held while the first one or the last
+# one changes it.
+uring_before=/run/zsd-test-uring-before
+uring_change=
+uring_users=
+
+# set_uring Y|N: whether the kernel offers FUSE over io_uring; until the end, and after the last user as before. With N
+# for the first time, nobody else uses it.
 set_uring()
 {
-	local before
 	[[ -e $uring_parameter ]] || modprobe fuse 2>/dev/null || true
 	[[ -e $uring_parameter ]] || skip "needs FUSE over io_uring, which came with Linux 6.14"
-	before=$(<"$uring_parameter")
-	[[ $before != "$1" ]] || return 0
-	[[ -w $uring_parameter ]] || skip "needs root to set fuse.enable_uring"
-	at_exit restore_uring "$before"
+	if [[ ! -w $uring_parameter ]]; then
+		[[ $(<"$uring_parameter") == "$1" ]] || skip "needs root to set fuse.enable_uring"
+		return 0
+	fi
+	[[ $uring_users ]] || begin_uring "$([[ $1 == Y ]] && echo --shared || echo --exclusive)"
 	echo "$1" >"$uring_parameter"
 }
 
-restore_uring()
+# begin_uring --shared|--exclusive
+begin_uring()
 {
-	echo "$1" >"$uring_parameter"
+	exec {uring_change}<"${uring_parameter%/*}"
+	exec {uring_users}<"$uring_parameter"
+	at_exit end_uring
+	flock "$uring_change"
+	flock "$1" "$uring_users"
+	[[ -s $uring_before ]] || cat "$uring_parameter" >"$uring_before"
+	flock --unlock "$uring_change"
+}
+
+# The last one puts it back. Others can't wait for us: what we hold is let go first.
+end_uring()
+{
+	flock --unlock "$uring_users"
+	flock "$uring_change"
+	if flock --nonblock "$uring_users" && [[ -s $uring_before ]]; then
+		cat "$uring_before" >"$uring_parameter"
+		rm "$uring_before"
+	fi
+	exec {uring_users}<&- {uring_change}<&-
 }
 
 # start_daemon [ARGUMENT]...: with the runtime directory in $runtime and no configuration unless one is given. Sets
@@ -223,7 +311,7 @@ restore_uring()
 # --pool-mode.
 start_daemon()
 {
-	local tries arguments=("$@") log
+	local arguments=("$@") log
 	mnt=$runtime/mnt
 	export ZSD_SOCKET=$runtime/io.zsd.control
 	log=$test_dir/$(basename "$runtime").log
@@ -237,16 +325,17 @@ start_daemon()
 	env ${ZSD_PRELOAD:+LD_PRELOAD="$ZSD_PRELOAD"} "$ZSD" --runtime-dir "$runtime" "${arguments[@]}" 2>"$log" &
 	daemon=$!
 	started+=("$daemon")
+	daemons+=("$daemon")
 	mount_points+=("$mnt")
-	for ((tries = 0; tries < 500; tries++)); do
-		if ! is_running "$daemon"; then
-			fail "the daemon did not start: $(tail -n 3 "$log")"
-		fi
-		# The last thing that it says while starting.
-		grep -q 'ready: ' "$log" && return 0
-		sleep 0.02
-	done
-	fail "the daemon did not get ready in 10 seconds"
+	eventually "starting the daemon" is_ready "$log"
+}
+
+# is_ready LOG
+is_ready()
+{
+	is_running "$daemon" || fail "the daemon did not start: $(tail -n 3 "$1")"
+	# The last thing that it says while starting.
+	grep -qs 'ready: ' "$1"
 }
 
 # stop_daemon [SECONDS]: by SIGTERM; it must end in time, with 0, and leave no mount.
@@ -254,7 +343,7 @@ stop_daemon()
 {
 	local status=0 pid=$daemon
 	kill -TERM "$pid" || fail "the daemon is gone already"
-	wait_gone "$pid" "${1:-10}" || fail "the daemon does not stop within ${1:-10} seconds"
+	wait_gone "$pid" "${1:-$patience}" || fail "the daemon does not stop within ${1:-$patience} seconds"
 	wait "$pid" || status=$?
 	[[ $status -eq 0 ]] || fail "the daemon ended with $status"
 	! is_mounted "$mnt" || fail "a mount is left at $mnt"
@@ -300,53 +389,57 @@ mount_at()
 	mounts=("$directory" "${mounts[@]}")
 }
 
-# stat_of NAME FIELD: what `zsctl list` or `zsctl stats` says of a device, as a number.
+# field_of FIELD: its value in JSON with a field a line, the last one; fails if there is none.
+field_of()
+{
+	awk -v field="\"$1\":" '
+		$1 == field { value = $2; gsub(/[",]/, "", value); found = 1 }
+		END { if (!found) exit 1; print value }'
+}
+
+# stat_of NAME FIELD: what `zsctl list` or `zsctl stats` says of a device.
 stat_of()
 {
 	{
 		"$ZSCTL" list -J "$1"
 		"$ZSCTL" stats -J "$1"
-	} | python3 -c '
-import json, sys
-text, decoder, device = sys.stdin.read(), json.JSONDecoder(), {}
-while text.strip():
-    answer, end = decoder.raw_decode(text.lstrip())
-    text = text.lstrip()[end:]
-    for rows in answer.values():
-        for row in rows if isinstance(rows, list) else [rows]:
-            if row.get("name") == sys.argv[1]:
-                device.update(row)
-print(device[sys.argv[2]])' "$1" "$2"
+	} | sed -n '/^  "devices": /,$p' | field_of "$2"
 }
 
-# pool_stat FIELD: what `zsctl stats` says of the pool, as a number.
+# stat_is NAME FIELD VALUE
+stat_is()
+{
+	[[ $(stat_of "$1" "$2") == "$3" ]]
+}
+
+# pool_stat FIELD: what `zsctl stats` says of the pool.
 pool_stat()
 {
-	"$ZSCTL" stats -J | python3 -c 'import json, sys; print(json.load(sys.stdin)["pool"][sys.argv[1]])' "$1"
+	"$ZSCTL" stats -J | sed '/^  "devices": /,$d' | field_of "$1"
 }
 
-# Until the maintenance thread has freed what was discarded or removed, for two seconds at most.
+# The maintenance thread has freed what was discarded or removed.
+is_all_free()
+{
+	[[ $(pool_stat deferred_blocks) -eq 0 && $(pool_stat deferred_devices) -eq 0 ]]
+}
+
 wait_for_free()
 {
-	local deadline=$((SECONDS + 3))
-	while [[ $(pool_stat deferred_blocks) -gt 0 || $(pool_stat deferred_devices) -gt 0 ]]; do
-		[[ $SECONDS -lt $deadline ]] || fail "what was discarded is not free after two seconds"
-		sleep 0.05
-	done
+	eventually "freeing what was discarded" is_all_free
 }
 
 # wait_for_writes NAME PID: until the process has written to the device for a while; PID must be running then.
 wait_for_writes()
 {
-	local tries before writes
-	before=$("$ZSCTL" stats "$1" -n -b -r -o WRITES)
-	for ((tries = 0; tries < 500; tries++)); do
-		writes=$("$ZSCTL" stats "$1" -n -b -r -o WRITES)
-		[[ $((writes - before)) -lt 200 ]] || break
-		sleep 0.02
-	done
-	[[ $((writes - before)) -ge 200 ]] || fail "nobody writes to $1"
+	eventually "writing to $1" has_writes "$1" "$2" $(($("$ZSCTL" stats "$1" -n -b -r -o WRITES) + 200))
+}
+
+# has_writes NAME PID NUMBER
+has_writes()
+{
 	is_running "$2" || fail "the writer of $1 ended early"
+	[[ $("$ZSCTL" stats "$1" -n -b -r -o WRITES) -ge $3 ]]
 }
 
 # byte_at FILE OFFSET: two digits.
@@ -373,12 +466,12 @@ switches()
 	awk '/ctxt_switches/ { sum += $2 } END { print sum }' "/proc/$daemon"/task/*/status
 }
 
-# idle SECONDS: no thread of the daemon runs for that long. Four tries: what was done before may have an end yet, and a
-# busy machine wakes a thread now and then for reasons of its own; what ticks never passes.
+# idle SECONDS: no thread of the daemon runs for that long. Several tries: what was done before may have an end yet, and
+# a busy machine wakes a thread now and then for reasons of its own; what ticks never passes.
 idle()
 {
-	local before after try
-	for try in {1..4}; do
+	local before after try deadline=$((SECONDS + patience))
+	for ((try = 1; SECONDS <= deadline; try++)); do
 		before=$(switches)
 		sleep "$1"
 		after=$(switches)

@@ -6,7 +6,7 @@
 set -euo pipefail
 
 directory=$(dirname "$(readlink -f "$0")")
-seconds_max=${ZSD_TEST_SECONDS:-120}
+seconds_max=${ZSD_TEST_SECONDS:-600}
 passed=0 failed=0 skipped=0
 logs=$(mktemp -d "${TMPDIR:-/tmp}/zsd-logs.XXXXXX")
 trap 'rm -rf "$logs"' EXIT

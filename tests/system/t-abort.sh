@@ -2,20 +2,19 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 #
 # Ends in the middle of requests: of clients, of the connection, of the daemon. Nobody hangs, and the daemon goes on or
-# ends as it should. Then: requests of all sizes that the kernel may be told to make.
+# ends as it should.
 # shellcheck source-path=SCRIPTDIR
 source "$(dirname "$(readlink -f "$0")")/common.sh"
 need_root
 need fio
 
-fusectl=/sys/fs/fuse/connections
-limit_file=/proc/sys/fs/fuse/max_pages_limit
+fusectl=$test_dir/fusectl
 
 # be_busy: sets busy, a client with many requests of all sizes in flight.
 be_busy()
 {
 	start fio --name=busy --filename="$mnt/disk" --allow_file_create=0 --ioengine=libaio --iodepth=32 --direct=1 \
-		--thread --numjobs=2 --size=64M --time_based --runtime=60 --rw=randrw --bsrange=4k-1M \
+		--thread --numjobs=2 --size=64M --time_based --runtime=600 --rw=randrw --bsrange=4k-1M \
 		>"$test_dir/fio.log" 2>&1
 	busy=$!
 	wait_for_writes disk "$busy"
@@ -24,14 +23,14 @@ be_busy()
 # ends_itself: the daemon, with 0 and without a mount.
 ends_itself()
 {
-	wait_gone "$daemon" 10 || fail "the daemon goes on"
+	wait_gone "$daemon" || fail "the daemon goes on"
 	check "exit status" wait "$daemon"
 	! is_mounted "$mnt" || fail "a mount is left"
 }
 
 client_ends()
 {
-	wait_gone "$busy" 10 || fail "fio hangs after $1"
+	wait_gone "$busy" || fail "fio hangs after $1"
 }
 
 step "clients that are interrupted all the time are killed in the middle of a request"
@@ -47,27 +46,25 @@ cat >"$test_dir/client.py" <<-'END'
 	    data = os.pread(fd, 8 << 20, 0)
 	    os.pwrite(fd, data, 0)
 END
-for turn in {1..40}; do
+for turn in {1..20}; do
 	signal=$([[ $((turn % 2)) -eq 0 ]] && echo KILL || echo TERM)
 	start python3 "$test_dir/client.py" "$mnt/disk"
 	client=$!
-	sleep "0.1$turn"
+	sleep "0.1$((turn * 2))"
 	kill -"$signal" "$client" 2>/dev/null || true
-	wait_gone "$client" 5 || fail "a client hangs after SIG$signal"
+	wait_gone "$client" || fail "a client hangs after SIG$signal"
 done
 be_busy
 kill -KILL "$busy"
 client_ends "being killed"
-sleep 0.3
-equal "open count" "$(stat_of disk open_count)" 0
+eventually "closing its file" stat_is disk open_count 0
 check "reading" dd if="$mnt/disk" of=/dev/null bs=1M status=none
-stop_daemon 5
+stop_daemon
 
 step "aborted through fusectl, five times"
-if ! mountpoint -q "$fusectl"; then
-	mount -t fusectl fusectl "$fusectl" || skip "needs fusectl"
-	at_exit umount "$fusectl"
-fi
+mkdir "$fusectl"
+mount -t fusectl fusectl "$fusectl" || skip "needs fusectl"
+mounts+=("$fusectl")
 for _ in {1..5}; do
 	start_daemon
 	add disk 64M
@@ -84,7 +81,7 @@ for _ in {1..5}; do
 	add disk 64M
 	be_busy
 	# The daemon may be faster: it takes the mount away when the connection has ended.
-	umount -f -l "$mnt" 2>/dev/null || wait_gone "$daemon" 5 || fail "umount -f fails"
+	umount -f -l "$mnt" 2>/dev/null || wait_gone "$daemon" || fail "umount -f fails"
 	client_ends "umount -f"
 	ends_itself
 done
@@ -111,22 +108,3 @@ for _ in {1..3}; do
 done
 start_daemon
 stop_daemon
-
-step "with the largest request raised and lowered"
-before=$(<"$limit_file")
-at_exit eval "echo $before >$limit_file"
-head -c 8M /dev/urandom >"$test_dir/data"
-for limit in 1 16 1024 256; do
-	echo "$limit" >"$limit_file"
-	start_daemon
-	add disk 64M
-	for size in 4096 12288 1M 8M; do
-		dd if="$test_dir/data" of="$mnt/disk" bs="$size" oflag=direct conv=notrunc status=none
-		dd if="$mnt/disk" bs="$size" count=$((8 << 20)) iflag=direct,count_bytes status=none |
-			cmp - "$test_dir/data" || fail "it differs with $limit pages and $size bytes"
-		fallocate -p -o 0 -l 64M "$mnt/disk"
-	done
-	echo $((limit * 2)) >"$limit_file"
-	check "reading after a change" dd if="$mnt/disk" of=/dev/null bs=8M iflag=direct status=none
-	stop_daemon
-done

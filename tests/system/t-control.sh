@@ -45,6 +45,12 @@ cut_off()
 	refused closed "$hostile" "$ZSD_SOCKET" call "$1"
 }
 
+# As many as there is room for.
+has_connections()
+{
+	[[ $(find "/proc/$daemon/fd" -lname 'socket:*' | wc -l) -ge 64 ]]
+}
+
 # as UID GROUPS COMMAND...: with these groups, the first one being primary.
 as()
 {
@@ -180,17 +186,14 @@ check "the longest message" "$hostile" "$ZSD_SOCKET" longest-message
 check "a longer message" "$hostile" "$ZSD_SOCKET" too-long-message
 check "a call without a reply" "$hostile" "$ZSD_SOCKET" oneway \
 	"{\"method\":\"$control.Add\",\"parameters\":{\"name\":\"oneway\",\"size_bytes\":4096},\"oneway\":true}"
-for ((tries = 0; tries < 100; tries++)); do
-	[[ -e $mnt/oneway ]] && break
-	sleep 0.02
-done
+eventually "a call without a reply" test -e "$mnt/oneway"
 answers '"name":"oneway"' $control.List '{"name":"oneway"}'
 
 step "hostile clients are cut off, while data and other clients are served"
 memory_before=$(memory_of "$daemon" RssAnon)
 add data 64M
 head -c 32M /dev/urandom >"$test_dir/data"
-start "$hostile" "$ZSD_SOCKET" latency 10 >"$test_dir/latency.out"
+start "$hostile" "$ZSD_SOCKET" latency 6 >"$test_dir/latency.out"
 latency=$!
 attackers=()
 for mode in half-a-message byte-by-byte deaf slow-reader garbage-endless garbage-messages; do
@@ -210,6 +213,7 @@ cat "$test_dir/latency.out"
 step "more connections than there is room for"
 start "$hostile" "$ZSD_SOCKET" many-connections 30
 hoarder=$!
+eventually "taking many connections" has_connections
 # The silent ones give way after a second.
 sleep 1.5
 for ((round = 0; round < 100; round++)); do
@@ -272,7 +276,7 @@ stop_daemon
 step "a socket that somebody listens on is not taken, a stale one is"
 start "$hostile" "$ZSD_SOCKET" listener
 listener=$!
-while [[ ! -S $ZSD_SOCKET ]]; do sleep 0.02; done
+eventually "listening" test -S "$ZSD_SOCKET"
 refused "another daemon listens there" "$ZSD" --runtime-dir "$runtime" --no-config
 is_running "$listener" || fail "the other listener is gone"
 [[ -S $ZSD_SOCKET ]] || fail "the other listener's socket is gone"

@@ -11,7 +11,7 @@ control=/sys/class/zram-control
 [[ -e $control/hot_add ]] || skip "needs the kernel's zram"
 
 SIZE=$((32 << 20))
-ROUNDS=16
+ROUNDS=${ZSD_TEST_ROUNDS:-16}
 OPERATIONS=1500
 seed=${ZSD_TEST_SEED:-$RANDOM$RANDOM}
 

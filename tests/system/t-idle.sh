@@ -5,7 +5,6 @@
 # shellcheck source-path=SCRIPTDIR
 source "$(dirname "$(readlink -f "$0")")/common.sh"
 need_root
-alone
 
 start_daemon
 add disk 1G

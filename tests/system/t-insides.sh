@@ -59,7 +59,9 @@ check_sums()
 	END
 }
 
-start_daemon
+# Not by itself.
+printf '[Pool]\nCompact=no\n' >zsd.conf
+start_daemon --config zsd.conf
 
 step "nothing is stored"
 equal "the table" "$("$ZSCTL" classes)" ""

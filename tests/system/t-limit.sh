@@ -88,7 +88,7 @@ attach "$mnt/disk" -b 4096
 mkfs.ext4 -q "$loop"
 mount_at "$test_dir/fs" "$loop" -o errors=continue
 head -c 8M /dev/urandom >"$test_dir/fs/before"
-sync
+sync -f "$test_dir/fs"
 sum=$(sha256sum <"$test_dir/fs/before")
 ! dd if=/dev/urandom of="$test_dir/fs/much" bs=1M count=100 oflag=direct status=none 2>/dev/null ||
 	fail "100 MiB fit into 48 MiB"

@@ -43,5 +43,5 @@ equal "zspages" "${zspages[*]}" "1 2"
 
 for name in differential limit remove; do
 	step "$name, with per-device"
-	ZSD_TEST_POOL_MODE=per-device "$SOURCE/tests/system/t-$name.sh" 2>&1 | sed 's/^/  /'
+	ZSD_TEST_ROUNDS=5 ZSD_TEST_POOL_MODE=per-device "$SOURCE/tests/system/t-$name.sh" 2>&1 | sed 's/^/  /'
 done

@@ -26,7 +26,7 @@ equal "open count" "$(stat_of disk open_count)" 1
 cmp -n 4096 "$mnt/disk" "$mnt/disk" || fail "it is not usable after a refused removal"
 
 step "forced"
-check "zsctl remove --force" timeout 10 "$ZSCTL" remove disk --force
+check "zsctl remove --force" timeout 60 "$ZSCTL" remove disk --force
 [[ ! -e $mnt/disk ]] || fail "its name is still there"
 equal "the directory" "$(ls -A "$mnt")" ""
 refused "No such device" bash -c 'head -c 4096 <&5'
@@ -41,11 +41,11 @@ equal "its size" "$(stat -c %s "$mnt/disk")" $((1 << 20))
 equal "open count" "$(stat_of disk open_count)" 0
 exec 6<"$mnt/disk"
 exec 5>&-
-sleep 0.1
+sleep 0.2
 equal "open count after the old one was closed" "$(stat_of disk open_count)" 1
 refused "open" "$ZSCTL" remove disk
 exec 6<&-
-sleep 0.1
+eventually "closing it" stat_is disk open_count 0
 check "removing it" "$ZSCTL" remove disk
 
 step "under a busy loop device with a file system"
@@ -54,27 +54,27 @@ attach "$mnt/disk" -b 4096
 mkfs.ext4 -q "$loop"
 mount_at "$test_dir/fs" "$loop" -o errors=continue
 start fio --name=busy --directory="$test_dir/fs" --ioengine=libaio --iodepth=8 --direct=1 --size=64M --time_based \
-	--runtime=20 --rw=randwrite --bs=16k --continue_on_error=all >"$test_dir/fio.log" 2>&1
+	--runtime=600 --rw=randwrite --bs=16k --continue_on_error=all >"$test_dir/fio.log" 2>&1
 busy=$!
 wait_for_writes disk "$busy"
 refused "open" "$ZSCTL" remove disk
-check "zsctl remove --force" timeout 10 "$ZSCTL" remove disk --force
+check "zsctl remove --force" timeout 60 "$ZSCTL" remove disk --force
 [[ $(used_bytes) -le $((base + 65536)) ]] || fail "$(($(used_bytes) - base)) bytes are left of it"
 kill -TERM "$busy" 2>/dev/null || true
-wait_gone "$busy" 20 || fail "fio hangs after its disk was removed"
+wait_gone "$busy" || fail "fio hangs after its disk was removed"
 umount "$test_dir/fs" || umount -l "$test_dir/fs"
 detach "$loop"
 
 step "many times, while others read, write and discard"
-for turn in {1..20}; do
+for ((turn = 1; turn <= ${ZSD_TEST_ROUNDS:-20}; turn++)); do
 	add disk 32M
 	start fio --name=busy --filename="$mnt/disk" --allow_file_create=0 --ioengine=libaio --iodepth=16 --direct=1 \
-		--numjobs=2 --size=32M --time_based --runtime=10 --rw=randrw --bsrange=512-128k --bs_unaligned=0 \
+		--numjobs=2 --size=32M --time_based --runtime=600 --rw=randrw --bsrange=512-128k --bs_unaligned=0 \
 		--blockalign=512 >"$test_dir/fio.log" 2>&1
 	busy=$!
 	wait_for_writes disk "$busy"
-	check "removal $turn" timeout 10 "$ZSCTL" remove disk --force
-	wait_gone "$busy" 10 || fail "fio does not end when its file is removed"
+	check "removal $turn" timeout 60 "$ZSCTL" remove disk --force
+	wait_gone "$busy" || fail "fio does not end when its file is removed"
 done
 [[ $(used_bytes) -le $((base + 65536)) ]] || fail "$(($(used_bytes) - base)) bytes are left"
 is_running "$daemon" || fail "the daemon is gone"

@@ -65,7 +65,7 @@ start_manager()
 	unshare --fork --pid --mount --cgroup --uts --ipc bash "$scratch/boot.sh" "$scratch" "$BUILD" \
 		>"$scratch/systemd.log" 2>&1 </dev/null &
 	unshare=$!
-	for ((tries = 0; tries < 200; tries++)); do
+	for ((tries = 0; tries < 600; tries++)); do
 		manager=$(pgrep -P "$unshare" || true)
 		if [[ $manager ]] && inside systemctl is-active --quiet basic.target 2>/dev/null; then
 			return 0
@@ -126,7 +126,7 @@ inside systemctl is-active --quiet zsd.socket || fail "stopping the service stop
 inside systemctl start zsd.service || fail "it does not start again"
 before=$(show MainPID)
 inside kill -KILL "$before"
-for ((tries = 0; tries < 100; tries++)); do
+for ((tries = 0; tries < 600; tries++)); do
 	[[ $(show MainPID) != 0 && $(show MainPID) != "$before" && $(show ActiveState) == active ]] && break
 	sleep 0.1
 done

@@ -72,14 +72,14 @@ env -u ZSD_SOCKET "$ZSCTL" list -n | grep -q disk || fail "zsctl doesn't find th
 
 step "stopped with an open file"
 exec 5<"$file"
-stop_daemon 5
+stop_daemon
 exec 5<&-
 
 step "after kill -9"
 start_daemon
 exec 5<"$mnt"
 kill -KILL "$daemon"
-wait_gone "$daemon" 5
+wait_gone "$daemon"
 is_mounted "$mnt" || fail "the dead mount is not there; the test proves nothing"
 exec 5<&-
 start_daemon
@@ -89,10 +89,7 @@ stop_daemon
 step "found by the default runtime directory"
 "$ZSD" --no-config 2>"$test_dir/default.log" &
 started+=($!)
-for _ in {1..100}; do
-	grep -qs ready: "$test_dir/default.log" && break
-	sleep 0.05
-done
+eventually "starting" grep -qs ready: "$test_dir/default.log"
 is_mounted "$XDG_RUNTIME_DIR/zsd/mnt" || fail "it is not mounted below XDG_RUNTIME_DIR"
 end_process "${started[-1]}"
 refused "XDG_RUNTIME_DIR is not set" env -u XDG_RUNTIME_DIR "$ZSD" --no-config

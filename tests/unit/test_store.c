@@ -181,13 +181,13 @@ Test(store, the_largest_device_is_as_large_as_said)
 	cr_assert_eq(zs_store_max_device_bytes(store, 4096), 0);
 }
 
-Test(store, a_thousand_devices_come_and_go_in_seconds)
+Test(store, a_thousand_devices_come_and_go_in_seconds_of_processor_time)
 {
 	struct timespec start, end;
 	uint64_t ids[1000];
 	char name[32];
 
-	clock_gettime(CLOCK_MONOTONIC, &start);
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &start);
 	for (unsigned int i = 0; i < 1000; i++) {
 		snprintf(name, sizeof(name), "device-%u", i);
 		ids[i] = test_device_add(store, name, MIB, 0, lz4);
@@ -197,7 +197,7 @@ Test(store, a_thousand_devices_come_and_go_in_seconds)
 	zs_store_check(store);
 	for (unsigned int i = 0; i < 1000; i++)
 		cr_assert_eq(zs_store_remove(store, ids[i]), 0);
-	clock_gettime(CLOCK_MONOTONIC, &end);
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &end);
 	cr_assert_eq(nr_devices(), 0);
 	cr_assert_lt(end.tv_sec - start.tv_sec, 10);
 }
