@@ -198,11 +198,13 @@ json_t *zsd_report_pool(struct zsd_service *service)
 {
 	struct zs_store *store = zsd_service_store(service);
 	struct zs_store_stats stats;
+	struct zsd_request_stats requests;
 	struct zsd_policy_stats policy;
 	uint64_t data_bytes, stored_bytes;
 
 	zs_store_stats(store, &stats);
 	zsd_service_policy_stats(service, &policy);
+	zsd_service_request_stats(service, &requests);
 	sum_devices(store, &data_bytes, &stored_bytes);
 	const struct zsd_field fields[] = {
 		{"devices", stats.nr_devices},
@@ -232,6 +234,10 @@ json_t *zsd_report_pool(struct zsd_service *service)
 		{"compaction_freed_bytes", policy.freed_pages * ZS_PAGE_SIZE},
 		{"lock_waits", stats.pool.lock_waits},
 		{"lock_wait_ns", stats.pool.lock_wait_ns},
+		{"requests_helped", requests.helped},
+		{"request_parts_helped", requests.helped_parts},
+		{"requests_refused_classic", requests.classic_refused},
+		{"requests_refused_uring", requests.uring_refused},
 		{"deferred_blocks", stats.deferred.pending},
 		{"deferred_devices", stats.deferred.devices},
 		{"deferred_capacity", stats.deferred.capacity},

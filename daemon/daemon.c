@@ -281,8 +281,15 @@ static int on_hangup(sd_event_source *source, const struct signalfd_siginfo *inf
 
 static int on_transport_ended(sd_event_source *source, int fd, uint32_t events, void *userdata)
 {
-	zs_log(ZS_LOG_NOTICE, "stopping: the file system has been unmounted");
-	return sd_event_exit(sd_event_source_get_event(source), 0);
+	const struct zsd_service *service = userdata;
+	bool failed = zsd_transport_has_failed(service->transport);
+
+	if (failed)
+		zs_log(ZS_LOG_ERR,
+		       "stopping: requests can't be answered any more; start again, with --transport=classic");
+	else
+		zs_log(ZS_LOG_NOTICE, "stopping: the file system has been unmounted");
+	return sd_event_exit(sd_event_source_get_event(source), failed);
 }
 
 static int create_event_loop(struct zsd_service *service)
@@ -301,7 +308,7 @@ static int create_event_loop(struct zsd_service *service)
 static int watch(struct zsd_service *service)
 {
 	int fd = zsd_transport_ended_fd(service->transport);
-	int r = sd_event_add_io(service->event, NULL, fd, EPOLLIN, on_transport_ended, NULL);
+	int r = sd_event_add_io(service->event, NULL, fd, EPOLLIN, on_transport_ended, service);
 
 	if (r >= 0 && zsd_notify_is_wanted())
 		r = zsd_status_create(service->event, service->store, service->frontend, &service->status);
@@ -410,5 +417,6 @@ int zsd_daemon_run(const struct zsd_options *options)
 		fail(r, "the event loop failed", NULL);
 	zsd_notify("STOPPING=1");
 	stop(&service);
-	return r < 0 ? r : 0;
+	/* 1: what failed has said so. */
+	return r > 0 ? -EIO : r;
 }

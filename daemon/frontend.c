@@ -245,6 +245,13 @@ int zsd_frontend_start_helpers(struct zsd_frontend *frontend, unsigned int nr_cp
 	return zsd_jobs_create(nr_cpus, &frontend->jobs);
 }
 
+void zsd_frontend_helper_stats(struct zsd_frontend *frontend, struct zsd_jobs_stats *ret_stats)
+{
+	*ret_stats = (struct zsd_jobs_stats){0};
+	if (frontend->jobs)
+		zsd_jobs_stats(frontend->jobs, ret_stats);
+}
+
 uint64_t zsd_frontend_node(uint64_t id)
 {
 	return id + ZSD_NODE_OFFSET;

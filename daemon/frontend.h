@@ -18,6 +18,7 @@
 
 struct zs_store;
 struct zsd_frontend;
+struct zsd_jobs_stats;
 
 /* The directory with all files; FUSE fixes this number. No file has it, or 0. */
 #define ZSD_ROOT_NODE  UINT64_C(1)
@@ -122,6 +123,9 @@ void zsd_frontend_destroy(struct zsd_frontend *frontend);
  * in zsd_frontend_destroy(). Context: once, before anybody serves it. Errnos as zsd_jobs_create().
  */
 int zsd_frontend_start_helpers(struct zsd_frontend *frontend, unsigned int nr_cpus);
+
+/* What those have done so far; zeros if there are none. Context: any thread. */
+void zsd_frontend_helper_stats(struct zsd_frontend *frontend, struct zsd_jobs_stats *ret_stats);
 
 /* The node number of a device. */
 uint64_t zsd_frontend_node(uint64_t id);

@@ -36,6 +36,9 @@ enum zsd_fuse_opcode {
 /* Errors beyond this are refused by the kernel. */
 #define ZSD_FUSE_ERRNO_MAX 511
 
+/* The protocol's version; who is offered a later one answers this, and gets INIT once more. */
+#define ZSD_FUSE_MAJOR 7
+
 /* Flags of INIT, in request and answer. */
 #define ZSD_FUSE_INIT_EXTENDED	     (UINT32_C(1) << 30) /* of flags: there are flags2 */
 #define ZSD_FUSE_INIT2_OVER_IO_URING (UINT32_C(1) << 9)	 /* of flags2, since 6.14 */

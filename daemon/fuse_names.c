@@ -56,9 +56,15 @@ static struct timespec to_timespec(int64_t nsec)
 	return time;
 }
 
+/* The nearest that can be had, as other file systems do; ours end in the year 2262. */
 static int64_t from_timespec(const struct timespec *time)
 {
-	return time->tv_sec * NSEC_PER_SEC + time->tv_nsec;
+	int64_t nsec;
+
+	if (__builtin_mul_overflow(time->tv_sec, NSEC_PER_SEC, &nsec) ||
+	    __builtin_add_overflow(nsec, time->tv_nsec, &nsec))
+		return time->tv_sec < 0 ? INT64_MIN : INT64_MAX;
+	return nsec;
 }
 
 static void fill_stat(const struct zsd_attributes *attributes, struct stat *ret_stat)

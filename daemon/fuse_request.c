@@ -18,8 +18,18 @@
 #include "base/bits.h"
 #include "frontend.h"
 
+/* Of a discard: clearing the slots of so much data takes 0.12 ms, some times what another thread takes to wake up. */
+#define LONG_BYTES ((uint64_t)16 << 20)
+
 typedef int serve_function(const struct zsd_fuse_server *server, const struct zsd_fuse_request *request,
 			   struct zsd_fuse_reply *reply);
+
+int zsd_fuse_refuse(const struct zsd_fuse_server *server, int error)
+{
+	if (server->nr_refused)
+		atomic_fetch_add_explicit(server->nr_refused, 1, memory_order_relaxed);
+	return error;
+}
 
 static int check_range(uint64_t offset, uint64_t length)
 {
@@ -40,7 +50,7 @@ static int serve_read(const struct zsd_fuse_server *server, const struct zsd_fus
 	int r;
 
 	if (in->size > request->output_capacity || check_range(in->offset, in->size))
-		return -EINVAL;
+		return zsd_fuse_refuse(server, -EINVAL);
 	r = server->ops->read(server->frontend, server->thread, request->header->node, in->offset, request->output,
 			      in->size, &done);
 	if (r)
@@ -57,7 +67,7 @@ static int serve_write(const struct zsd_fuse_server *server, const struct zsd_fu
 	int r;
 
 	if (in->size != request->payload_length || check_range(in->offset, in->size))
-		return -EINVAL;
+		return zsd_fuse_refuse(server, -EINVAL);
 	r = server->ops->write(server->frontend, server->thread, request->header->node, in->offset, request->payload,
 			       in->size, &done);
 	if (r)
@@ -79,9 +89,9 @@ static int serve_fallocate(const struct zsd_fuse_server *server, const struct zs
 	uint32_t what = in->mode & ~(uint32_t)FALLOC_FL_KEEP_SIZE;
 
 	if (what != FALLOC_FL_ZERO_RANGE && (what != FALLOC_FL_PUNCH_HOLE || !keep_size))
-		return -EOPNOTSUPP;
+		return zsd_fuse_refuse(server, -EOPNOTSUPP);
 	if (!in->length || check_range(in->offset, in->length))
-		return -EINVAL;
+		return zsd_fuse_refuse(server, -EINVAL);
 	return server->ops->discard(server->frontend, server->thread, request->header->node, in->offset, in->length,
 				    keep_size);
 }
@@ -94,9 +104,9 @@ static int serve_lseek(const struct zsd_fuse_server *server, const struct zsd_fu
 	int r;
 
 	if (in->whence != SEEK_DATA && in->whence != SEEK_HOLE)
-		return -EINVAL;
+		return zsd_fuse_refuse(server, -EINVAL);
 	if (in->offset > INT64_MAX)
-		return -ENXIO;
+		return zsd_fuse_refuse(server, -ENXIO);
 	r = server->ops->seek(server->frontend, server->thread, request->header->node, in->offset,
 			      in->whence == SEEK_DATA, &offset);
 	if (r)
@@ -125,7 +135,7 @@ static int serve_open(const struct zsd_fuse_server *server, const struct zsd_fus
 	int r;
 
 	if (in->flags & O_TRUNC)
-		return -EPERM;
+		return zsd_fuse_refuse(server, -EPERM);
 	r = server->ops->open(server->frontend, request->header->node, &page_cache);
 	if (r)
 		return r;
@@ -190,15 +200,23 @@ bool zsd_fuse_split(const void *bytes, size_t length, struct zsd_fuse_request *r
 	return true;
 }
 
+bool zsd_fuse_takes_long(const struct zsd_fuse_request *request)
+{
+	const struct zsd_fuse_fallocate_in *in = request->argument;
+
+	return request->header->opcode == ZSD_FUSE_FALLOCATE && request->argument_length == sizeof(*in) &&
+	       in->length >= LONG_BYTES;
+}
+
 static int serve(const struct zsd_fuse_server *server, const struct zsd_fuse_request *request,
 		 struct zsd_fuse_reply *reply)
 {
 	uint32_t opcode = request->header->opcode;
 
 	if (request->argument_length != table[opcode].argument_length)
-		return -EINVAL;
+		return zsd_fuse_refuse(server, -EINVAL);
 	if (request->payload_length && !table[opcode].has_payload)
-		return -EINVAL;
+		return zsd_fuse_refuse(server, -EINVAL);
 	return table[opcode].serve(server, request, reply);
 }
 

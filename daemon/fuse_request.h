@@ -8,8 +8,10 @@
  * server of its own.
  */
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "fuse_abi.h"
 
@@ -23,6 +25,8 @@ struct zsd_fuse_server {
 	const struct zsd_frontend_ops *ops;
 	void *frontend;
 	void *thread; /* of ops->thread_begin() */
+	/* Counts what was refused before it came to the frontend; may be NULL. Relaxed, shared by the threads. */
+	_Atomic uint64_t *nr_refused;
 };
 
 /* A request in its parts, as both transports have it. */
@@ -58,6 +62,15 @@ enum zsd_fuse_verdict {
  * that could be answered then. Sets all of *ret_request but the output.
  */
 bool zsd_fuse_split(const void *bytes, size_t length, struct zsd_fuse_request *ret_request);
+
+/*
+ * Whether a request takes so long that others should not wait behind it: a discard of much. All others are for 1 MiB
+ * at most.
+ */
+bool zsd_fuse_takes_long(const struct zsd_fuse_request *request);
+
+/* Counts a request that a transport refuses itself. Answers error. */
+int zsd_fuse_refuse(const struct zsd_fuse_server *server, int error);
 
 /* Serves one request. */
 enum zsd_fuse_verdict zsd_fuse_serve(const struct zsd_fuse_server *server, const struct zsd_fuse_request *request,

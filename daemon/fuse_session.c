@@ -97,11 +97,12 @@ void zsd_fuse_session_destroy(struct zsd_fuse_session *session)
 	free(session);
 }
 
-void zsd_fuse_session_serve(struct zsd_fuse_session *session, const void *bytes, size_t length,
+void zsd_fuse_session_serve(struct zsd_fuse_session *session, void *bytes, size_t length,
 			    const struct zsd_fuse_sink *sink)
 {
-	struct fuse_buf buffer = {.size = length, .mem = (void *)bytes};
+	struct fuse_buf buffer = {.size = length, .mem = bytes};
 
+	memset((char *)bytes + length, 0, ZSD_FUSE_SLACK_BYTES);
 	current_sink = sink;
 	fuse_session_process_buf(session->fuse, &buffer);
 	current_sink = NULL;
@@ -129,7 +130,7 @@ static bool is_init(const void *bytes, size_t length)
 	return length >= sizeof(*header) && header->opcode == ZSD_FUSE_INIT;
 }
 
-int zsd_fuse_session_init(struct zsd_fuse_session *session, const void *bytes, size_t length, bool over_rings)
+int zsd_fuse_session_init(struct zsd_fuse_session *session, void *bytes, size_t length, bool over_rings)
 {
 	int fd = fuse_session_fd(session->fuse);
 	const struct zsd_fuse_sink accept = {accept_rings, &fd};
@@ -145,7 +146,8 @@ bool zsd_fuse_offers_rings(const void *bytes, size_t length)
 	const struct zsd_fuse_init_in *in = (const void *)((const char *)bytes + sizeof(struct zsd_fuse_in_header));
 
 	return is_init(bytes, length) && length >= sizeof(struct zsd_fuse_in_header) + sizeof(*in) &&
-	       (in->flags & ZSD_FUSE_INIT_EXTENDED) && (in->flags2 & ZSD_FUSE_INIT2_OVER_IO_URING);
+	       in->major == ZSD_FUSE_MAJOR && (in->flags & ZSD_FUSE_INIT_EXTENDED) &&
+	       (in->flags2 & ZSD_FUSE_INIT2_OVER_IO_URING);
 }
 
 /* names */

@@ -80,10 +80,13 @@ static bool take_part(struct zsd_job *job, unsigned int *ret_part)
 	return true;
 }
 
-static void run_part(struct zsd_job *job, struct zs_stream *stream, unsigned int part)
+static enum zsd_part run_part(struct zsd_job *job, struct zs_stream *stream, unsigned int part)
 {
-	if (!job->run_part(job, stream, part))
+	enum zsd_part result = job->run_part(job, stream, part);
+
+	if (result == ZSD_PART_FAILED)
 		atomic_store_explicit(&job->next, job->nr_parts, memory_order_relaxed);
+	return result;
 }
 
 /* helpers */
@@ -113,16 +116,29 @@ static bool is_crowded(struct zsd_jobs *jobs)
 	return atomic_load_explicit(&jobs->nr_working, memory_order_relaxed) > jobs->nr_cpus;
 }
 
+/* What is in a helper's way, a lack of memory, may be in that of all. */
+static void give_back(struct zsd_jobs *jobs, struct zsd_job *job, unsigned int part)
+{
+	pthread_mutex_lock(&jobs->lock);
+	zs_assert(job->nr_returned < ZSD_HELPERS_MAX);
+	job->returned[job->nr_returned++] = part;
+	zs_list_unlink(&job->link);
+	pthread_mutex_unlock(&jobs->lock);
+}
+
 /* Runs parts, starting with one that has been taken. */
 static void help_job(struct zsd_jobs *jobs, struct zsd_job *job, struct zs_stream *stream, unsigned int part)
 {
+	enum zsd_part result;
 	uint64_t nr = 0;
 
 	atomic_fetch_add_explicit(&jobs->nr_working, 1, memory_order_relaxed);
 	do {
-		run_part(job, stream, part);
-		nr++;
-	} while (!is_crowded(jobs) && take_part(job, &part));
+		result = run_part(job, stream, part);
+		nr += result != ZSD_PART_RETURNED;
+	} while (result == ZSD_PART_DONE && !is_crowded(jobs) && take_part(job, &part));
+	if (result == ZSD_PART_RETURNED)
+		give_back(jobs, job, part);
 	atomic_fetch_sub_explicit(&jobs->nr_working, 1, memory_order_relaxed);
 	atomic_fetch_add_explicit(&jobs->nr_parts, nr, memory_order_relaxed);
 }
@@ -216,6 +232,13 @@ static void run_parts(struct zsd_job *job, struct zs_stream *stream)
 		run_part(job, stream, part);
 }
 
+/* After the end of all others: nobody else knows the job any more. */
+static void run_returned(struct zsd_job *job, struct zs_stream *stream)
+{
+	for (unsigned int i = 0; i < job->nr_returned; i++)
+		zs_assert(run_part(job, stream, job->returned[i]) != ZSD_PART_RETURNED);
+}
+
 void zsd_jobs_run(struct zsd_jobs *jobs, struct zsd_job *job, struct zs_stream *stream)
 {
 	uint64_t began = now_nsec();
@@ -224,6 +247,7 @@ void zsd_jobs_run(struct zsd_jobs *jobs, struct zsd_job *job, struct zs_stream *
 	atomic_init(&job->next, 1);
 	atomic_init(&job->nr_helpers, 0);
 	zs_list_init(&job->link);
+	job->nr_returned = 0;
 	if (!job->nr_parts)
 		return;
 	atomic_fetch_add_explicit(&jobs->nr_working, 1, memory_order_relaxed);
@@ -232,8 +256,10 @@ void zsd_jobs_run(struct zsd_jobs *jobs, struct zsd_job *job, struct zs_stream *
 	if (nr_helpers)
 		open_job(jobs, job, nr_helpers);
 	run_parts(job, stream);
-	if (nr_helpers)
+	if (nr_helpers) {
 		close_job(jobs, job);
+		run_returned(job, stream);
+	}
 	atomic_fetch_sub_explicit(&jobs->nr_working, 1, memory_order_relaxed);
 }
 

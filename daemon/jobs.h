@@ -23,8 +23,14 @@ struct zsd_jobs;
 /* More helpers than this wait for each other more than they help: a request has at most some dozens of parts. */
 #define ZSD_HELPERS_MAX 7
 
-/* Runs one part, with the stream of the thread that it runs on. False: no further part is to be begun. */
-typedef bool zsd_job_part(struct zsd_job *job, struct zs_stream *stream, unsigned int part);
+enum zsd_part {
+	ZSD_PART_DONE,
+	ZSD_PART_FAILED,   /* no further part is to be begun */
+	ZSD_PART_RETURNED, /* this thread can't; its owner is to run it once more. Not for the owner itself */
+};
+
+/* Runs one part, with the stream of the thread that it runs on. */
+typedef enum zsd_part zsd_job_part(struct zsd_job *job, struct zs_stream *stream, unsigned int part);
 
 /* To be embedded by whoever has one; lives on the stack. */
 struct zsd_job {
@@ -33,6 +39,9 @@ struct zsd_job {
 	_Atomic unsigned int next;	 /* the part that is begun next; none are left from nr_parts on */
 	_Atomic unsigned int nr_helpers; /* who run parts; written under the lock of the jobs */
 	struct zs_list link;		 /* in the list of open jobs; under that lock */
+	/* Parts that helpers have returned; under that lock. One of each helper: nobody joins after that. */
+	unsigned int nr_returned;
+	unsigned int returned[ZSD_HELPERS_MAX];
 };
 
 struct zsd_jobs_stats {
@@ -49,9 +58,9 @@ int zsd_jobs_create(unsigned int nr_cpus, struct zsd_jobs **ret_jobs);
 void zsd_jobs_destroy(struct zsd_jobs *jobs);
 
 /*
- * Runs a job: parts 0 to nr_parts - 1, begun in this order, each one once, several at the same time. Returns when all
- * that were begun have ended; what they did can be seen then. If a part answered false, all before it have been run,
- * and some behind it may have been.
+ * Runs a job: parts 0 to nr_parts - 1, begun in this order, each one once, several at the same time; those that were
+ * returned once more, at the end. Returns when all that were begun have ended; what they did can be seen then. If a
+ * part has failed, all before it have been run, and some behind it may have been.
  */
 void zsd_jobs_run(struct zsd_jobs *jobs, struct zsd_job *job, struct zs_stream *stream);
 

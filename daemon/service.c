@@ -6,6 +6,7 @@
 #include <errno.h>
 
 #include "frontend.h"
+#include "jobs.h"
 #include "policy.h"
 #include "service_internal.h"
 #include "status.h"
@@ -29,6 +30,21 @@ unsigned int zsd_service_open_count(struct zsd_service *service, uint64_t id)
 void zsd_service_policy_stats(const struct zsd_service *service, struct zsd_policy_stats *ret_stats)
 {
 	zsd_policy_stats(service->policy, ret_stats);
+}
+
+void zsd_service_request_stats(const struct zsd_service *service, struct zsd_request_stats *ret_stats)
+{
+	struct zsd_transport_stats transport;
+	struct zsd_jobs_stats jobs;
+
+	zsd_transport_stats(service->transport, &transport);
+	zsd_frontend_helper_stats(service->frontend, &jobs);
+	*ret_stats = (struct zsd_request_stats){
+		.helped = jobs.nr_helped,
+		.helped_parts = jobs.nr_parts,
+		.classic_refused = transport.classic_refused,
+		.uring_refused = transport.uring_refused,
+	};
 }
 
 static void note_change(struct zsd_service *service)

@@ -16,6 +16,13 @@
 struct zsd_policy_stats;
 struct zsd_service;
 
+/* Requests since the start. */
+struct zsd_request_stats {
+	uint64_t helped;			 /* that further threads were asked to help with */
+	uint64_t helped_parts;			 /* that they have done */
+	uint64_t classic_refused, uring_refused; /* as struct zsd_transport_stats */
+};
+
 /* The store; its own functions may be called by any thread. */
 struct zs_store *zsd_service_store(struct zsd_service *service);
 
@@ -27,6 +34,8 @@ unsigned int zsd_service_open_count(struct zsd_service *service, uint64_t id);
 
 /* What compaction in the background has done. */
 void zsd_service_policy_stats(const struct zsd_service *service, struct zsd_policy_stats *ret_stats);
+
+void zsd_service_request_stats(const struct zsd_service *service, struct zsd_request_stats *ret_stats);
 
 /* Adds a device; its file can be opened when this returns. Errnos and ret_field as zs_store_add(). */
 int zsd_service_add(struct zsd_service *service, const struct zs_device_options *options,

@@ -4,7 +4,8 @@
  *
  * Parts are cut where blocks end, so that each block is read or replaced by one thread and as a whole, as ever. They
  * are begun in their order, and a failure ends that; so everything before the first failure has been done, and the
- * first failure is the one that a single thread would have met.
+ * first failure is the one that a single thread would have met. A helper that has no memory for a codec's context is
+ * no failure: the owner has one, and runs that part again.
  */
 
 #include "split.h"
@@ -23,6 +24,7 @@
 struct request {
 	struct zsd_job job;
 	struct zs_device *device;
+	struct zs_stream *stream; /* the owner's */
 	uint64_t offset;
 	size_t length;
 	size_t part_bytes; /* a power of two, and whole blocks */
@@ -49,7 +51,18 @@ static size_t start_of(const struct request *request, unsigned int part)
 	return part ? zs_min(part * request->part_bytes - before, request->length) : 0;
 }
 
-static bool read_part(struct zsd_job *job, struct zs_stream *stream, unsigned int part)
+/* The end of a part, of which so many bytes of the request lie before the error. */
+static enum zsd_part end_part(struct request *request, const struct zs_stream *stream, size_t done, int error)
+{
+	if (!error)
+		return ZSD_PART_DONE;
+	if (error == -ENOMEM && stream != request->stream)
+		return ZSD_PART_RETURNED;
+	fail(request, done, error);
+	return ZSD_PART_FAILED;
+}
+
+static enum zsd_part read_part(struct zsd_job *job, struct zs_stream *stream, unsigned int part)
 {
 	struct request *request = zs_container_of(job, struct request, job);
 	size_t start = start_of(request, part), length = start_of(request, part + 1) - start;
@@ -58,12 +71,10 @@ static bool read_part(struct zsd_job *job, struct zs_stream *stream, unsigned in
 	int error = part ? zs_device_read_more(request->device, stream, offset, target, length)
 			 : zs_device_read(request->device, stream, offset, target, length);
 
-	if (error)
-		fail(request, start, error);
-	return !error;
+	return end_part(request, stream, start, error);
 }
 
-static bool write_part(struct zsd_job *job, struct zs_stream *stream, unsigned int part)
+static enum zsd_part write_part(struct zsd_job *job, struct zs_stream *stream, unsigned int part)
 {
 	struct request *request = zs_container_of(job, struct request, job);
 	size_t start = start_of(request, part), length = start_of(request, part + 1) - start, done = 0;
@@ -75,9 +86,7 @@ static bool write_part(struct zsd_job *job, struct zs_stream *stream, unsigned i
 	/* Fewer bytes: room ran out. */
 	if (!error && done < length)
 		error = -ENOSPC;
-	if (error)
-		fail(request, start + done, error);
-	return !error;
+	return end_part(request, stream, start + done, error);
 }
 
 /* Returns 0 or what failed first, and how many bytes lie before that. */
@@ -85,6 +94,7 @@ static int run(struct zsd_jobs *jobs, struct request *request, struct zs_stream 
 {
 	uint64_t last = request->offset + request->length - 1, failure;
 
+	request->stream = stream;
 	request->part_bytes = zs_max(ZSD_SPLIT_PART_BYTES, zs_device_block_size(request->device));
 	request->job.nr_parts = (unsigned int)(last / request->part_bytes - request->offset / request->part_bytes) + 1;
 	atomic_init(&request->failure, NO_FAILURE);

@@ -107,17 +107,49 @@ static int do_without(const struct zsd_transport *transport, const char *reason)
 	return -EOPNOTSUPP;
 }
 
-/* Makes the rings, if they are wanted and possible. */
-static int prepare_rings(struct zsd_transport *transport, const void *init, size_t length)
+static int start_classic(struct zsd_transport *transport, bool with_rings)
+{
+	const struct zsd_classic_options options = {
+		.fuse_fd = transport->options.fuse_fd,
+		.ended_fd = transport->ended_fd,
+		.session = transport->session,
+		.ops = transport->ops,
+		.frontend = transport->frontend,
+		/* With rings few requests come this way, and none soon after another. */
+		.poll_max_nsec = with_rings ? 0 : transport->options.poll_max_nsec,
+		.nr_threads = with_rings ? 1 : transport->options.nr_threads,
+		.has_lane = !with_rings,
+	};
+
+	return zsd_classic_create(&options, &transport->classic);
+}
+
+/* Rings, and a thread for what the kernel never sends over them: it has nothing to read before INIT is answered. */
+static int make_rings(struct zsd_transport *transport)
 {
 	const struct zsd_uring_options options = {
 		.fuse_fd = transport->options.fuse_fd,
+		.ended_fd = transport->ended_fd,
 		.session = transport->session,
 		.ops = transport->ops,
 		.frontend = transport->frontend,
 		.max_threads = transport->options.nr_threads,
 		.first_index = 1, /* 0 is the one classic thread's */
 	};
+	int r = zsd_uring_create(&options, &transport->uring);
+
+	if (!r)
+		r = start_classic(transport, true);
+	if (r) {
+		zsd_uring_destroy(transport->uring);
+		transport->uring = NULL;
+	}
+	return r;
+}
+
+/* Makes the rings, if they are wanted and possible. */
+static int prepare_rings(struct zsd_transport *transport, const void *init, size_t length)
+{
 	char reason[128];
 	int r;
 
@@ -125,10 +157,10 @@ static int prepare_rings(struct zsd_transport *transport, const void *init, size
 		return 0;
 	if (!zsd_fuse_offers_rings(init, length))
 		return do_without(transport, missing_offer());
-	r = zsd_uring_create(&options, &transport->uring);
+	r = make_rings(transport);
 	if (!r)
 		return 0;
-	snprintf(reason, sizeof(reason), "%s; " ZSD_URING_REMEDY, strerror(-r));
+	snprintf(reason, sizeof(reason), "%s; %s", strerror(-r), zsd_uring_remedy(r));
 	return do_without(transport, reason);
 }
 
@@ -136,11 +168,11 @@ static int prepare_rings(struct zsd_transport *transport, const void *init, size
 
 static int serve_init(struct zsd_transport *transport)
 {
-	_Alignas(uint64_t) char bytes[INIT_BYTES];
+	_Alignas(uint64_t) char bytes[INIT_BYTES + ZSD_FUSE_SLACK_BYTES];
 	int r = -EAGAIN;
 
 	while (r == -EAGAIN) {
-		ssize_t length = read(transport->options.fuse_fd, bytes, sizeof(bytes));
+		ssize_t length = read(transport->options.fuse_fd, bytes, INIT_BYTES);
 
 		if (length < 0 && (errno == EINTR || errno == ENOENT))
 			continue;
@@ -151,22 +183,6 @@ static int serve_init(struct zsd_transport *transport)
 			r = zsd_fuse_session_init(transport->session, bytes, (size_t)length, transport->uring);
 	}
 	return r;
-}
-
-static int start_classic(struct zsd_transport *transport)
-{
-	const struct zsd_classic_options options = {
-		.fuse_fd = transport->options.fuse_fd,
-		.ended_fd = transport->ended_fd,
-		.session = transport->session,
-		.ops = transport->ops,
-		.frontend = transport->frontend,
-		/* With rings few requests come this way, and none soon after another. */
-		.poll_max_nsec = transport->uring ? 0 : transport->options.poll_max_nsec,
-		.nr_threads = transport->uring ? 1 : transport->options.nr_threads,
-	};
-
-	return zsd_classic_create(&options, &transport->classic);
 }
 
 /* It is too late for the classic way now. */
@@ -191,8 +207,8 @@ static int start(struct zsd_transport *transport)
 				    &transport->session);
 	if (!r)
 		r = serve_init(transport);
-	if (!r)
-		r = start_classic(transport);
+	if (!r && !transport->classic)
+		r = start_classic(transport, false);
 	if (!r && transport->uring)
 		r = start_rings(transport);
 	return r;
@@ -240,6 +256,19 @@ void zsd_transport_destroy(struct zsd_transport *transport)
 int zsd_transport_ended_fd(const struct zsd_transport *transport)
 {
 	return transport->ended_fd;
+}
+
+bool zsd_transport_has_failed(const struct zsd_transport *transport)
+{
+	return transport->uring && zsd_uring_has_failed(transport->uring);
+}
+
+void zsd_transport_stats(const struct zsd_transport *transport, struct zsd_transport_stats *ret_stats)
+{
+	*ret_stats = (struct zsd_transport_stats){
+		.classic_refused = zsd_classic_nr_refused(transport->classic),
+		.uring_refused = transport->uring ? zsd_uring_nr_refused(transport->uring) : 0,
+	};
 }
 
 const char *zsd_transport_describe(const struct zsd_transport *transport, char text[static ZSD_TRANSPORT_TEXT_BYTES])

@@ -61,8 +61,22 @@ int zsd_transport_create(const struct zsd_transport_options *options, const stru
  */
 void zsd_transport_destroy(struct zsd_transport *transport);
 
-/* Becomes readable when the kernel has ended the connection: somebody unmounted or aborted it. Borrowed. */
+/*
+ * Becomes readable when the kernel has ended the connection: somebody unmounted or aborted it; or when requests can't
+ * be answered any more, so that the mount should go. Borrowed.
+ */
 int zsd_transport_ended_fd(const struct zsd_transport *transport);
+
+/* The latter: the reason has been logged. */
+bool zsd_transport_has_failed(const struct zsd_transport *transport);
+
+/* Requests that were refused: malformed, or for what there is not; by the way in which they came. */
+struct zsd_transport_stats {
+	uint64_t classic_refused;
+	uint64_t uring_refused;
+};
+
+void zsd_transport_stats(const struct zsd_transport *transport, struct zsd_transport_stats *ret_stats);
 
 #define ZSD_TRANSPORT_TEXT_BYTES 128
 

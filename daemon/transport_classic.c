@@ -6,7 +6,8 @@
  * read and isn't answered yet; an answer must go to the descriptor that the request came from. Who can't open
  * /dev/fuse (a daemon that got its mount from fusermount3) shares the mount's descriptor, which works as well.
  *
- * The threads serve frequent requests themselves (fuse_request.h) and give the others to libfuse.
+ * The threads serve frequent requests themselves (fuse_request.h) and give the others to libfuse, and those that take
+ * long to the slow lane.
  *
  * Polling. After a request the next one often comes soon, and sleeping until then costs two wake-ups: of the thread,
  * and of the client, whose CPU goes to sleep as well. So a thread looks for it without blocking for a window (crew.h).
@@ -40,7 +41,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/uio.h>
 #include <time.h>
 
 #include "base/bits.h"
@@ -49,30 +49,19 @@
 #include "base/log.h"
 #include "crew.h"
 #include "frontend.h"
-#include "fuse_request.h"
-#include "fuse_session.h"
 #include "threads.h"
+#include "transport_classic_lane.h"
+#include "transport_classic_request.h"
 
 #define STOP_SIGNAL	   SIGUSR1
 #define STOP_INTERVAL_NSEC 2000000
 
-/*
- * A request is read to where the data of a WRITE begins on a page. The kernel refuses a smaller buffer than header,
- * argument and largest WRITE.
- */
-#define WRITE_DATA_OFFSET ZS_PAGE_SIZE
-#define REQUEST_OFFSET	  (WRITE_DATA_OFFSET - sizeof(struct zsd_fuse_in_header) - sizeof(struct zsd_fuse_write_in))
-#define BUFFER_BYTES	  (WRITE_DATA_OFFSET + ZSD_FUSE_MAX_IO_BYTES)
-#define REQUEST_BYTES_MAX (BUFFER_BYTES - REQUEST_OFFSET)
-
 /* One thread. Owned by it, except where noted. */
 struct worker {
 	struct zsd_classic *classic;
-	struct zsd_fuse_server server;
+	struct zsd_classic_port port; /* its descriptor is an own clone, or the mount's */
 	unsigned int index;
-	int fd; /* own clone, or the mount's */
 	bool cloned;
-	char *buffer; /* BUFFER_BYTES, page-aligned */
 	struct zsd_crew_member *member;
 	struct zsd_tally tally;
 	struct zsd_window window;
@@ -84,7 +73,9 @@ struct zsd_classic {
 	struct zsd_classic_options options;
 	_Atomic bool stopping;
 	_Atomic unsigned int nr_serving; /* threads that have not left */
+	_Atomic uint64_t nr_refused;	 /* relaxed, statistics */
 	unsigned int nr_clones;
+	struct zsd_classic_lane *lane; /* NULL: none; immutable once a thread runs */
 	struct zsd_crew crew;
 	struct zsd_crew_member *members;
 	unsigned int nr_workers; /* with a running or finished thread */
@@ -92,64 +83,6 @@ struct zsd_classic {
 };
 
 /* requests */
-
-/* Returns the length, or -errno; -EAGAIN if there is nothing to serve this time. */
-static ssize_t receive(int fd, void *bytes)
-{
-	ssize_t length = read(fd, bytes, REQUEST_BYTES_MAX);
-
-	if (length >= 0)
-		return length;
-	/* ENOENT: whoever asked was killed before we could read it. */
-	return errno == EINTR || errno == ENOENT ? -EAGAIN : -errno;
-}
-
-static void send_reply(const struct worker *worker, const struct zsd_fuse_request *request,
-		       struct zsd_fuse_reply *reply)
-{
-	struct iovec parts[] = {
-		{&reply->header, sizeof(reply->header)},
-		{(void *)reply->body, reply->body_length},
-	};
-
-	if (writev(worker->fd, parts, reply->body_length ? 2 : 1) < 0)
-		zsd_fuse_undelivered(&worker->server, request, reply);
-}
-
-static ssize_t write_rare(void *argument, struct iovec *parts, int nr_parts)
-{
-	const struct worker *worker = argument;
-
-	return writev(worker->fd, parts, nr_parts);
-}
-
-static void serve_rare(struct worker *worker, const void *bytes, size_t length)
-{
-	const struct zsd_fuse_sink sink = {write_rare, worker};
-
-	zsd_fuse_session_serve(worker->classic->options.session, bytes, length, &sink);
-}
-
-static void serve(struct worker *worker, void *bytes, size_t length)
-{
-	struct zsd_fuse_request request;
-	struct zsd_fuse_reply reply;
-
-	if (!zsd_fuse_split(bytes, length, &request))
-		return;
-	request.output = worker->buffer + WRITE_DATA_OFFSET;
-	request.output_capacity = ZSD_FUSE_MAX_IO_BYTES;
-	switch (zsd_fuse_serve(&worker->server, &request, &reply)) {
-	case ZSD_FUSE_REPLY:
-		send_reply(worker, &request, &reply);
-		break;
-	case ZSD_FUSE_RARE:
-		serve_rare(worker, bytes, length);
-		break;
-	case ZSD_FUSE_SILENT:
-		break;
-	}
-}
 
 static bool is_stopping(const struct worker *worker)
 {
@@ -165,13 +98,12 @@ static void report(int error)
 /* Sleeps in read(2). */
 static void serve_blocking(struct worker *worker)
 {
-	char *bytes = worker->buffer + REQUEST_OFFSET;
 	ssize_t length;
 
 	while (!is_stopping(worker)) {
-		length = receive(worker->fd, bytes);
+		length = zsd_classic_receive(&worker->port);
 		if (length >= 0)
-			serve(worker, bytes, (size_t)length);
+			zsd_classic_serve(&worker->port, (size_t)length);
 		else if (length != -EAGAIN)
 			return report((int)length);
 	}
@@ -202,7 +134,7 @@ static int stay_off(struct worker *worker)
 /* Until there is a request. */
 static void rest(struct worker *worker)
 {
-	struct pollfd request = {.fd = worker->fd, .events = POLLIN};
+	struct pollfd request = {.fd = worker->port.fd, .events = POLLIN};
 
 	zsd_crew_rest_begin(&worker->classic->crew);
 	poll(&request, 1, -1);
@@ -210,22 +142,22 @@ static void rest(struct worker *worker)
 }
 
 /* Returns the length of a request, -EAGAIN if none has come in time, or -errno. */
-static ssize_t look(struct worker *worker, void *bytes)
+static ssize_t look(struct worker *worker)
 {
 	uint64_t begin_nsec = now_nsec();
 	uint64_t open_nsec = zsd_window_open(&worker->window, zsd_crew_is_alone(&worker->classic->crew), begin_nsec);
 	ssize_t length = -EAGAIN;
 
 	while (length == -EAGAIN && now_nsec() - begin_nsec < open_nsec)
-		length = receive(worker->fd, bytes);
+		length = zsd_classic_receive(&worker->port);
 	zsd_window_check(&worker->window, begin_nsec);
 	return length;
 }
 
-static ssize_t look_or_sleep(struct worker *worker, void *bytes)
+static ssize_t look_or_sleep(struct worker *worker)
 {
 	struct zsd_crew *crew = &worker->classic->crew;
-	ssize_t length = look(worker, bytes);
+	ssize_t length = look(worker);
 
 	if (length != -EAGAIN)
 		return length;
@@ -233,25 +165,25 @@ static ssize_t look_or_sleep(struct worker *worker, void *bytes)
 		rest(worker);
 	else if (stay_off(worker))
 		return -ECANCELED;
-	return receive(worker->fd, bytes);
+	return zsd_classic_receive(&worker->port);
 }
 
-static ssize_t wait_for_request(struct worker *worker, void *bytes)
+static ssize_t wait_for_request(struct worker *worker)
 {
 	uint64_t begin_nsec = now_nsec();
 	ssize_t length = -EAGAIN;
 
 	while (length == -EAGAIN && !is_stopping(worker))
-		length = look_or_sleep(worker, bytes);
+		length = look_or_sleep(worker);
 	zsd_window_adapt(&worker->window, now_nsec() - begin_nsec);
 	return length;
 }
 
 /* Returns 0, or -ECANCELED if the thread is off and won't be called. */
-static int serve_at_work(struct worker *worker, void *bytes, size_t length, bool at_once)
+static int serve_at_work(struct worker *worker, size_t length, bool at_once)
 {
 	struct zsd_crew *crew = &worker->classic->crew;
-	const struct zsd_fuse_in_header *header = bytes;
+	const struct zsd_fuse_in_header *header = zsd_classic_request(&worker->port);
 	/* Who asks; shorter than a header is nothing that we know. */
 	uint32_t client = length >= sizeof(*header) ? header->pid : 0;
 	enum zsd_advice advice = zsd_tally_count(&worker->tally, client, at_once);
@@ -260,7 +192,7 @@ static int serve_at_work(struct worker *worker, void *bytes, size_t length, bool
 	zsd_crew_serve_begin(worker->member);
 	if (advice == ZSD_CALL)
 		zsd_crew_call(crew);
-	serve(worker, bytes, length);
+	zsd_classic_serve(&worker->port, length);
 	zsd_crew_serve_end(worker->member);
 	worker->tally.work_nsec += now_nsec() - begin_nsec;
 	if (advice == ZSD_LEAVE && zsd_crew_leave(crew, worker->member))
@@ -270,18 +202,17 @@ static int serve_at_work(struct worker *worker, void *bytes, size_t length, bool
 
 static void serve_polling(struct worker *worker)
 {
-	char *bytes = worker->buffer + REQUEST_OFFSET;
 	ssize_t length = stay_off(worker);
 
 	while (length >= 0 && !is_stopping(worker)) {
 		bool at_once;
 
-		length = receive(worker->fd, bytes);
+		length = zsd_classic_receive(&worker->port);
 		at_once = length != -EAGAIN;
 		if (!at_once)
-			length = wait_for_request(worker, bytes);
+			length = wait_for_request(worker);
 		if (length >= 0)
-			length = serve_at_work(worker, bytes, (size_t)length, at_once);
+			length = serve_at_work(worker, (size_t)length, at_once);
 	}
 	if (length < 0 && length != -EAGAIN && length != -ECANCELED)
 		report((int)length);
@@ -315,7 +246,7 @@ static void *run(void *argument)
 		serve_polling(worker);
 	else
 		serve_blocking(worker);
-	worker->server.ops->thread_end(worker->server.frontend, worker->server.thread);
+	worker->port.server.ops->thread_end(worker->port.server.frontend, worker->port.server.thread);
 	leave(worker);
 	return NULL;
 }
@@ -346,30 +277,44 @@ static int clone_fd(int fuse_fd)
 static void deinit_worker(struct worker *worker)
 {
 	if (worker->cloned)
-		close(worker->fd);
-	if (worker->buffer)
-		munmap(worker->buffer, BUFFER_BYTES);
+		close(worker->port.fd);
+	if (worker->port.buffer)
+		munmap(worker->port.buffer, ZSD_CLASSIC_BUFFER_BYTES);
+}
+
+static struct zsd_fuse_server make_server(struct zsd_classic *classic)
+{
+	return (struct zsd_fuse_server){
+		.ops = classic->options.ops,
+		.frontend = classic->options.frontend,
+		.nr_refused = &classic->nr_refused,
+	};
 }
 
 static int init_worker(struct zsd_classic *classic, struct worker *worker, unsigned int index)
 {
 	int fd = clone_fd(classic->options.fuse_fd);
-	void *buffer = mmap(NULL, BUFFER_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	void *buffer = mmap(NULL, ZSD_CLASSIC_BUFFER_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
 	*worker = (struct worker){
 		.classic = classic,
-		.server = {.ops = classic->options.ops, .frontend = classic->options.frontend},
+		.port =
+			{
+				.fd = fd >= 0 ? fd : classic->options.fuse_fd,
+				.server = make_server(classic),
+				.session = classic->options.session,
+				.lane = classic->lane,
+				.buffer = buffer == MAP_FAILED ? NULL : buffer,
+			},
 		.index = index,
 		.member = &classic->members[index],
 		.window = {.max_nsec = classic->options.poll_max_nsec},
-		.fd = fd >= 0 ? fd : classic->options.fuse_fd,
 		.cloned = fd >= 0,
-		.buffer = buffer == MAP_FAILED ? NULL : buffer,
 	};
-	if (!worker->buffer)
+	if (!worker->port.buffer)
 		return -ENOMEM;
 	/* The mount's descriptor is changed as well; nobody else reads from it. */
-	if (classic->options.poll_max_nsec && fcntl(worker->fd, F_SETFL, O_NONBLOCK))
+	if (classic->options.poll_max_nsec && fcntl(worker->port.fd, F_SETFL, O_NONBLOCK))
 		return -errno;
 	return 0;
 }
@@ -382,7 +327,7 @@ static int start_worker(struct zsd_classic *classic)
 	int r = init_worker(classic, worker, index);
 
 	if (!r)
-		r = classic->options.ops->thread_begin(classic->options.frontend, index, &worker->server.thread);
+		r = classic->options.ops->thread_begin(classic->options.frontend, index, &worker->port.server.thread);
 	if (r) {
 		deinit_worker(worker);
 		return r;
@@ -392,7 +337,7 @@ static int start_worker(struct zsd_classic *classic)
 	r = zsd_thread_start(name, run, worker, &worker->thread);
 	if (r) {
 		atomic_fetch_sub(&classic->nr_serving, 1);
-		classic->options.ops->thread_end(classic->options.frontend, worker->server.thread);
+		classic->options.ops->thread_end(classic->options.frontend, worker->port.server.thread);
 		deinit_worker(worker);
 		return r;
 	}
@@ -401,9 +346,20 @@ static int start_worker(struct zsd_classic *classic)
 	return 0;
 }
 
+static int start_lane(struct zsd_classic *classic)
+{
+	const struct zsd_classic_options *options = &classic->options;
+	const struct zsd_fuse_server server = make_server(classic);
+
+	return options->has_lane ? zsd_classic_lane_create(&server, options->nr_threads, &classic->lane) : 0;
+}
+
 static int start_threads(struct zsd_classic *classic)
 {
-	int r = classic->options.poll_max_nsec ? zsd_crew_start_guard(&classic->crew) : 0;
+	int r = start_lane(classic);
+
+	if (!r && classic->options.poll_max_nsec)
+		r = zsd_crew_start_guard(&classic->crew);
 
 	for (unsigned int i = 0; !r && i < classic->options.nr_threads; i++)
 		r = start_worker(classic);
@@ -471,10 +427,12 @@ void zsd_classic_destroy(struct zsd_classic *classic)
 	zsd_crew_end(&classic->crew);
 	while (interrupt_workers(classic))
 		nanosleep(&interval, NULL);
-	for (unsigned int i = 0; i < classic->nr_workers; i++) {
+	for (unsigned int i = 0; i < classic->nr_workers; i++)
 		pthread_join(classic->workers[i].thread, NULL);
+	/* It answers on their descriptors. */
+	zsd_classic_lane_destroy(classic->lane);
+	for (unsigned int i = 0; i < classic->nr_workers; i++)
 		deinit_worker(&classic->workers[i]);
-	}
 	zsd_crew_join_guard(&classic->crew);
 	free(classic->members);
 	free(classic);
@@ -483,4 +441,9 @@ void zsd_classic_destroy(struct zsd_classic *classic)
 unsigned int zsd_classic_nr_clones(const struct zsd_classic *classic)
 {
 	return classic->nr_clones;
+}
+
+uint64_t zsd_classic_nr_refused(const struct zsd_classic *classic)
+{
+	return atomic_load_explicit(&classic->nr_refused, memory_order_relaxed);
 }

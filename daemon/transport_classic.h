@@ -7,6 +7,7 @@
  * Context: create and destroy by one thread; the rest by any thread.
  */
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct zsd_classic;
@@ -22,6 +23,7 @@ struct zsd_classic_options {
 	void *frontend;
 	uint64_t poll_max_nsec;	 /* how long a thread may look for a request before it sleeps, 0 = not at all */
 	unsigned int nr_threads; /* at least 1; they have the indices from 0 in ops->thread_begin() */
+	bool has_lane;		 /* one thread more, for requests that take long; its index is nr_threads */
 };
 
 /* Starts the threads. Returns 0, -ENOMEM or -EAGAIN (no more threads). */
@@ -32,3 +34,6 @@ void zsd_classic_destroy(struct zsd_classic *classic);
 
 /* How many threads have a /dev/fuse descriptor of their own instead of sharing the mount's. */
 unsigned int zsd_classic_nr_clones(const struct zsd_classic *classic);
+
+/* Requests that were malformed, or asked for what there is not. */
+uint64_t zsd_classic_nr_refused(const struct zsd_classic *classic);

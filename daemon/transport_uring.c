@@ -89,7 +89,7 @@ static void *allocate_aligned(size_t nr, size_t size)
 
 static int make_rings(struct zsd_uring *uring)
 {
-	unsigned int nr = uring->placement.nr_threads;
+	unsigned int nr = zsd_uring_nr_rings(uring);
 	int r = 0;
 
 	uring->rings = allocate_aligned(nr, sizeof(*uring->rings));
@@ -100,48 +100,32 @@ static int make_rings(struct zsd_uring *uring)
 
 		ring->uring = uring;
 		ring->index = i;
-		ring->server = (struct zsd_fuse_server){uring->options.ops, uring->options.frontend, NULL};
+		ring->server = (struct zsd_fuse_server){
+			.ops = uring->options.ops,
+			.frontend = uring->options.frontend,
+			.nr_refused = &uring->nr_refused,
+		};
 	}
 	for (unsigned int i = 0; !r && i < nr; i++)
 		r = zsd_ring_init(&uring->rings[i]);
 	return r;
 }
 
-static void destroyp(struct zsd_uring **uring)
-{
-	zsd_uring_destroy(*uring);
-}
-
-int zsd_uring_create(const struct zsd_uring_options *options, struct zsd_uring **ret_uring)
-{
-	ZS_CLEANUP(destroyp) struct zsd_uring *uring = allocate_aligned(1, sizeof(*uring));
-	int r;
-
-	if (!uring)
-		return -ENOMEM;
-	uring->options = *options;
-	uring->buffers_fd = -1;
-	sem_init(&uring->started, 0, 0);
-	zsd_placement_detect(options->max_threads, &uring->placement);
-	uring->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (uring->stop_fd < 0)
-		return -errno;
-	r = make_entries(uring);
-	if (!r)
-		r = make_rings(uring);
-	if (r)
-		return r;
-	*ret_uring = zs_take(uring);
-	return 0;
-}
-
 /* threads */
+
+static void wait_for(sem_t *semaphore)
+{
+	while (sem_wait(semaphore) && errno == EINTR)
+		continue;
+}
 
 static void *run(void *argument)
 {
 	struct zsd_ring *ring = argument;
 
-	zsd_ring_run(ring);
+	wait_for(&ring->uring->go);
+	if (ring->uring->is_started)
+		zsd_ring_run(ring);
 	ring->server.ops->thread_end(ring->server.frontend, ring->server.thread);
 	return NULL;
 }
@@ -155,7 +139,7 @@ static int start_thread(struct zsd_ring *ring)
 	if (r)
 		return r;
 	snprintf(name, sizeof(name), "zsd-ring-%u", ring->index);
-	r = zsd_thread_start(name, run, ring, &ring->thread);
+	r = zsd_thread_start(zsd_ring_is_slow_lane(ring) ? "zsd-slow" : name, run, ring, &ring->thread);
 	if (r)
 		options->ops->thread_end(options->frontend, ring->server.thread);
 	else
@@ -163,41 +147,111 @@ static int start_thread(struct zsd_ring *ring)
 	return r;
 }
 
-static void wait_started(struct zsd_uring *uring)
+/* They wait until `go`. */
+static int start_threads(struct zsd_uring *uring)
 {
-	while (sem_wait(&uring->started) && errno == EINTR)
-		;
+	int r = 0;
+
+	for (unsigned int i = 0; !r && i < zsd_uring_nr_rings(uring); i++)
+		r = start_thread(&uring->rings[i]);
+	return r;
+}
+
+static void let_go(struct zsd_uring *uring)
+{
+	for (unsigned int i = 0; i < zsd_uring_nr_rings(uring); i++)
+		sem_post(&uring->go);
+}
+
+/* life */
+
+static void destroyp(struct zsd_uring **uring)
+{
+	zsd_uring_destroy(*uring);
+}
+
+static void place(struct zsd_uring *uring)
+{
+	const struct zsd_uring_options *options = &uring->options;
+
+	if (options->placement)
+		uring->placement = *options->placement;
+	else
+		zsd_placement_detect(options->max_threads, &uring->placement);
+}
+
+int zsd_uring_create(const struct zsd_uring_options *options, struct zsd_uring **ret_uring)
+{
+	ZS_CLEANUP(destroyp) struct zsd_uring *uring = allocate_aligned(1, sizeof(*uring));
+	int r;
+
+	if (!uring)
+		return -ENOMEM;
+	uring->options = *options;
+	uring->buffers_fd = -1;
+	sem_init(&uring->go, 0, 0);
+	sem_init(&uring->started, 0, 0);
+	place(uring);
+	uring->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (uring->stop_fd < 0)
+		return -errno;
+	r = make_entries(uring);
+	if (!r)
+		r = make_rings(uring);
+	if (!r)
+		r = start_threads(uring);
+	if (r)
+		return r;
+	*ret_uring = zs_take(uring);
+	return 0;
+}
+
+const char *zsd_uring_remedy(int error)
+{
+	switch (error) {
+	case -EAGAIN:
+		return "check 'ulimit -u' and the limits of the service";
+	case -ENOMEM:
+		return "check 'ulimit -l' and the limits of the service";
+	default:
+		return "check 'sysctl kernel.io_uring_disabled' and 'ulimit -n'";
+	}
 }
 
 int zsd_uring_start(struct zsd_uring *uring)
 {
-	unsigned int nr = 0;
 	int r = 0;
 
-	for (; !r && nr < uring->placement.nr_threads; nr++)
-		r = start_thread(&uring->rings[nr]);
-	for (unsigned int i = 0; i < nr; i++) {
-		if (uring->rings[i].has_thread)
-			wait_started(uring);
-		if (!r)
-			r = uring->rings[i].result;
-	}
+	uring->is_started = true;
+	pthread_barrier_init(&uring->leaving, NULL, zsd_uring_nr_rings(uring));
+	let_go(uring);
+	for (unsigned int i = 0; i < zsd_uring_nr_rings(uring); i++)
+		wait_for(&uring->started);
+	for (unsigned int i = 0; !r && i < zsd_uring_nr_rings(uring); i++)
+		r = uring->rings[i].result;
 	return r;
 }
 
-static void stop_threads(struct zsd_uring *uring)
+/* Those that serve end when all of them have been told to, those that wait for their start at once. */
+static void end_threads(struct zsd_uring *uring)
 {
+	unsigned int nr = zsd_uring_nr_rings(uring);
 	uint64_t one = 1;
 
+	if (!uring->is_started)
+		let_go(uring);
+	atomic_store_explicit(&uring->stopping, true, memory_order_relaxed);
 	/* An eventfd takes 8 bytes. */
-	if (uring->stop_fd >= 0 && write(uring->stop_fd, &one, sizeof(one)) < 0)
+	if (write(uring->stop_fd, &one, sizeof(one)) < 0)
 		zs_log(ZS_LOG_ERR, "can't stop the threads: %s", strerror(errno));
-	for (unsigned int i = 0; i < uring->placement.nr_threads; i++) {
+	for (unsigned int i = 0; i < nr; i++) {
 		if (uring->rings[i].has_thread)
 			pthread_join(uring->rings[i].thread, NULL);
 	}
+	if (uring->is_started)
+		pthread_barrier_destroy(&uring->leaving);
 	/* Only now: messages between them must find a ring. */
-	for (unsigned int i = 0; i < uring->placement.nr_threads; i++)
+	for (unsigned int i = 0; i < nr; i++)
 		zsd_ring_deinit(&uring->rings[i]);
 }
 
@@ -206,7 +260,7 @@ void zsd_uring_destroy(struct zsd_uring *uring)
 	if (!uring)
 		return;
 	if (uring->rings)
-		stop_threads(uring);
+		end_threads(uring);
 	free(uring->rings);
 	free(uring->entries);
 	if (uring->buffers)
@@ -216,7 +270,18 @@ void zsd_uring_destroy(struct zsd_uring *uring)
 	if (uring->stop_fd >= 0)
 		close(uring->stop_fd);
 	sem_destroy(&uring->started);
+	sem_destroy(&uring->go);
 	free(uring);
+}
+
+bool zsd_uring_has_failed(const struct zsd_uring *uring)
+{
+	return atomic_load_explicit(&uring->failed, memory_order_relaxed);
+}
+
+uint64_t zsd_uring_nr_refused(const struct zsd_uring *uring)
+{
+	return atomic_load_explicit(&uring->nr_refused, memory_order_relaxed);
 }
 
 const char *zsd_uring_describe(const struct zsd_uring *uring, char *text, size_t size)

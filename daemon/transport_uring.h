@@ -7,34 +7,40 @@
  * Context: one thread.
  */
 
+#include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 struct zsd_frontend_ops;
 struct zsd_fuse_session;
+struct zsd_placement;
 struct zsd_uring;
 
 /* All borrowed until zsd_uring_destroy(). */
 struct zsd_uring_options {
 	int fuse_fd;
+	int ended_fd; /* eventfd that is written to when requests can't be answered any more */
 	struct zsd_fuse_session *session;
 	const struct zsd_frontend_ops *ops;
 	void *frontend;
-	unsigned int max_threads; /* at least 1 */
-	unsigned int first_index; /* of the threads in ops->thread_begin() */
+	unsigned int max_threads;	       /* at least 1 */
+	unsigned int first_index;	       /* of the threads in ops->thread_begin() */
+	const struct zsd_placement *placement; /* not kept; NULL: what the machine has, max_threads at most */
 };
 
-/* What to do when zsd_uring_create() fails. */
-#define ZSD_URING_REMEDY "check 'sysctl kernel.io_uring_disabled' and 'ulimit -n'"
-
 /*
- * Makes buffers and rings; the kernel's FUSE doesn't know of them yet. Returns 0, -ENOMEM, or an errno of
- * io_uring_setup(2), of which -EPERM, -ENOSYS and -EINVAL say that this kernel has it not, or not for us.
+ * Makes buffers, rings and threads, so that hardly anything is left that may fail; the kernel's FUSE doesn't know of
+ * them yet. Returns 0, -ENOMEM, -EAGAIN (no more threads), or an errno of io_uring_setup(2), of which -EPERM, -ENOSYS
+ * and -EINVAL say that this kernel has it not, or not for us.
  */
 int zsd_uring_create(const struct zsd_uring_options *options, struct zsd_uring **ret_uring);
 
+/* What to look at when that fails. */
+const char *zsd_uring_remedy(int error);
+
 /*
- * Starts the threads and registers the buffers with the kernel, after INIT has been answered. Once, and after a failure
- * only destroy. Returns 0, -EAGAIN (no more threads), -ENOMEM, or what the kernel says of the buffers.
+ * Registers the buffers with the kernel, after INIT has been answered. Once, and after a failure only destroy. Returns
+ * 0, -ENOMEM, or what the kernel says of the buffers.
  */
 int zsd_uring_start(struct zsd_uring *uring);
 
@@ -43,6 +49,12 @@ int zsd_uring_start(struct zsd_uring *uring);
  * connection ends. NULL is allowed.
  */
 void zsd_uring_destroy(struct zsd_uring *uring);
+
+/* Whether it has written to ended_fd: requests can't be answered any more. Context: any thread. */
+bool zsd_uring_has_failed(const struct zsd_uring *uring);
+
+/* Requests that were malformed, or asked for what there is not. Context: any thread. */
+uint64_t zsd_uring_nr_refused(const struct zsd_uring *uring);
 
 /* "2 threads over io_uring, ..." into text of that size; answers text. */
 const char *zsd_uring_describe(const struct zsd_uring *uring, char *text, size_t size);

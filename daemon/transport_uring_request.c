@@ -71,6 +71,14 @@ static bool split(const struct zsd_ring_entry *entry, struct zsd_fuse_request *r
 	return true;
 }
 
+bool zsd_ring_is_long(const struct zsd_ring_entry *entry)
+{
+	struct zsd_fuse_request request;
+
+	return entry->header->in.opcode == ZSD_FUSE_FALLOCATE && split(entry, &request) &&
+	       zsd_fuse_takes_long(&request);
+}
+
 static void answer_frequent(struct zsd_ring_entry *entry, const struct zsd_fuse_reply *reply)
 {
 	if (reply->body_length && reply->body != entry->payload)
@@ -114,7 +122,7 @@ static void answer_rare(struct zsd_ring *ring, struct zsd_ring_entry *entry, con
 	char *end = ring->scratch;
 
 	if (length > ZSD_RING_SCRATCH_BYTES) {
-		put_answer(entry, rare.unique, -E2BIG, 0);
+		put_answer(entry, rare.unique, zsd_fuse_refuse(&ring->server, -E2BIG), 0);
 		return;
 	}
 	end = mempcpy(end, request->header, sizeof(*request->header));
@@ -132,7 +140,7 @@ void zsd_ring_answer(struct zsd_ring *ring, struct zsd_ring_entry *entry)
 	struct zsd_fuse_reply reply;
 
 	if (!split(entry, &request)) {
-		put_answer(entry, unique, -EIO, 0);
+		put_answer(entry, unique, zsd_fuse_refuse(&ring->server, -EIO), 0);
 		return;
 	}
 	switch (zsd_fuse_serve(&ring->server, &request, &reply)) {

@@ -3,19 +3,18 @@
 /* The request in an entry, and its answer. Context: the thread that has the entry. */
 
 #include <stdbool.h>
-#include <stddef.h>
 
 struct zsd_ring;
 struct zsd_ring_entry;
-
-/* Of a rare request: its payload is names and the like. */
-#define ZSD_RING_SCRATCH_BYTES ((size_t)128 << 10)
 
 /* Whether it is worth waking another thread for. */
 bool zsd_ring_is_large(const struct zsd_ring_entry *entry);
 
 /* How much work it is: 1 if it is small, more with its length. */
 unsigned int zsd_ring_work(const struct zsd_ring_entry *entry);
+
+/* Whether it takes so long that no other request is to wait behind it. */
+bool zsd_ring_is_long(const struct zsd_ring_entry *entry);
 
 /* Serves the request; afterwards the entry has the answer. */
 void zsd_ring_answer(struct zsd_ring *ring, struct zsd_ring_entry *entry);

@@ -12,121 +12,99 @@
  *                                              kernel prefers the entry that became free last, and each further
  *                                              request would have to wake a distant CPU
  *
- * Small requests are never given away: a wake-up of another CPU takes longer than they do.
+ * Small requests are never given away: a wake-up of another CPU takes longer than they do. What takes long, a discard
+ * of much, goes to the slow lane (SERVE): a further ring that is the home of no queue, does one of them at a time, and
+ * sends each answer home (COMMIT).
  *
  * Requests of the same queue that find no free entry wait in the kernel. Few entries are enough to keep a thread at
  * work, since what waits is fetched with the answer; more of them would hand a thread more than it can do while others
  * are idle.
+ *
+ * An answer that the kernel doesn't take for lack of memory, or since a security module refuses the command, is offered
+ * again for a second. After that, and after any other error that doesn't pass, nothing can be answered any more: the
+ * thread says so, which ends the daemon, and with it the mount; clients that waited for ever would be worse.
+ *
+ * Threads that are told to stop serve what they have at hand. They may still have something for each other then, so
+ * each one waits until none of them sends any more, and looks for messages once more.
  */
 
 #include <errno.h>
 #include <poll.h>
-#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
-#include "base/check.h"
+#include "base/bits.h"
 #include "base/log.h"
 #include "transport_uring_internal.h"
 #include "transport_uring_request.h"
 
-/* Commands that are submitted together. */
-#define SUBMISSIONS 64
 /* Completions that are looked at together. */
 #define BATCH 32
-
-static uint64_t pack(const struct zsd_ring_entry *entry, enum zsd_ring_message message)
-{
-	return (uint64_t)(uintptr_t)entry | message;
-}
+/* After 1, 2, 4, ... ms: one second in all. */
+#define RETRIES_MAX 10
 
 static struct zsd_ring_entry *entry_of(uint64_t data)
 {
 	return (void *)(uintptr_t)(data & ~ZSD_RING_MESSAGE_MASK);
 }
 
-/* life */
+/* errors */
 
-int zsd_ring_init(struct zsd_ring *ring)
+/* The kernel's end of the connection; that is told by the thread that reads /dev/fuse. */
+static bool is_end(int error)
 {
-	/*
-	 * DEFER_TASKRUN: a request is copied in when the thread is ready for it, and not in the middle of another one.
-	 * R_DISABLED: the thread that enables the ring becomes its only user.
-	 */
-	struct io_uring_params params = {
-		.flags = IORING_SETUP_SQE128 | IORING_SETUP_SUBMIT_ALL | IORING_SETUP_SINGLE_ISSUER |
-			 IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_R_DISABLED | IORING_SETUP_CQSIZE |
-			 IORING_SETUP_CLAMP,
-		/* An entry has a completion and a message on its way at most: none is ever dropped. */
-		.cq_entries = (uint32_t)zs_max(2 * SUBMISSIONS, 2 * ring->uring->nr_entries),
-	};
-	int r;
+	return error == -ENOTCONN || error == -ECONNABORTED || error == -ECANCELED;
+}
 
-	ring->scratch = zs_malloc(ZSD_RING_SCRATCH_BYTES);
-	if (!ring->scratch)
-		return -ENOMEM;
-	r = io_uring_queue_init_params(SUBMISSIONS, &ring->io, &params);
+static bool may_pass(int error)
+{
+	return error == -ENOMEM || error == -EAGAIN || error == -EINTR || error == -EBUSY || error == -EPERM ||
+	       error == -EACCES;
+}
+
+static bool has_connection(const struct zsd_ring *ring)
+{
+	struct pollfd connection = {.fd = ring->uring->options.fuse_fd, .events = 0};
+
+	return poll(&connection, 1, 0) == 0;
+}
+
+/* Nothing is answered here any more. */
+static void fail(struct zsd_ring *ring, const char *what, int error)
+{
+	uint64_t one = 1;
+
+	ring->leaving = true;
+	ring->failed = true;
+	/* At its end anything may fail, in any order. */
+	if (!has_connection(ring))
+		return;
+	zs_log(ZS_LOG_ERR, "%s: %s", what, strerror(-error));
+	atomic_store_explicit(&ring->uring->failed, true, memory_order_relaxed);
+	/* An eventfd takes 8 bytes. */
+	if (write(ring->uring->options.ended_fd, &one, sizeof(one)) < 0)
+		zs_log(ZS_LOG_ERR, "can't report the end of the transport: %s", strerror(errno));
+}
+
+static void submit(struct zsd_ring *ring)
+{
+	int r = zsd_ring_submit(ring);
+
 	if (r)
-		return r;
-	ring->has_io = true;
-	return 0;
+		fail(ring, "can't answer requests over io_uring", r);
 }
 
-void zsd_ring_deinit(struct zsd_ring *ring)
+/* The kernel did not take our command: the answer is still in the entry, and whoever asked waits for it. */
+static void retry(struct zsd_ring *ring, struct zsd_ring_entry *entry, int error)
 {
-	if (ring->has_io)
-		io_uring_queue_exit(&ring->io);
-	free(ring->scratch);
-}
-
-/* submissions */
-
-/* A cleared one; what is waiting is submitted if there is no other. */
-static struct io_uring_sqe *get_sqe(struct zsd_ring *ring)
-{
-	struct io_uring_sqe *sqe = io_uring_get_sqe(&ring->io);
-
-	while (!sqe) {
-		io_uring_submit(&ring->io);
-		sqe = io_uring_get_sqe(&ring->io);
+	if (is_end(error))
+		return;
+	if (!may_pass(error) || entry->nr_refused == RETRIES_MAX) {
+		fail(ring, "the kernel takes no answers over io_uring", error);
+		return;
 	}
-	memset(sqe, 0, 2 * sizeof(*sqe)); /* SQE128 */
-	return sqe;
-}
-
-static void command(struct zsd_ring *ring, struct zsd_ring_entry *entry, enum zsd_fuse_ring_operation operation)
-{
-	struct io_uring_sqe *sqe = get_sqe(ring);
-	const struct zsd_fuse_ring_command what = {.commit_id = entry->header->commit_id, .queue = entry->queue};
-
-	sqe->opcode = IORING_OP_URING_CMD;
-	sqe->fd = ring->uring->options.fuse_fd;
-	sqe->cmd_op = operation;
-	sqe->user_data = pack(entry, ZSD_RING_FUSE);
-	if (operation == ZSD_FUSE_RING_REGISTER) {
-		sqe->addr = (uintptr_t)entry->parts;
-		sqe->len = ZS_ARRAY_SIZE(entry->parts);
-	}
-	memcpy(sqe->cmd, &what, sizeof(what));
-}
-
-static void send_to(struct zsd_ring *ring, struct zsd_ring *target, struct zsd_ring_entry *entry,
-		    enum zsd_ring_message message)
-{
-	struct io_uring_sqe *sqe = get_sqe(ring);
-
-	atomic_store_explicit(&entry->message, message, memory_order_release);
-	io_uring_prep_msg_ring(sqe, target->io.ring_fd, 0, pack(entry, message), 0);
-	sqe->flags = IOSQE_CQE_SKIP_SUCCESS;
-	sqe->user_data = pack(entry, ZSD_RING_UNSENT);
-}
-
-/* Its completion has no entry. */
-static void watch_stop(struct zsd_ring *ring)
-{
-	struct io_uring_sqe *sqe = get_sqe(ring);
-
-	io_uring_prep_poll_add(sqe, ring->uring->stop_fd, POLLIN);
-	sqe->user_data = 0;
+	ring->pause_msec = (unsigned int)zs_max(ring->pause_msec, 1u << entry->nr_refused++);
+	zsd_ring_command(ring, entry, ZSD_FUSE_RING_COMMIT_AND_FETCH);
 }
 
 /* work */
@@ -136,30 +114,52 @@ static bool is_home(const struct zsd_ring *ring, const struct zsd_ring_entry *en
 	return entry->home == ring->index;
 }
 
+/* Whether the answer is for the thread at home to give to the kernel. */
+static bool is_for_home(const struct zsd_ring *ring, const struct zsd_ring *home, bool is_large)
+{
+	if (zsd_ring_is_slow_lane(ring))
+		return true;
+	/* Not for one that has work at hand: the answer would wait for all of it. */
+	return !is_large && home != ring && atomic_load_explicit(&home->asleep, memory_order_relaxed);
+}
+
 /* Gives the answer in it to the kernel. */
 static void commit(struct zsd_ring *ring, struct zsd_ring_entry *entry, bool is_large)
 {
 	struct zsd_ring *home = &ring->uring->rings[entry->home];
 
-	/* Not to a thread that has work at hand: the answer would wait for all of it. */
-	if (!is_large && home != ring && atomic_load_explicit(&home->asleep, memory_order_relaxed)) {
-		send_to(ring, home, entry, ZSD_RING_COMMIT);
+	if (!ring->leaving && is_for_home(ring, home, is_large)) {
+		zsd_ring_send(ring, home, entry, ZSD_RING_COMMIT);
 		return;
 	}
-	command(ring, entry, ZSD_FUSE_RING_COMMIT_AND_FETCH);
+	zsd_ring_command(ring, entry, ZSD_FUSE_RING_COMMIT_AND_FETCH);
 	/* Nobody should wait for the next large one. */
 	if (is_large)
-		io_uring_submit(&ring->io);
+		submit(ring);
+}
+
+static void answer(struct zsd_ring *ring, struct zsd_ring_entry *entry)
+{
+	bool is_large = zsd_ring_is_large(entry);
+
+	zsd_ring_answer(ring, entry);
+	commit(ring, entry, is_large);
 }
 
 /* Returns how much work it was. */
 static unsigned int serve(struct zsd_ring *ring, struct zsd_ring_entry *entry)
 {
+	struct zsd_uring *uring = ring->uring;
 	unsigned int work = zsd_ring_work(entry);
-	bool is_large = zsd_ring_is_large(entry);
+	bool is_long = zsd_ring_is_long(entry);
 
-	zsd_ring_answer(ring, entry);
-	commit(ring, entry, is_large);
+	/* Nobody should wait for it to stop: not begun, it fails when the connection ends. */
+	if (is_long && atomic_load_explicit(&uring->stopping, memory_order_relaxed))
+		return work;
+	if (is_long && !zsd_ring_is_slow_lane(ring))
+		zsd_ring_send(ring, &uring->rings[uring->placement.nr_threads], entry, ZSD_RING_SERVE);
+	else
+		answer(ring, entry);
 	return work;
 }
 
@@ -185,20 +185,44 @@ static unsigned int share(struct zsd_ring *ring, struct zsd_ring_entry **entries
 	struct zsd_ring *other;
 	unsigned int kept = nr;
 
+	if (ring->leaving || zsd_ring_is_slow_lane(ring))
+		return nr;
 	while (kept > 1 && zsd_ring_is_large(entries[kept - 1]) && (other = find_idle(ring)))
-		send_to(ring, other, entries[--kept], ZSD_RING_SERVE);
+		zsd_ring_send(ring, other, entries[--kept], ZSD_RING_SERVE);
 	/* They are to begin now, not when we are done with the others. */
 	if (kept < nr)
-		io_uring_submit(&ring->io);
+		submit(ring);
 	return kept;
 }
 
 /* completions */
 
-/* The kernel's end of the connection; that is told by the thread that reads /dev/fuse. */
-static bool is_ended(int error)
+/* The kernel's: a request, or the error of our last command. */
+static struct zsd_ring_entry *take_request(struct zsd_ring *ring, struct zsd_ring_entry *entry, int result)
 {
-	return error == -ENOTCONN || error == -ECONNABORTED || error == -ECANCELED;
+	if (result < 0) {
+		retry(ring, entry, result);
+		return NULL;
+	}
+	entry->nr_refused = 0;
+	/* What nobody has begun fails when the connection ends. */
+	return ring->draining ? NULL : entry;
+}
+
+/* What another thread wants done, or we wanted of another one that can't be reached. */
+static struct zsd_ring_entry *take_message(struct zsd_ring *ring, struct zsd_ring_entry *entry, bool is_unsent)
+{
+	/* acquire: what the other one has done with the entry */
+	enum zsd_ring_message message = atomic_load_explicit(&entry->message, memory_order_acquire);
+
+	if (message == ZSD_RING_COMMIT) {
+		zsd_ring_command(ring, entry, ZSD_FUSE_RING_COMMIT_AND_FETCH);
+		return NULL;
+	}
+	if (!is_unsent)
+		return entry;
+	answer(ring, entry);
+	return NULL;
 }
 
 /* What one completion says. Returns an entry with a request to answer, or NULL. */
@@ -211,27 +235,18 @@ static struct zsd_ring_entry *take(struct zsd_ring *ring, const struct io_uring_
 		ring->leaving = true;
 		return NULL;
 	}
-	if (message == ZSD_RING_FUSE && cqe->res < 0) {
-		if (!is_ended(cqe->res))
-			zs_log(ZS_LOG_ERR, "queue %u of the FUSE connection has lost a buffer: %s", entry->queue,
-			       strerror(-cqe->res));
-		return NULL;
-	}
-	/* What another thread wants done; if it was meant for one that is gone we do it ourselves. */
-	if (message != ZSD_RING_FUSE)
-		message = atomic_load_explicit(&entry->message, memory_order_acquire);
-	if (message == ZSD_RING_COMMIT) {
-		command(ring, entry, ZSD_FUSE_RING_COMMIT_AND_FETCH);
-		return NULL;
-	}
-	return entry;
+	if (message == ZSD_RING_FUSE)
+		return take_request(ring, entry, cqe->res);
+	return take_message(ring, entry, message == ZSD_RING_UNSENT);
 }
 
-/* Takes what has come. Returns how many requests. */
-static unsigned int harvest(struct zsd_ring *ring, struct zsd_ring_entry *ret_entries[static BATCH])
+/* Takes what has come. Returns how many completions. */
+static unsigned int harvest(struct zsd_ring *ring, struct zsd_ring_entry *ret_entries[static BATCH],
+			    unsigned int *ret_nr_entries)
 {
 	struct io_uring_cqe *cqes[BATCH];
-	unsigned int nr_cqes = io_uring_peek_batch_cqe(&ring->io, cqes, BATCH);
+	unsigned int room = (unsigned int)zs_min(BATCH, zsd_ring_room(ring));
+	unsigned int nr_cqes = room ? io_uring_peek_batch_cqe(&ring->io, cqes, room) : 0;
 	unsigned int nr = 0;
 
 	for (unsigned int i = 0; i < nr_cqes; i++) {
@@ -240,41 +255,40 @@ static unsigned int harvest(struct zsd_ring *ring, struct zsd_ring_entry *ret_en
 			nr++;
 	}
 	io_uring_cq_advance(&ring->io, nr_cqes);
-	return nr;
+	*ret_nr_entries = nr;
+	return nr_cqes;
 }
 
-/* Submits, and waits for a completion. False if that is not possible any more. */
-static bool wait_for_work(struct zsd_ring *ring)
+/* Returns how many completions there were. */
+static unsigned int serve_batch(struct zsd_ring *ring)
 {
-	int r;
+	struct zsd_ring_entry *entries[BATCH];
+	unsigned int nr, work = 0, nr_cqes = harvest(ring, entries, &nr);
 
-	atomic_store_explicit(&ring->asleep, true, memory_order_relaxed);
-	r = io_uring_submit_and_wait(&ring->io, 1);
-	atomic_store_explicit(&ring->asleep, false, memory_order_relaxed);
-	/* Passing lack of memory, a signal, or completions to be looked at first. */
-	if (r >= 0 || r == -EAGAIN || r == -EINTR || r == -EBUSY)
-		return true;
-	zs_log(ZS_LOG_ERR, "can't wait for requests over io_uring: %s", strerror(-r));
-	return false;
+	nr = share(ring, entries, nr);
+	for (unsigned int i = 0; i < nr; i++)
+		work += serve(ring, entries[i]);
+	if (!zsd_ring_is_slow_lane(ring))
+		zsd_pin_worked(&ring->uring->placement, ring->index, work);
+	if (ring->pause_msec)
+		zsd_ring_pause(ring->pause_msec);
+	ring->pause_msec = 0;
+	return nr_cqes;
 }
 
 static void serve_until_stopped(struct zsd_ring *ring)
 {
-	struct zsd_ring_entry *entries[BATCH];
+	while (!ring->leaving) {
+		int r = zsd_ring_wait(ring);
 
-	while (!ring->leaving && wait_for_work(ring)) {
-		unsigned int nr = harvest(ring, entries), work = 0;
-
-		nr = share(ring, entries, nr);
-		for (unsigned int i = 0; i < nr; i++)
-			work += serve(ring, entries[i]);
-		zsd_pin_worked(&ring->uring->placement, ring->index, work);
+		if (r)
+			fail(ring, "can't wait for requests over io_uring", r);
+		else
+			serve_batch(ring);
 	}
-	/* The answers; sleeping for more is over. */
-	io_uring_submit(&ring->io);
 }
 
-/* start */
+/* life */
 
 /* A command that the kernel refuses completes at once. Completions stay where they are. */
 static int find_error(struct zsd_ring *ring)
@@ -293,28 +307,53 @@ static int find_error(struct zsd_ring *ring)
 static int register_entries(struct zsd_ring *ring)
 {
 	struct zsd_uring *uring = ring->uring;
-	/* liburing 2.3 forgot to export io_uring_enable_rings(). */
-	int r = io_uring_register((unsigned int)ring->io.ring_fd, IORING_REGISTER_ENABLE_RINGS, NULL, 0);
+	int r = zsd_ring_enable(ring);
 
-	if (r < 0)
+	if (r)
 		return r;
-	watch_stop(ring);
-	for (unsigned int i = 0; i < uring->nr_entries; i++) {
-		if (is_home(ring, &uring->entries[i]))
-			command(ring, &uring->entries[i], ZSD_FUSE_RING_REGISTER);
+	zsd_ring_watch_stop(ring);
+	for (unsigned int i = 0; !r && i < uring->nr_entries; i++) {
+		if (!is_home(ring, &uring->entries[i]))
+			continue;
+		while (!r && !zsd_ring_room(ring))
+			r = zsd_ring_submit(ring);
+		if (!r)
+			zsd_ring_command(ring, &uring->entries[i], ZSD_FUSE_RING_REGISTER);
 	}
-	r = io_uring_submit(&ring->io);
-	return r < 0 ? r : find_error(ring);
+	return r ?: zsd_ring_submit(ring) ?: find_error(ring);
+}
+
+static void wait_stop(struct zsd_ring *ring)
+{
+	struct pollfd stop = {.fd = ring->uring->stop_fd, .events = POLLIN};
+
+	while (poll(&stop, 1, -1) < 0 && errno == EINTR)
+		continue;
+}
+
+/* Of those that could not do anything any more, too: the others wait for them. */
+static void leave(struct zsd_ring *ring)
+{
+	if (!ring->failed)
+		submit(ring);
+	wait_stop(ring);
+	pthread_barrier_wait(&ring->uring->leaving);
+	ring->draining = true;
+	while (!ring->failed && !zsd_ring_collect(ring) && serve_batch(ring))
+		continue;
 }
 
 void zsd_ring_run(struct zsd_ring *ring)
 {
 	int r;
 
-	zsd_pin_start(&ring->uring->placement, ring->index);
+	if (!zsd_ring_is_slow_lane(ring))
+		zsd_pin_start(&ring->uring->placement, ring->index);
 	r = register_entries(ring);
 	ring->result = r;
+	ring->failed = r;
 	sem_post(&ring->uring->started);
 	if (!r)
 		serve_until_stopped(ring);
+	leave(ring);
 }

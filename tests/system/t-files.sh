@@ -20,6 +20,8 @@ chmod 640 "$file"
 chown 65534:65533 "$file"
 equal "the mode and owner" "$(stat -c '%a %u:%g' "$file")" "640 65534:65533"
 chown 0:0 "$file"
+touch -d '3000-01-01 UTC' "$file"
+equal "the last time there is" "$(stat -c %Y "$file")" $(((1 << 63) / -1000000000))
 touch -d '2001-02-03 04:05:06 UTC' "$file"
 equal "the time" "$(TZ=UTC stat -c %y "$file")" "2001-02-03 04:05:06.000000000 +0000"
 before=$(date +%s)

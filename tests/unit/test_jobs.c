@@ -27,9 +27,11 @@ struct task {
 	pthread_barrier_t *meeting;	 /* of the first two parts, or NULL */
 	sem_t *gate;			 /* that all parts but the first wait at, or NULL */
 	unsigned int lonely_part;	 /* that the owner does not end before somebody helps; 0: none */
+	bool only_owner;		 /* helpers return what they get */
+	_Atomic unsigned int nr_returned;
 };
 
-static bool run_part(struct zsd_job *job, struct zs_stream *stream, unsigned int part)
+static enum zsd_part run_part(struct zsd_job *job, struct zs_stream *stream, unsigned int part)
 {
 	struct task *task = zs_container_of(job, struct task, job);
 
@@ -46,7 +48,11 @@ static bool run_part(struct zsd_job *job, struct zs_stream *stream, unsigned int
 	if (task->part_usec)
 		usleep(task->part_usec);
 	atomic_fetch_add(&task->nr_ended, 1);
-	return part != task->failing_part;
+	if (part && task->only_owner && !pthread_equal(pthread_self(), task->owner)) {
+		atomic_fetch_add(&task->nr_returned, 1);
+		return ZSD_PART_RETURNED;
+	}
+	return part == task->failing_part ? ZSD_PART_FAILED : ZSD_PART_DONE;
 }
 
 static void task_init(struct task *task, unsigned int nr_parts, unsigned int part_usec)
@@ -184,6 +190,52 @@ Test(jobs, a_failure_ends_the_job_after_the_parts_before_it)
 		}
 		zsd_jobs_destroy(jobs);
 	}
+}
+
+Test(jobs, what_a_helper_returns_is_run_by_the_owner_and_nobody_joins_after_that)
+{
+	static struct task task;
+	struct zsd_jobs *jobs;
+	unsigned int nr_returned = 0;
+
+	cr_assert_eq(zsd_jobs_create(4, &jobs), 0);
+	/* Until a helper was there, which may be busy elsewhere. */
+	for (unsigned int i = 0; i < 10 || (i < 1000 && !nr_returned); i++) {
+		unsigned int nr_runs = 0;
+
+		task_init(&task, 50, 300);
+		task.only_owner = true;
+		task_run(jobs, &task);
+		for (unsigned int part = 0; part < 50; part++) {
+			cr_assert_geq(task.runs[part], 1);
+			cr_assert_leq(task.runs[part], 2);
+			nr_runs += task.runs[part];
+		}
+		cr_assert_leq(task.nr_returned, 3);
+		cr_assert_eq(nr_runs, 50 + task.nr_returned);
+		cr_assert_eq(task.nr_foreign, task.nr_returned);
+		nr_returned += task.nr_returned;
+	}
+	cr_assert_gt(nr_returned, 0);
+	cr_assert_eq(stats_of(jobs).nr_parts, 0);
+	zsd_jobs_destroy(jobs);
+}
+
+Test(jobs, a_returned_part_that_fails_is_a_failure)
+{
+	static struct task task;
+	struct zsd_jobs *jobs;
+
+	cr_assert_eq(zsd_jobs_create(4, &jobs), 0);
+	for (unsigned int i = 0; i < 50; i++) {
+		task_init(&task, 20, 300);
+		task.only_owner = true;
+		task.failing_part = i % 20;
+		task_run(jobs, &task);
+		for (unsigned int part = 0; part <= task.failing_part; part++)
+			cr_assert_geq(task.runs[part], 1);
+	}
+	zsd_jobs_destroy(jobs);
 }
 
 /* threads with a job each */

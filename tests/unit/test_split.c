@@ -276,3 +276,34 @@ Test(split, no_block_is_cut)
 		zs_device_put(device, stream);
 	}
 }
+
+/* Its owner could have done all of it. */
+Test(split, a_helper_without_memory_fails_nothing)
+{
+	struct zs_device *device = device_add("device", 4096);
+	unsigned int nr_failed = 0;
+	size_t done;
+
+	test_data_make(TEST_DATA_TEXT, &random_state, model, MIB);
+	cr_assert_eq(zsd_split_write(NULL, device, stream, 0, model, MIB, &done), 0);
+	cr_assert_eq(zsd_split_read(NULL, device, stream, 0, result, MIB), 0);
+	/* Reading takes no memory then but for a helper's contexts; it may be some time until one comes. */
+	for (unsigned int i = 0; i < 20000 && nr_failed < 3; i++) {
+		bool has_failed;
+
+		zs_fault_arm(1);
+		memset(result, 0x77, MIB);
+		cr_assert_eq(zsd_split_read(jobs, device, stream, 0, result, MIB), 0);
+		cr_assert_eq(memcmp(result, model, MIB), 0);
+		has_failed = zs_fault_passed();
+		zs_fault_arm(0);
+		if (!has_failed)
+			continue;
+		nr_failed++;
+		/* The next ones have no contexts yet. */
+		zsd_jobs_destroy(jobs);
+		cr_assert_eq(zsd_jobs_create(NR_CPU, &jobs), 0);
+	}
+	cr_assert_geq(nr_failed, 1);
+	zs_device_put(device, stream);
+}

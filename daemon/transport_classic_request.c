@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* A request read from /dev/fuse, and its answer. */
+
+#include "transport_classic_request.h"
+
+#include <errno.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include "transport_classic_lane.h"
+
+ssize_t zsd_classic_receive(const struct zsd_classic_port *port)
+{
+	ssize_t length = read(port->fd, zsd_classic_request(port), ZSD_CLASSIC_REQUEST_BYTES);
+
+	if (length >= 0)
+		return length;
+	/* ENOENT: whoever asked was killed before we could read it. */
+	return errno == EINTR || errno == ENOENT ? -EAGAIN : -errno;
+}
+
+void zsd_classic_send(int fd, const struct zsd_fuse_server *server, const struct zsd_fuse_request *request,
+		      struct zsd_fuse_reply *reply)
+{
+	struct iovec parts[] = {
+		{&reply->header, sizeof(reply->header)},
+		{(void *)reply->body, reply->body_length},
+	};
+
+	if (writev(fd, parts, reply->body_length ? 2 : 1) < 0)
+		zsd_fuse_undelivered(server, request, reply);
+}
+
+static ssize_t write_rare(void *argument, struct iovec *parts, int nr_parts)
+{
+	const struct zsd_classic_port *port = argument;
+
+	return writev(port->fd, parts, nr_parts);
+}
+
+static void serve_rare(const struct zsd_classic_port *port, size_t length)
+{
+	const struct zsd_fuse_sink sink = {write_rare, (void *)port};
+
+	zsd_fuse_session_serve(port->session, zsd_classic_request(port), length, &sink);
+}
+
+static bool is_for_lane(const struct zsd_classic_port *port, const struct zsd_fuse_request *request)
+{
+	return port->lane && !request->payload_length && zsd_fuse_takes_long(request);
+}
+
+void zsd_classic_serve(const struct zsd_classic_port *port, size_t length)
+{
+	struct zsd_fuse_request request;
+	struct zsd_fuse_reply reply;
+
+	if (!zsd_fuse_split(zsd_classic_request(port), length, &request)) {
+		zsd_fuse_refuse(&port->server, -EINVAL);
+		return;
+	}
+	request.output = port->buffer + ZSD_CLASSIC_DATA_OFFSET;
+	request.output_capacity = ZSD_FUSE_MAX_IO_BYTES;
+	if (is_for_lane(port, &request) && !zsd_classic_lane_add(port->lane, &request, port->fd))
+		return;
+	switch (zsd_fuse_serve(&port->server, &request, &reply)) {
+	case ZSD_FUSE_REPLY:
+		zsd_classic_send(port->fd, &port->server, &request, &reply);
+		break;
+	case ZSD_FUSE_RARE:
+		serve_rare(port, length);
+		break;
+	case ZSD_FUSE_SILENT:
+		break;
+	}
+}
