@@ -13,16 +13,16 @@
  * kernel finds `calls` at 0. Whoever wakes up takes it, which need not be the one that was woken.
  *
  * One at work that serves a request may be kept by it: a slow codec, a disk, a lock, or memory that the kernel gives
- * only after writing to one of our own files. The guard looks for that at each tick. It has no timer when the only one
- * at work rests, since then the next request wakes that one, which wakes the guard before it serves: it stores
- * `resting` and loads `dozing` while the guard stores `dozing` and loads `resting`, so one of them sees the other.
+ * only after writing to one of our own files. The guard looks for that at each tick. It has no timer while one at work
+ * rests, since then the next request wakes that one, which wakes the guard before it serves: it stores `resting` and
+ * loads `dozing` while the guard stores `dozing` and loads `resting`, so one of them sees the other. The same holds for
+ * nr_working while all are at work, and who leaves then.
  */
 
 #include "crew.h"
 
 #include <limits.h>
 #include <linux/futex.h>
-#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -33,6 +33,13 @@
 
 #define ENDED UINT32_C(0x80000000) /* in calls */
 
+/* Why the guard has no timer, and who gives it one again. */
+enum {
+	AWAKE,
+	UNTIL_REQUEST, /* one at work rests, and will take it */
+	UNTIL_LEAVE,   /* all are at work: there is nobody to call */
+};
+
 #define TICK_NSEC   1000000
 #define QUIET_TICKS 10 /* without a request, until the guard dozes */
 
@@ -42,16 +49,18 @@
  * A thread that looks where others want its CPU uses up its time for nothing, and isn't preferred any more when there
  * is a request, as one that sleeps is. What it loses by one time slice of another thread, 3 ms, is little in this time.
  */
-#define SHUT_NSEC      50000000
-#define CHECK_INTERVAL 32
+#define SHUT_NSEC 50000000
+/* A look takes less than one, an interrupt or a thread that wakes up for a moment some; a time slice takes hundreds. */
+#define PREEMPTED_NSEC 100000
 
 /*
- * A tally is looked at after this many requests, or when they have taken this long: 4 us for each is more than a client
- * spends on a request. With less, a second thread would take the CPU from a client with a deep queue, that keeps one
- * thread busy by itself: 196k requests a second by two threads, 377k by one.
+ * A tally is looked at after this many requests, or when those that are measured have taken as long as if all took
+ * WORK_NSEC, which is what a client spends on a request. If they take less, a second thread would take the CPU from a
+ * client with a deep queue that keeps one thread busy by itself: with a server that does nothing, 196k requests a
+ * second by two threads, 377k by one.
  */
-#define TALLY_REQUESTS	64
-#define TALLY_WORK_NSEC 256000
+#define TALLY_REQUESTS 64
+#define WORK_NSEC      2000
 /* Leaving may wait: who was called in vain costs little, and who has left is missed for some time. */
 #define SPARE_TALLIES 16
 
@@ -74,6 +83,13 @@ void zsd_crew_init(struct zsd_crew *crew, struct zsd_crew_member *members, uint3
 }
 
 /* work */
+
+/* The guard has a timer again. */
+static void stir(struct zsd_crew *crew)
+{
+	atomic_store(&crew->dozing, AWAKE);
+	futex_wake(&crew->dozing, 1);
+}
 
 bool zsd_crew_wait(struct zsd_crew *crew, struct zsd_crew_member *member)
 {
@@ -98,6 +114,8 @@ bool zsd_crew_leave(struct zsd_crew *crew, struct zsd_crew_member *member)
 		if (!atomic_compare_exchange_weak(&crew->nr_working, &nr, nr - 1))
 			continue;
 		atomic_store(&member->off, true);
+		if (atomic_load(&crew->dozing) == UNTIL_LEAVE)
+			stir(crew);
 		return true;
 	}
 	return false;
@@ -122,22 +140,15 @@ bool zsd_crew_call(struct zsd_crew *crew)
 	return false;
 }
 
-/* The guard has a timer again. */
-static void stir(struct zsd_crew *crew)
+void zsd_crew_rest_begin(struct zsd_crew_member *member)
 {
-	atomic_store(&crew->dozing, 0);
-	futex_wake(&crew->dozing, 1);
+	atomic_store(&member->resting, true);
 }
 
-void zsd_crew_rest_begin(struct zsd_crew *crew)
+void zsd_crew_rest_end(struct zsd_crew *crew, struct zsd_crew_member *member)
 {
-	atomic_store(&crew->resting, true);
-}
-
-void zsd_crew_rest_end(struct zsd_crew *crew)
-{
-	atomic_store(&crew->resting, false);
-	if (atomic_load(&crew->dozing))
+	atomic_store(&member->resting, false);
+	if (atomic_load(&crew->dozing) == UNTIL_REQUEST)
 		stir(crew);
 }
 
@@ -192,16 +203,29 @@ bool zsd_crew_check(struct zsd_crew *crew)
 	return has_served || !is_free;
 }
 
-/* Sleeps until it is stirred; false if somebody may take a request without that. */
-static bool doze(struct zsd_crew *crew)
+static bool is_somebody_resting(struct zsd_crew *crew)
+{
+	for (uint32_t i = 0; i < crew->nr_members; i++) {
+		if (atomic_load(&crew->members[i].resting))
+			return true;
+	}
+	return false;
+}
+
+/* Sleeps until it is stirred; false if that may not happen, since there is no such reason. */
+static bool doze(struct zsd_crew *crew, uint32_t reason)
 {
 	bool may_sleep;
 
-	atomic_store(&crew->dozing, 1);
-	may_sleep = atomic_load(&crew->resting) && !zsd_crew_has_ended(crew);
+	atomic_store(&crew->dozing, reason);
+	may_sleep = !zsd_crew_has_ended(crew);
+	if (reason == UNTIL_LEAVE)
+		may_sleep &= atomic_load(&crew->nr_working) == crew->nr_members;
+	else
+		may_sleep &= is_somebody_resting(crew);
 	if (may_sleep)
-		futex_wait(&crew->dozing, 1, NULL);
-	atomic_store(&crew->dozing, 0);
+		futex_wait(&crew->dozing, reason, NULL);
+	atomic_store(&crew->dozing, AWAKE);
 	return may_sleep;
 }
 
@@ -213,8 +237,9 @@ static void *run_guard(void *argument)
 
 	while (!zsd_crew_has_ended(crew)) {
 		nr_quiet = zsd_crew_check(crew) ? 0 : nr_quiet + 1;
-		if (nr_quiet < QUIET_TICKS || !doze(crew))
-			futex_wait(&crew->dozing, 0, &tick);
+		if (doze(crew, UNTIL_LEAVE) || (nr_quiet >= QUIET_TICKS && doze(crew, UNTIL_REQUEST)))
+			continue;
+		futex_wait(&crew->dozing, AWAKE, &tick);
 	}
 	return NULL;
 }
@@ -241,59 +266,49 @@ void zsd_crew_join_guard(struct zsd_crew *crew)
 /* Counts in tally->nr_spare. */
 static enum zsd_advice decide(struct zsd_tally *tally)
 {
+	bool has_backlog = tally->nr_at_once && tally->nr_at_once * 2 >= tally->nr_asked;
+	bool has_clients = tally->nr_switches * 4 >= tally->nr_requests;
+	bool has_work = tally->work_nsec >= tally->nr_asked * WORK_NSEC;
 	uint32_t nr_spare = tally->nr_spare + 1;
 
-	bool has_backlog = tally->nr_at_once * 2 >= tally->nr_requests;
-	bool has_clients = tally->nr_switches * 4 >= tally->nr_requests;
-
 	tally->nr_spare = 0;
-	if (!has_backlog)
-		return ZSD_STAY;
-	if (has_clients || tally->work_nsec >= TALLY_WORK_NSEC)
+	if (has_backlog && (has_clients || has_work))
 		return ZSD_CALL;
+	if (has_clients)
+		return ZSD_STAY;
 	if (nr_spare >= SPARE_TALLIES)
 		return ZSD_LEAVE;
 	tally->nr_spare = nr_spare;
 	return ZSD_STAY;
 }
 
-enum zsd_advice zsd_tally_count(struct zsd_tally *tally, uint32_t client, bool at_once)
+enum zsd_advice zsd_tally_count(struct zsd_tally *tally, uint32_t client, enum zsd_arrival arrival)
 {
 	enum zsd_advice advice;
 
 	tally->nr_requests++;
-	tally->nr_at_once += at_once;
+	tally->nr_asked += arrival != ZSD_UNKNOWN;
+	tally->nr_at_once += arrival == ZSD_AT_ONCE;
 	tally->nr_switches += client != tally->client;
 	tally->client = client;
-	if (tally->nr_requests < TALLY_REQUESTS && tally->work_nsec < TALLY_WORK_NSEC)
+	if (tally->nr_requests < TALLY_REQUESTS && tally->work_nsec < TALLY_REQUESTS * WORK_NSEC)
 		return ZSD_STAY;
 	advice = decide(tally);
 	*tally = (struct zsd_tally){.client = client, .nr_spare = tally->nr_spare};
 	return advice;
 }
 
-uint64_t zsd_window_open(const struct zsd_window *window, bool is_alone, uint64_t now_nsec)
+uint64_t zsd_window_open(const struct zsd_window *window, uint64_t now_nsec)
 {
-	if (now_nsec < window->shut_until_nsec)
-		return 0;
-	/* Who was called was called for a reason. */
-	return is_alone ? window->nsec : window->max_nsec;
+	return now_nsec < window->shut_until_nsec ? 0 : window->nsec;
 }
 
-void zsd_window_shut(struct zsd_window *window, uint64_t now_nsec)
+bool zsd_window_check(struct zsd_window *window, uint64_t before_nsec, uint64_t now_nsec)
 {
+	if (now_nsec - before_nsec < PREEMPTED_NSEC)
+		return false;
 	window->shut_until_nsec = now_nsec + SHUT_NSEC;
-}
-
-void zsd_window_check(struct zsd_window *window, uint64_t now_nsec)
-{
-	struct rusage usage;
-
-	if (window->nr_checks++ % CHECK_INTERVAL || getrusage(RUSAGE_THREAD, &usage))
-		return;
-	if (usage.ru_nivcsw != window->nr_preempted)
-		zsd_window_shut(window, now_nsec);
-	window->nr_preempted = usage.ru_nivcsw;
+	return true;
 }
 
 void zsd_window_adapt(struct zsd_window *window, uint64_t waited_nsec)

@@ -20,6 +20,7 @@
 struct zsd_crew_member {
 	_Alignas(ZS_NO_SHARE) _Atomic uint32_t turn; /* odd: it serves a request */
 	_Atomic bool off;
+	_Atomic bool resting;  /* sleeps until there is a request */
 	uint32_t checked_turn; /* at the last check; owned by zsd_crew_check() */
 };
 
@@ -28,8 +29,7 @@ struct zsd_crew {
 	uint32_t nr_members;
 	_Atomic uint32_t nr_working; /* members at work, and calls: from 1 to nr_members */
 	_Atomic uint32_t calls;	     /* not answered yet, and whether it has ended; who is off sleeps on it */
-	_Atomic bool resting;	     /* the only one at work sleeps until there is a request */
-	_Atomic uint32_t dozing;     /* the guard has no timer; it sleeps on it */
+	_Atomic uint32_t dozing;     /* why the guard has no timer (enum in crew.c); it sleeps on it */
 	pthread_t guard;	     /* of who made the crew */
 	bool has_guard;
 };
@@ -52,9 +52,9 @@ bool zsd_crew_is_alone(const struct zsd_crew *crew);
 /* Calls one who is off. False if there is none. */
 bool zsd_crew_call(struct zsd_crew *crew);
 
-/* Around the sleep in the kernel of one that zsd_crew_leave() has refused. */
-void zsd_crew_rest_begin(struct zsd_crew *crew);
-void zsd_crew_rest_end(struct zsd_crew *crew);
+/* Around the sleep in the kernel of one at work. Context: the member. */
+void zsd_crew_rest_begin(struct zsd_crew_member *member);
+void zsd_crew_rest_end(struct zsd_crew *crew, struct zsd_crew_member *member);
 
 /* Around serving a request. Context: the member. */
 void zsd_crew_serve_begin(struct zsd_crew_member *member);
@@ -82,11 +82,12 @@ bool zsd_crew_check(struct zsd_crew *crew);
 /* What a thread has seen lately. Zeroed in the beginning, and owned by the thread. */
 struct zsd_tally {
 	uint32_t nr_requests;
-	uint32_t nr_at_once;  /* that were there already when it looked */
+	uint32_t nr_asked;    /* of them, where it is known whether */
+	uint32_t nr_at_once;  /* they were there already */
 	uint32_t nr_switches; /* that came from another client than the one before */
 	uint32_t client;
 	uint32_t nr_spare;  /* times in a row that one thread would have been best */
-	uint64_t work_nsec; /* what serving took; the thread adds to it */
+	uint64_t work_nsec; /* what serving those of nr_asked took; the thread adds to it */
 };
 
 enum zsd_advice {
@@ -95,26 +96,30 @@ enum zsd_advice {
 	ZSD_LEAVE, /* one is best for it; if others are at work be off after this request */
 };
 
+enum zsd_arrival {
+	ZSD_UNKNOWN,
+	ZSD_AT_ONCE, /* it was there when the thread was ready for it */
+	ZSD_LATER,
+};
+
 /* Counts a request that is about to be served. */
-enum zsd_advice zsd_tally_count(struct zsd_tally *tally, uint32_t client, bool at_once);
+enum zsd_advice zsd_tally_count(struct zsd_tally *tally, uint32_t client, enum zsd_arrival arrival);
 
 /* How long a thread looks for a request before it sleeps. max_nsec is fixed, the rest zeroed in the beginning. */
 struct zsd_window {
 	uint64_t max_nsec;
 	uint64_t nsec;
 	uint64_t shut_until_nsec; /* monotonic time until which it does not look at all */
-	uint32_t nr_checks;
-	long nr_preempted; /* involuntary context switches at one of them */
 };
 
-/* How long to look now; is_alone: nobody else is at work. */
-uint64_t zsd_window_open(const struct zsd_window *window, bool is_alone, uint64_t now_nsec);
+/* How long to look now. */
+uint64_t zsd_window_open(const struct zsd_window *window, uint64_t now_nsec);
 
-/* Shuts it for a while. */
-void zsd_window_shut(struct zsd_window *window, uint64_t now_nsec);
-
-/* Shuts it if the calling thread was preempted; looks only now and then whether it was. */
-void zsd_window_check(struct zsd_window *window, uint64_t now_nsec);
+/*
+ * Two looks in a row were at these times. Shuts the window for a while, and returns true, if the thread did not have
+ * its CPU in between: others want it.
+ */
+bool zsd_window_check(struct zsd_window *window, uint64_t before_nsec, uint64_t now_nsec);
 
 /*
  * A request was waited for as long: the window grows if a longer one would have caught it, and shrinks if not even the

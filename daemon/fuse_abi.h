@@ -40,8 +40,9 @@ enum zsd_fuse_opcode {
 #define ZSD_FUSE_MAJOR 7
 
 /* Flags of INIT, in request and answer. */
-#define ZSD_FUSE_INIT_EXTENDED	     (UINT32_C(1) << 30) /* of flags: there are flags2 */
-#define ZSD_FUSE_INIT2_OVER_IO_URING (UINT32_C(1) << 9)	 /* of flags2, since 6.14 */
+#define ZSD_FUSE_INIT_EXTENDED		    (UINT32_C(1) << 30) /* of flags: there are flags2 */
+#define ZSD_FUSE_INIT2_DIRECT_IO_ALLOW_MMAP (UINT32_C(1) << 4)	/* of flags2, since 6.6 */
+#define ZSD_FUSE_INIT2_OVER_IO_URING	    (UINT32_C(1) << 9)	/* of flags2, since 6.14 */
 
 struct zsd_fuse_in_header {
 	uint32_t length; /* of the whole request */

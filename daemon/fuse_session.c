@@ -110,17 +110,22 @@ void zsd_fuse_session_serve(struct zsd_fuse_session *session, void *bytes, size_
 
 /* INIT */
 
-/* libfuse doesn't know the flag; what it answers is its own copy, and complete when it gets here. */
-static ssize_t accept_rings(void *argument, struct iovec *parts, int nr_parts)
+struct acceptance {
+	int fd;
+	uint32_t flags2;
+};
+
+/* libfuse doesn't know these flags; what it answers is its own copy, and complete when it gets here. */
+static ssize_t accept_more(void *argument, struct iovec *parts, int nr_parts)
 {
-	const int *fd = argument;
+	const struct acceptance *acceptance = argument;
 	struct zsd_fuse_init_out *out = nr_parts == 2 ? parts[1].iov_base : NULL;
 
-	if (out && parts[1].iov_len >= sizeof(*out)) {
+	if (acceptance->flags2 && out && parts[1].iov_len >= sizeof(*out)) {
 		out->flags |= ZSD_FUSE_INIT_EXTENDED;
-		out->flags2 |= ZSD_FUSE_INIT2_OVER_IO_URING;
+		out->flags2 |= acceptance->flags2;
 	}
-	return writev(*fd, parts, nr_parts);
+	return writev(acceptance->fd, parts, nr_parts);
 }
 
 static bool is_init(const void *bytes, size_t length)
@@ -130,14 +135,26 @@ static bool is_init(const void *bytes, size_t length)
 	return length >= sizeof(*header) && header->opcode == ZSD_FUSE_INIT;
 }
 
+static uint32_t offered_flags2(const void *bytes, size_t length)
+{
+	const struct zsd_fuse_init_in *in = (const void *)((const char *)bytes + sizeof(struct zsd_fuse_in_header));
+
+	if (length < sizeof(struct zsd_fuse_in_header) + sizeof(*in) || !(in->flags & ZSD_FUSE_INIT_EXTENDED))
+		return 0;
+	return in->flags2;
+}
+
 int zsd_fuse_session_init(struct zsd_fuse_session *session, void *bytes, size_t length, bool over_rings)
 {
-	int fd = fuse_session_fd(session->fuse);
-	const struct zsd_fuse_sink accept = {accept_rings, &fd};
+	struct acceptance acceptance = {.fd = fuse_session_fd(session->fuse)};
+	const struct zsd_fuse_sink sink = {accept_more, &acceptance};
 
 	if (!is_init(bytes, length))
 		return -EPROTO;
-	zsd_fuse_session_serve(session, bytes, length, over_rings ? &accept : NULL);
+	acceptance.flags2 = offered_flags2(bytes, length) & ZSD_FUSE_INIT2_DIRECT_IO_ALLOW_MMAP;
+	if (over_rings)
+		acceptance.flags2 |= ZSD_FUSE_INIT2_OVER_IO_URING;
+	zsd_fuse_session_serve(session, bytes, length, &sink);
 	return session->names.ready ? 0 : -EAGAIN;
 }
 
@@ -146,8 +163,7 @@ bool zsd_fuse_offers_rings(const void *bytes, size_t length)
 	const struct zsd_fuse_init_in *in = (const void *)((const char *)bytes + sizeof(struct zsd_fuse_in_header));
 
 	return is_init(bytes, length) && length >= sizeof(struct zsd_fuse_in_header) + sizeof(*in) &&
-	       in->major == ZSD_FUSE_MAJOR && (in->flags & ZSD_FUSE_INIT_EXTENDED) &&
-	       (in->flags2 & ZSD_FUSE_INIT2_OVER_IO_URING);
+	       in->major == ZSD_FUSE_MAJOR && (offered_flags2(bytes, length) & ZSD_FUSE_INIT2_OVER_IO_URING);
 }
 
 /* names */

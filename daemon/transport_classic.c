@@ -10,17 +10,15 @@
  * long to the slow lane.
  *
  * Polling. After a request the next one often comes soon, and sleeping until then costs two wake-ups: of the thread,
- * and of the client, whose CPU goes to sleep as well. So a thread looks for it without blocking for a window (crew.h).
- * The kernel wakes a sleeping reader for each request even if another thread is looking, so only one may sleep there:
+ * and of the client, whose CPU goes to sleep as well. So a thread looks for it for a window (crew.h) before it sleeps.
+ * The kernel wakes a sleeping reader for each request even if another thread looks, so only one that is alone looks:
  *
- *	look	reads without blocking	until there is a request, or the window has passed
- *	serve				then looks again
- *	rest	sleeps in poll(2)	if it is the only one at work
- *	off	sleeps on a futex	if it is not, or one thread is best for these requests
+ *	alone		asks again and again until there is a request, or the window has passed; then sleeps in read(2)
+ *	with others	sleeps in read(2): the CPUs are busy, and looking would take them from the clients
+ *	off		sleeps on a futex until it is called
  *
- * No request is left alone: one thread at least is always at work. It looks or rests, and the kernel shows it the
- * request or wakes it; or it serves another one and looks again after that, and if that takes long the crew's guard
- * calls another thread. Two that look or rest at the same time do no harm: the kernel gives each request to one.
+ * No request is left alone: one thread at least is always at work. It looks or sleeps, and the kernel shows it the
+ * request or wakes it; or it serves another one, and if that takes long the crew's guard calls another thread.
  *
  * Without polling (poll_max_nsec 0) all threads sleep in read(2), and the kernel wakes them in turn.
  *
@@ -56,6 +54,9 @@
 #define STOP_SIGNAL	   SIGUSR1
 #define STOP_INTERVAL_NSEC 2000000
 
+/* How many requests are taken without asking whether they are there at once, where nobody looks for them. */
+#define UNASKED_MAX 7
+
 /* One thread. Owned by it, except where noted. */
 struct worker {
 	struct zsd_classic *classic;
@@ -65,6 +66,8 @@ struct worker {
 	struct zsd_crew_member *member;
 	struct zsd_tally tally;
 	struct zsd_window window;
+	bool has_backlog; /* when it asked last */
+	unsigned int nr_unasked;
 	pthread_t thread;  /* of who creates and destroys */
 	_Atomic bool left; /* any thread */
 };
@@ -131,70 +134,87 @@ static int stay_off(struct worker *worker)
 	return 0;
 }
 
-/* Until there is a request. */
-static void rest(struct worker *worker)
+/* Whether a request is there. */
+static bool ask(const struct worker *worker)
 {
 	struct pollfd request = {.fd = worker->port.fd, .events = POLLIN};
 
-	zsd_crew_rest_begin(&worker->classic->crew);
-	poll(&request, 1, -1);
-	zsd_crew_rest_end(&worker->classic->crew);
+	return poll(&request, 1, 0) != 0;
 }
 
-/* Returns the length of a request, -EAGAIN if none has come in time, or -errno. */
-static ssize_t look(struct worker *worker)
+/* Until there is one, but not longer than it has been worth it lately. */
+static void look(struct worker *worker)
 {
-	uint64_t begin_nsec = now_nsec();
-	uint64_t open_nsec = zsd_window_open(&worker->window, zsd_crew_is_alone(&worker->classic->crew), begin_nsec);
-	ssize_t length = -EAGAIN;
+	uint64_t before_nsec = now_nsec(), now = before_nsec;
+	uint64_t end_nsec = now + zsd_window_open(&worker->window, now);
 
-	while (length == -EAGAIN && now_nsec() - begin_nsec < open_nsec)
-		length = zsd_classic_receive(&worker->port);
-	zsd_window_check(&worker->window, begin_nsec);
+	while (now < end_nsec && !ask(worker)) {
+		now = now_nsec();
+		if (zsd_window_check(&worker->window, before_nsec, now))
+			return;
+		before_nsec = now;
+	}
+}
+
+/* Sleeps until there is a request. Returns its length, or -errno as zsd_classic_receive() does. */
+static ssize_t rest(struct worker *worker)
+{
+	ssize_t length;
+
+	zsd_crew_rest_begin(worker->member);
+	length = zsd_classic_receive(&worker->port);
+	zsd_crew_rest_end(&worker->classic->crew, worker->member);
 	return length;
 }
 
-static ssize_t look_or_sleep(struct worker *worker)
+/* As rest(). What is known to come soon, or at once, is not asked for each time. */
+static ssize_t next_request(struct worker *worker, enum zsd_arrival *ret_arrival)
 {
-	struct zsd_crew *crew = &worker->classic->crew;
-	ssize_t length = look(worker);
+	bool is_alone = zsd_crew_is_alone(&worker->classic->crew);
+	uint64_t begin_nsec;
+	ssize_t length;
 
-	if (length != -EAGAIN)
-		return length;
-	if (!zsd_crew_leave(crew, worker->member))
-		rest(worker);
-	else if (stay_off(worker))
-		return -ECANCELED;
-	return zsd_classic_receive(&worker->port);
-}
-
-static ssize_t wait_for_request(struct worker *worker)
-{
-	uint64_t begin_nsec = now_nsec();
-	ssize_t length = -EAGAIN;
-
-	while (length == -EAGAIN && !is_stopping(worker))
-		length = look_or_sleep(worker);
+	*ret_arrival = ZSD_UNKNOWN;
+	if (worker->nr_unasked < UNASKED_MAX && (!is_alone || worker->has_backlog)) {
+		worker->nr_unasked++;
+		return rest(worker);
+	}
+	worker->nr_unasked = 0;
+	worker->has_backlog = ask(worker);
+	*ret_arrival = worker->has_backlog ? ZSD_AT_ONCE : ZSD_LATER;
+	if (worker->has_backlog || !is_alone)
+		return rest(worker);
+	begin_nsec = now_nsec();
+	look(worker);
+	length = rest(worker);
 	zsd_window_adapt(&worker->window, now_nsec() - begin_nsec);
 	return length;
 }
 
+/* Only what is asked for is measured as well. */
+static void serve_counted(struct worker *worker, size_t length, bool is_measured)
+{
+	uint64_t begin_nsec = is_measured ? now_nsec() : 0;
+
+	zsd_crew_serve_begin(worker->member);
+	zsd_classic_serve(&worker->port, length);
+	zsd_crew_serve_end(worker->member);
+	if (is_measured)
+		worker->tally.work_nsec += now_nsec() - begin_nsec;
+}
+
 /* Returns 0, or -ECANCELED if the thread is off and won't be called. */
-static int serve_at_work(struct worker *worker, size_t length, bool at_once)
+static int serve_at_work(struct worker *worker, size_t length, enum zsd_arrival arrival)
 {
 	struct zsd_crew *crew = &worker->classic->crew;
 	const struct zsd_fuse_in_header *header = zsd_classic_request(&worker->port);
 	/* Who asks; shorter than a header is nothing that we know. */
 	uint32_t client = length >= sizeof(*header) ? header->pid : 0;
-	enum zsd_advice advice = zsd_tally_count(&worker->tally, client, at_once);
-	uint64_t begin_nsec = now_nsec();
+	enum zsd_advice advice = zsd_tally_count(&worker->tally, client, arrival);
 
-	zsd_crew_serve_begin(worker->member);
 	if (advice == ZSD_CALL)
 		zsd_crew_call(crew);
-	zsd_classic_serve(&worker->port, length);
-	zsd_crew_serve_end(worker->member);
-	worker->tally.work_nsec += now_nsec() - begin_nsec;
+	serve_counted(worker, length, arrival != ZSD_UNKNOWN);
 	if (advice == ZSD_LEAVE && zsd_crew_leave(crew, worker->member))
 		return stay_off(worker);
 	return 0;
@@ -202,17 +222,13 @@ static int serve_at_work(struct worker *worker, size_t length, bool at_once)
 
 static void serve_polling(struct worker *worker)
 {
+	enum zsd_arrival arrival;
 	ssize_t length = stay_off(worker);
 
-	while (length >= 0 && !is_stopping(worker)) {
-		bool at_once;
-
-		length = zsd_classic_receive(&worker->port);
-		at_once = length != -EAGAIN;
-		if (!at_once)
-			length = wait_for_request(worker);
+	while ((length >= 0 || length == -EAGAIN) && !is_stopping(worker)) {
+		length = next_request(worker, &arrival);
 		if (length >= 0)
-			length = serve_at_work(worker, (size_t)length, at_once);
+			length = serve_at_work(worker, (size_t)length, arrival);
 	}
 	if (length < 0 && length != -EAGAIN && length != -ECANCELED)
 		report((int)length);
@@ -313,9 +329,6 @@ static int init_worker(struct zsd_classic *classic, struct worker *worker, unsig
 	};
 	if (!worker->port.buffer)
 		return -ENOMEM;
-	/* The mount's descriptor is changed as well; nobody else reads from it. */
-	if (classic->options.poll_max_nsec && fcntl(worker->port.fd, F_SETFL, O_NONBLOCK))
-		return -errno;
 	return 0;
 }
 

@@ -14,11 +14,12 @@ sys.dont_write_bytecode = True  # the source tree stays as it is
 import bench_arena
 import bench_density
 import bench_io
+import bench_scaling
 from report import OURS, Report
 from scope import BenchError, end_on_signals
 from workloads import WORKLOADS
 
-BENCHES = {"io": bench_io, "density": bench_density, "arena": bench_arena}
+BENCHES = {"io": bench_io, "density": bench_density, "arena": bench_arena, "scaling": bench_scaling}
 DEFAULT_BUILD = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "build")
 
 
@@ -30,7 +31,7 @@ def parse_arguments(arguments):
     parser.add_argument("--only", nargs="+", metavar="WORKLOAD", choices=[w.name for w in WORKLOADS],
                         help="io: these workloads only: " + ", ".join(w.name for w in WORKLOADS))
     parser.add_argument("--subject", nargs="+", metavar="SUBJECT", help="these subjects only")
-    parser.add_argument("--rounds", type=int, metavar="N", help="io: rounds (default: 5)")
+    parser.add_argument("--rounds", type=int, metavar="N", help="io, scaling: rounds (default: 5)")
     options = parser.parse_args(arguments)
     if options.rounds is not None and options.rounds < 1:
         parser.error("--rounds: at least 1")

@@ -29,13 +29,14 @@
 
 static const char usage_text[] =
 	"usage: load --corpus FILE --path PATH... --mode MODE [--block BYTES] [--depth N] [--jobs N] [--region BYTES]\n"
-	"            [--ramp SECONDS] [--seconds SECONDS] [--seed N]\n"
+	"            [--ramp SECONDS] [--seconds SECONDS] [--seed N] [--spread]\n"
 	"\n"
 	"modes: fill, verify                  one sequential pass: write the corpus; read it and compare\n"
 	"       seqwrite, seqread             sequential, for SECONDS\n"
 	"       randwrite, randread           random offsets (and random blocks of the corpus), for SECONDS\n"
 	"       mixed                         the same, 70 % reads and 30 % writes\n"
-	"Jobs take the paths in turn; there are as many jobs as paths at least.\n";
+	"Jobs take the paths in turn; there are as many jobs as paths at least. With --spread, for random offsets,\n"
+	"each job has all paths, and takes one by chance for each operation.\n";
 
 struct mode {
 	const char *name;
@@ -57,8 +58,9 @@ struct arguments {
 	struct load_plan plan;
 	const char *corpus_path;
 	const struct mode *mode;
-	const char *paths[JOBS_MAX];
+	const char *paths[LOAD_PATHS_MAX];
 	unsigned int nr_paths;
+	bool spread;
 	unsigned int nr_jobs;
 };
 
@@ -113,7 +115,7 @@ static bool parse_option(struct arguments *arguments, int option, const char *te
 		arguments->corpus_path = text;
 		return true;
 	case 'p':
-		if (arguments->nr_paths == JOBS_MAX)
+		if (arguments->nr_paths == LOAD_PATHS_MAX)
 			return false;
 		arguments->paths[arguments->nr_paths++] = text;
 		return true;
@@ -144,6 +146,9 @@ static bool parse_option(struct arguments *arguments, int option, const char *te
 		return parse_seconds(text, &plan->limit_ns) && plan->limit_ns;
 	case 'S':
 		return parse_number(text, 0, UINT64_MAX, &plan->seed);
+	case 'P':
+		arguments->spread = true;
+		return true;
 	default:
 		return false;
 	}
@@ -152,17 +157,12 @@ static bool parse_option(struct arguments *arguments, int option, const char *te
 static bool parse_arguments(struct arguments *arguments, int argc, char **argv)
 {
 	static const struct option options[] = {
-		{"corpus", required_argument, NULL, 'c'},
-		{"path", required_argument, NULL, 'p'},
-		{"mode", required_argument, NULL, 'm'},
-		{"block", required_argument, NULL, 'b'},
-		{"depth", required_argument, NULL, 'd'},
-		{"jobs", required_argument, NULL, 'j'},
-		{"region", required_argument, NULL, 'r'},
-		{"ramp", required_argument, NULL, 'R'},
-		{"seconds", required_argument, NULL, 's'},
-		{"seed", required_argument, NULL, 'S'},
-		{NULL, 0, NULL, 0},
+		{"corpus", required_argument, NULL, 'c'},  {"path", required_argument, NULL, 'p'},
+		{"mode", required_argument, NULL, 'm'},	   {"block", required_argument, NULL, 'b'},
+		{"depth", required_argument, NULL, 'd'},   {"jobs", required_argument, NULL, 'j'},
+		{"region", required_argument, NULL, 'r'},  {"ramp", required_argument, NULL, 'R'},
+		{"seconds", required_argument, NULL, 's'}, {"seed", required_argument, NULL, 'S'},
+		{"spread", no_argument, NULL, 'P'},	   {NULL, 0, NULL, 0},
 	};
 	int option;
 
@@ -179,14 +179,16 @@ static bool parse_arguments(struct arguments *arguments, int argc, char **argv)
 	}
 	if (optind != argc || !arguments->corpus_path || !arguments->nr_paths || !arguments->mode)
 		return false;
+	if (arguments->spread && !arguments->mode->random)
+		return false;
 	arguments->plan.write_percent = arguments->mode->write_percent;
 	arguments->plan.random = arguments->mode->random;
 	arguments->plan.verify = arguments->mode->verify;
 	if (!arguments->mode->timed)
 		arguments->plan.ramp_ns = arguments->plan.limit_ns = 0;
-	if (arguments->nr_jobs < arguments->nr_paths)
+	if (!arguments->spread && arguments->nr_jobs < arguments->nr_paths)
 		arguments->nr_jobs = arguments->nr_paths;
-	return true;
+	return arguments->nr_jobs <= JOBS_MAX;
 }
 
 /* Maps the corpus in whole chunks; the region defaults to its size. It stays mapped until the process ends. */
@@ -229,7 +231,8 @@ static int run_workers(struct worker *workers, const struct arguments *arguments
 		struct worker *worker = &workers[nr_started];
 
 		worker->plan = arguments->plan;
-		worker->plan.path = arguments->paths[nr_started % arguments->nr_paths];
+		worker->plan.paths = &arguments->paths[arguments->spread ? 0 : nr_started % arguments->nr_paths];
+		worker->plan.nr_paths = arguments->spread ? arguments->nr_paths : 1;
 		worker->number = nr_started;
 		status = -pthread_create(&worker->thread, NULL, worker_main, worker);
 		nr_started += !status;

@@ -29,6 +29,7 @@
 struct operation {
 	struct iocb iocb;
 	uint64_t offset;
+	unsigned int path;
 	bool write;
 	const char *source; /* what a write writes, and what verify expects */
 	char *buffer;	    /* what a read reads into */
@@ -38,7 +39,7 @@ struct operation {
 struct job {
 	const struct load_plan *plan;
 	struct load_result *result;
-	int fd;
+	int fds[LOAD_PATHS_MAX]; /* one for each path */
 	aio_context_t aio;
 	struct operation operations[LOAD_DEPTH_MAX];
 	char *buffers; /* depth * block_bytes */
@@ -139,6 +140,8 @@ static bool next(struct job *job, struct operation *operation)
 		next_random(job, operation);
 	else
 		next_sequential(job, operation);
+	if (job->plan->nr_paths > 1)
+		operation->path = (unsigned int)(random_next(&job->random_state) % job->plan->nr_paths);
 	operation->write = chance(job, job->plan->write_percent);
 	return true;
 }
@@ -172,8 +175,8 @@ static int finish(struct job *job, const struct operation *operation, int64_t tr
 	else if (plan->verify && memcmp(operation->buffer, operation->source, plan->block_bytes))
 		status = -EBADMSG;
 	if (status)
-		fprintf(stderr, "load: %s: %s at %llu: %s\n", plan->path, operation->write ? "write" : "read",
-			(unsigned long long)operation->offset,
+		fprintf(stderr, "load: %s: %s at %llu: %s\n", plan->paths[operation->path],
+			operation->write ? "write" : "read", (unsigned long long)operation->offset,
 			status == -EBADMSG ? "not the content that was written" : strerror(-status));
 	else
 		count(job, operation, now_ns());
@@ -191,9 +194,11 @@ static int run_sync(struct job *job)
 
 		operation->begin_ns = now_ns();
 		if (operation->write)
-			transferred = pwrite(job->fd, operation->source, plan->block_bytes, (off_t)operation->offset);
+			transferred = pwrite(job->fds[operation->path], operation->source, plan->block_bytes,
+					     (off_t)operation->offset);
 		else
-			transferred = pread(job->fd, operation->buffer, plan->block_bytes, (off_t)operation->offset);
+			transferred = pread(job->fds[operation->path], operation->buffer, plan->block_bytes,
+					    (off_t)operation->offset);
 		status = finish(job, operation, transferred < 0 ? -errno : transferred);
 	}
 	return status;
@@ -207,7 +212,7 @@ static void fill_iocb(struct job *job, struct operation *operation)
 	operation->iocb = (struct iocb){
 		.aio_data = (uintptr_t)operation,
 		.aio_lio_opcode = operation->write ? IOCB_CMD_PWRITE : IOCB_CMD_PREAD,
-		.aio_fildes = (uint32_t)job->fd,
+		.aio_fildes = (uint32_t)job->fds[operation->path],
 		.aio_buf = (uintptr_t)memory,
 		.aio_nbytes = plan->block_bytes,
 		.aio_offset = (int64_t)operation->offset,
@@ -223,7 +228,7 @@ static int submit(struct job *job, struct iocb **iocbs, unsigned int nr)
 		if (submitted < 0 && errno == EINTR)
 			continue;
 		if (submitted < 0) {
-			fprintf(stderr, "load: %s: io_submit: %m\n", job->plan->path);
+			fprintf(stderr, "load: io_submit: %m\n");
 			return -errno;
 		}
 		iocbs += submitted;
@@ -263,7 +268,7 @@ static int reap(struct job *job, struct operation **idle, unsigned int *ret_nr)
 		nr = syscall(SYS_io_getevents, job->aio, 1L, (long)job->plan->depth, events, NULL);
 	} while (nr < 0 && errno == EINTR);
 	if (nr < 0) {
-		fprintf(stderr, "load: %s: io_getevents: %m\n", job->plan->path);
+		fprintf(stderr, "load: io_getevents: %m\n");
 		return -errno;
 	}
 	for (long i = 0; i < nr && !status; i++) {
@@ -303,20 +308,37 @@ static void job_deinit(struct job *job)
 		syscall(SYS_io_destroy, job->aio);
 	if (job->buffers)
 		munmap(job->buffers, plan->depth * plan->block_bytes);
-	zs_closep(&job->fd);
+	for (unsigned int i = 0; i < plan->nr_paths; i++)
+		zs_closep(&job->fds[i]);
 }
 
-static int job_fail(const struct load_plan *plan, const char *what)
+static int job_fail(const char *what)
 {
 	int status = -errno;
 
-	fprintf(stderr, "load: %s: %s: %m\n", plan->path, what);
+	fprintf(stderr, "load: %s: %m\n", what);
 	return status;
+}
+
+static int open_paths(struct job *job)
+{
+	const struct load_plan *plan = job->plan;
+	int flags = (plan->write_percent ? O_RDWR : O_RDONLY) | O_DIRECT | O_CLOEXEC;
+
+	for (unsigned int i = 0; i < plan->nr_paths; i++)
+		job->fds[i] = -1;
+	for (unsigned int i = 0; i < plan->nr_paths; i++) {
+		job->fds[i] = open(plan->paths[i], flags);
+		if (job->fds[i] < 0)
+			return job_fail(plan->paths[i]);
+	}
+	return 0;
 }
 
 static int job_init(struct job *job, const struct load_plan *plan, unsigned int number, struct load_result *result)
 {
 	size_t buffers_bytes = plan->depth * plan->block_bytes;
+	int status;
 
 	*job = (struct job){
 		.plan = plan,
@@ -325,19 +347,19 @@ static int job_init(struct job *job, const struct load_plan *plan, unsigned int 
 		.random_state = plan->seed * 1000003 + number,
 	};
 	job->stride = corpus_stride(job->nr_corpus_chunks);
-	job->fd = open(plan->path, (plan->write_percent ? O_RDWR : O_RDONLY) | O_DIRECT | O_CLOEXEC);
-	if (job->fd < 0)
-		return job_fail(plan, "open");
+	status = open_paths(job);
+	if (status)
+		return status;
 	job->buffers = mmap(NULL, buffers_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1,
 			    0);
 	if (job->buffers == MAP_FAILED) {
 		job->buffers = NULL;
-		return job_fail(plan, "mmap");
+		return job_fail("mmap");
 	}
 	for (unsigned int i = 0; i < plan->depth; i++)
 		job->operations[i].buffer = job->buffers + i * plan->block_bytes;
 	if (plan->depth > 1 && syscall(SYS_io_setup, plan->depth, &job->aio) < 0)
-		return job_fail(plan, "io_setup");
+		return job_fail("io_setup");
 	return 0;
 }
 

@@ -17,9 +17,12 @@
 /* Block i of this size on the device holds block (i * stride) of the corpus; see load_corpus_stride(). */
 #define LOAD_CHUNK_BYTES ((size_t)1 << 20)
 #define LOAD_DEPTH_MAX	 256
+#define LOAD_PATHS_MAX	 256
 
 struct load_plan {
-	const char *path;   /* of this job: the only thing that jobs don't share */
+	const char *const
+		*paths; /* of this job: the only thing that jobs don't share; each operation takes one by chance */
+	unsigned int nr_paths;
 	const char *corpus; /* corpus_bytes of it, a multiple of LOAD_CHUNK_BYTES, page-aligned */
 	uint64_t corpus_bytes;
 	uint64_t region_bytes; /* from the start of the file; a multiple of LOAD_CHUNK_BYTES */

@@ -31,6 +31,11 @@ class Report:
         samples = self._samples.get((metric, subject))
         return statistics.median(samples) if samples else None
 
+    def least(self, metric, subject):
+        """The least of the samples, or None where there are none: of a cost the one with the least disturbance."""
+        samples = self._samples.get((metric, subject))
+        return min(samples) if samples else None
+
     def ratio(self, metric, peer, subject=None):
         """Ours divided by the peer's, or None where either is missing or the peer's is 0."""
         subject = subject or self.ours[0]

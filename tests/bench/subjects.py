@@ -90,9 +90,11 @@ def _is_block_device(path):
 class Zsd(Subject):
     """The daemon of this project, private to the benchmark."""
 
-    def __init__(self, build, name="zsd", algorithm="lz4", size_bytes=DEVICE_BYTES, nr_devices=1, transport="classic"):
+    def __init__(self, build, name="zsd", algorithm="lz4", size_bytes=DEVICE_BYTES, nr_devices=1, transport="classic",
+                 threads=None):
         super().__init__(build)
         self.name = name
+        self.threads = threads
         self.transport = transport
         self.nr_devices = nr_devices
         self.algorithm = algorithm
@@ -119,8 +121,11 @@ class Zsd(Subject):
         runtime = os.path.join(directory, "run")
         mount_point = os.path.join(runtime, "mnt")
         scope.callback(unmount, mount_point)
-        process = scope.spawn([self.program("daemon", "zsd"), "--runtime-dir", runtime, "--no-config",
-                               "--transport", self.transport], log)
+        command = [self.program("daemon", "zsd"), "--runtime-dir", runtime, "--no-config",
+                   "--transport", self.transport]
+        if self.threads:
+            command += ["--threads", str(self.threads)]
+        process = scope.spawn(command, log)
         self.socket = os.path.join(runtime, "io.zsd.control")
         wait_for(lambda: is_mounted(mount_point) and os.path.exists(self.socket), "zsd", process, log)
         self.pids = [process.pid]

@@ -135,6 +135,20 @@ class LoadTest(unittest.TestCase):
         for path in (self.disk, other):
             self.assertEqual(self.load("verify", path=path).returncode, 0)
 
+    def test_one_job_spreads_over_all_paths(self):
+        others = [os.path.join(self.directory.name, f"other{number}") for number in range(20)]
+        options = []
+        for other in others:
+            with open(other, "wb") as file:
+                file.truncate(CHUNK)
+            options += ["--path", other]
+        result = json.loads(self.load("randwrite", *options[2:], "--spread", "--region", str(CHUNK), "--block", "65536",
+                                      "--depth", "4", "--ramp", "0.3", path=others[0]).stdout)
+        self.assertGreater(result["ops"], 0)
+        for other in others:
+            with open(other, "rb") as file:
+                self.assertTrue(any(file.read()), other)
+
     def test_a_mixed_load_writes_some_blocks_and_leaves_others(self):
         # How much is written in such a short time depends on who else wants the processor.
         for _ in range(50):
@@ -156,7 +170,8 @@ class LoadTest(unittest.TestCase):
 
     def test_bad_options_are_usage_errors(self):
         for options in (("--block", "0"), ("--block", "4097"), ("--depth", "0"), ("--depth", "257"), ("--jobs", "17"),
-                        ("--region", "1"), ("--seconds", "0"), ("--seconds", "x"), ("--seed", "-1"), ("extra",)):
+                        ("--region", "1"), ("--seconds", "0"), ("--seconds", "x"), ("--seed", "-1"), ("--spread",),
+                        ("extra",)):
             self.assertEqual(self.load("seqread", *options).returncode, 2, options)
         self.assertEqual(self.load("nonsense").returncode, 2)
 

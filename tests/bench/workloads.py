@@ -35,6 +35,7 @@ WORKLOADS = (
     Workload("randread_4k_qd32x1", "randread", 4096, 32, 1, "IOPS"),
     Workload("mixed_4k_4dev", "mixed", 4096, 8, 4, "IOPS", 4),
 )
+CHUNK_BYTES = 1 << 20  # the load generator's
 # Of each device beside the first.
 MORE_REGION_BYTES = 256 << 20
 
@@ -61,6 +62,14 @@ class Load:
             "--depth", str(workload.depth), "--jobs", str(workload.jobs), "--seconds", str(seconds),
             "--ramp", str(ramp_seconds), "--seed", str(seed),
             region_bytes=MORE_REGION_BYTES if workload.devices > 1 else None, timeout=60 + seconds,
+        )
+
+    def spread(self, paths, workload, seconds, ramp_seconds, seed, region_bytes):
+        """Each job over all paths, by chance; region_bytes: of each path."""
+        return self._run(
+            paths, workload.mode, "--block", str(workload.block_bytes), "--depth", str(workload.depth), "--jobs",
+            str(workload.jobs), "--seconds", str(seconds), "--ramp", str(ramp_seconds), "--seed", str(seed), "--spread",
+            region_bytes=region_bytes, timeout=60 + seconds,
         )
 
     def _run(self, paths, mode, *options, timeout, region_bytes=None):

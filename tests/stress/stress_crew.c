@@ -74,20 +74,21 @@ static void put(struct world *world, struct request *request)
 {
 	pthread_mutex_lock(&world->lock);
 	atomic_store(&request->waiting, true);
-	pthread_cond_broadcast(&world->has_request);
+	/* One, as the kernel does. */
+	pthread_cond_signal(&world->has_request);
 	pthread_mutex_unlock(&world->lock);
 }
 
 /* members */
 
-static void rest(struct world *world)
+static void rest(struct world *world, struct zsd_crew_member *member)
 {
-	zsd_crew_rest_begin(&world->crew);
+	zsd_crew_rest_begin(member);
 	pthread_mutex_lock(&world->lock);
 	while (!has_request(world) && !zsd_crew_has_ended(&world->crew))
 		pthread_cond_wait(&world->has_request, &world->lock);
 	pthread_mutex_unlock(&world->lock);
-	zsd_crew_rest_end(&world->crew);
+	zsd_crew_rest_end(&world->crew, member);
 	atomic_fetch_add(&world->nr_rests, 1);
 }
 
@@ -111,6 +112,15 @@ static void stay_off(struct world *world, struct zsd_crew_member *member)
 		;
 }
 
+/* Several at work rest as well, and now and then one of them leaves. */
+static void wait_somehow(struct world *world, struct zsd_crew_member *member, struct test_random *random)
+{
+	if (test_random_chance(random, 50) && zsd_crew_leave(&world->crew, member))
+		stay_off(world, member);
+	else
+		rest(world, member);
+}
+
 static struct request *look(struct world *world)
 {
 	struct request *request = take(world);
@@ -123,7 +133,9 @@ static struct request *look(struct world *world)
 static void *work(void *argument)
 {
 	struct world *world = argument;
-	struct zsd_crew_member *member = &world->members[atomic_fetch_add(&world->next_member, 1)];
+	unsigned int number = atomic_fetch_add(&world->next_member, 1);
+	struct zsd_crew_member *member = &world->members[number];
+	struct test_random random = {.state = number};
 	struct request *request;
 
 	stay_off(world, member);
@@ -133,10 +145,8 @@ static void *work(void *argument)
 			zsd_crew_serve_begin(member);
 			serve(world, request);
 			zsd_crew_serve_end(member);
-		} else if (zsd_crew_leave(&world->crew, member)) {
-			stay_off(world, member);
 		} else {
-			rest(world);
+			wait_somehow(world, member, &random);
 		}
 	}
 	return NULL;

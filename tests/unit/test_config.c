@@ -77,7 +77,7 @@ Test(config, an_empty_file_and_a_missing_one_give_the_defaults)
 	cr_assert_eq(load("", &config), 0);
 	cr_expect_eq(config->nr_threads, 0);
 	cr_expect_eq(config->transport, ZSD_TRANSPORT_CLASSIC);
-	cr_expect_eq(config->poll_max_nsec, 0);
+	cr_expect_eq(config->poll_max_nsec, 50000);
 	cr_expect_null(config->mount_point);
 	cr_expect_eq(config->log_level, ZS_LOG_INFO);
 	cr_expect_eq(config->memory_limit_bytes, 0);

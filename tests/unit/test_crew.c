@@ -27,14 +27,14 @@ TestSuite(crew, .init = set_up, .timeout = 20);
 static uint64_t after(struct zsd_window *window, uint64_t waited_nsec)
 {
 	zsd_window_adapt(window, waited_nsec);
-	return zsd_window_open(window, true, 0);
+	return zsd_window_open(window, 0);
 }
 
 Test(window, grows_until_it_catches_the_request)
 {
 	struct zsd_window window = {.max_nsec = 50 * US};
 
-	cr_expect_eq(zsd_window_open(&window, true, 0), 0);
+	cr_expect_eq(zsd_window_open(&window, 0), 0);
 	cr_expect_eq(after(&window, 45 * US), 10 * US);
 	cr_expect_eq(after(&window, 45 * US), 20 * US);
 	cr_expect_eq(after(&window, 45 * US), 40 * US);
@@ -66,23 +66,16 @@ Test(window, is_never_longer_than_what_is_allowed)
 	}
 }
 
-Test(window, is_the_longest_for_one_who_was_called)
-{
-	const struct zsd_window window = {.max_nsec = 50 * US, .nsec = 10 * US};
-
-	cr_expect_eq(zsd_window_open(&window, true, 0), 10 * US);
-	cr_expect_eq(zsd_window_open(&window, false, 0), 50 * US);
-}
-
 Test(window, is_shut_for_a_while_where_others_want_the_cpu)
 {
 	struct zsd_window window = {.max_nsec = 50 * US, .nsec = 50 * US};
 
-	zsd_window_shut(&window, 1000 * US);
-	cr_expect_eq(zsd_window_open(&window, true, 1001 * US), 0);
-	cr_expect_eq(zsd_window_open(&window, false, 1001 * US), 0);
-	cr_expect_eq(zsd_window_open(&window, true, 50000 * US), 0);
-	cr_expect_eq(zsd_window_open(&window, true, 60000 * US), 50 * US);
+	cr_expect_not(zsd_window_check(&window, 1000 * US, 1020 * US), "an interrupt");
+	cr_expect_eq(zsd_window_open(&window, 1020 * US), 50 * US);
+	cr_expect(zsd_window_check(&window, 1000 * US, 4000 * US), "a time slice");
+	cr_expect_eq(zsd_window_open(&window, 4001 * US), 0);
+	cr_expect_eq(zsd_window_open(&window, 53000 * US), 0);
+	cr_expect_eq(zsd_window_open(&window, 55000 * US), 50 * US);
 }
 
 /* advice */
@@ -94,17 +87,17 @@ static enum zsd_advice count(struct zsd_tally *tally, unsigned int nr, unsigned 
 
 	for (unsigned int i = 0; i < nr; i++) {
 		cr_expect_eq(advice, ZSD_STAY, "after %u requests", i);
-		advice = zsd_tally_count(tally, 100 + i % nr_clients, i % NR_COUNTED < nr_at_once);
+		advice = zsd_tally_count(tally, 100 + i % nr_clients,
+					 i % NR_COUNTED < nr_at_once ? ZSD_AT_ONCE : ZSD_LATER);
 	}
 	return advice;
 }
 
-Test(tally, one_by_one_nothing_changes)
+Test(tally, several_clients_one_by_one_change_nothing)
 {
 	struct zsd_tally tally = {0};
 
-	cr_expect_eq(count(&tally, 2000, 2, 0), ZSD_STAY);
-	cr_expect_eq(count(&tally, 2000, 1, 0), ZSD_STAY);
+	cr_expect_eq(count(&tally, 3 * NR_IN_A_ROW * NR_COUNTED, 2, 0), ZSD_STAY);
 }
 
 Test(tally, requests_of_several_clients_that_wait_are_for_one_more)
@@ -116,14 +109,21 @@ Test(tally, requests_of_several_clients_that_wait_are_for_one_more)
 	cr_expect_eq(count(&tally, NR_COUNTED, 2, NR_COUNTED / 2 - 1), ZSD_STAY);
 }
 
-Test(tally, one_client_with_a_deep_queue_is_for_one_thread_after_a_while)
+/* nr_at_once: of the requests of a tally. */
+static void expect_leave_after_a_while(unsigned int nr_at_once)
 {
 	struct zsd_tally tally = {.client = 100};
 
-	cr_expect_eq(count(&tally, NR_IN_A_ROW * NR_COUNTED - 1, 1, NR_COUNTED), ZSD_STAY);
-	cr_expect_eq(zsd_tally_count(&tally, 100, true), ZSD_LEAVE);
-	cr_expect_eq(count(&tally, NR_IN_A_ROW * NR_COUNTED - 1, 1, NR_COUNTED), ZSD_STAY);
-	cr_expect_eq(zsd_tally_count(&tally, 100, true), ZSD_LEAVE, "and so on");
+	for (unsigned int turn = 0; turn < 2; turn++) {
+		cr_expect_eq(count(&tally, NR_IN_A_ROW * NR_COUNTED - 1, 1, nr_at_once), ZSD_STAY);
+		cr_expect_eq(zsd_tally_count(&tally, 100, ZSD_LATER), ZSD_LEAVE, "%u, turn %u", nr_at_once, turn);
+	}
+}
+
+Test(tally, one_client_is_for_one_thread_after_a_while)
+{
+	expect_leave_after_a_while(0);
+	expect_leave_after_a_while(NR_COUNTED - 1);
 }
 
 Test(tally, that_while_begins_again_when_there_is_work_for_more)
@@ -133,21 +133,46 @@ Test(tally, that_while_begins_again_when_there_is_work_for_more)
 	cr_expect_eq(count(&tally, (NR_IN_A_ROW - 1) * NR_COUNTED, 1, NR_COUNTED), ZSD_STAY);
 	cr_expect_eq(count(&tally, NR_COUNTED, 2, NR_COUNTED), ZSD_CALL);
 	cr_expect_eq(count(&tally, NR_IN_A_ROW * NR_COUNTED - 1, 1, NR_COUNTED), ZSD_STAY);
-	cr_expect_eq(zsd_tally_count(&tally, 100, true), ZSD_LEAVE);
+	cr_expect_eq(zsd_tally_count(&tally, 100, ZSD_AT_ONCE), ZSD_LEAVE);
+}
+
+Test(tally, what_is_not_known_is_not_counted)
+{
+	struct zsd_tally tally = {.client = 100};
+
+	for (unsigned int i = 0; i < NR_COUNTED; i++) {
+		enum zsd_arrival arrival = i % 8 ? ZSD_UNKNOWN : ZSD_AT_ONCE;
+
+		cr_expect_eq(zsd_tally_count(&tally, 100 + i % 2, arrival), i < NR_COUNTED - 1 ? ZSD_STAY : ZSD_CALL);
+	}
+	for (unsigned int i = 0; i < NR_COUNTED; i++)
+		cr_expect_eq(zsd_tally_count(&tally, 100 + i % 2, ZSD_UNKNOWN), ZSD_STAY, "nothing is known");
 }
 
 Test(tally, work_that_takes_long_is_for_one_more_at_once)
 {
 	struct zsd_tally tally = {.client = 100};
 
-	cr_expect_eq(zsd_tally_count(&tally, 100, false), ZSD_STAY);
+	cr_expect_eq(zsd_tally_count(&tally, 100, ZSD_LATER), ZSD_STAY);
 	tally.work_nsec += 1000 * US;
-	cr_expect_eq(zsd_tally_count(&tally, 100, true), ZSD_CALL);
-	cr_expect_eq(zsd_tally_count(&tally, 100, true), ZSD_STAY, "what it took is forgotten");
+	cr_expect_eq(zsd_tally_count(&tally, 100, ZSD_AT_ONCE), ZSD_CALL);
+	cr_expect_eq(zsd_tally_count(&tally, 100, ZSD_AT_ONCE), ZSD_STAY, "what it took is forgotten");
 	tally.work_nsec += 1000 * US;
-	cr_expect_eq(zsd_tally_count(&tally, 100, false), ZSD_CALL, "half of them had to wait");
+	cr_expect_eq(zsd_tally_count(&tally, 100, ZSD_LATER), ZSD_CALL, "half of them had to wait");
 	tally.work_nsec += 1000 * US;
-	cr_expect_eq(zsd_tally_count(&tally, 100, false), ZSD_STAY, "nobody had to wait");
+	cr_expect_eq(zsd_tally_count(&tally, 100, ZSD_LATER), ZSD_STAY, "nobody had to wait");
+}
+
+Test(tally, work_is_judged_by_what_was_measured)
+{
+	struct zsd_tally tally = {.client = 100};
+
+	/* 8 of 64 are measured. */
+	for (unsigned int i = 0; i < NR_COUNTED - 1; i++) {
+		cr_expect_eq(zsd_tally_count(&tally, 100, i % 8 ? ZSD_UNKNOWN : ZSD_AT_ONCE), ZSD_STAY);
+		tally.work_nsec += i % 8 ? 0 : 3 * US;
+	}
+	cr_expect_eq(zsd_tally_count(&tally, 100, ZSD_UNKNOWN), ZSD_CALL);
 }
 
 /* crew */
@@ -269,4 +294,35 @@ Test(crew, the_guard_calls_nobody_while_requests_are_served)
 	cr_expect(zsd_crew_check(&crew));
 	cr_expect_not(zsd_crew_check(&crew), "nothing was served");
 	cr_expect(zsd_crew_is_alone(&crew));
+}
+
+/* Whether it comes to that, and stays so for a moment: the guard tries at each tick whether it may doze. */
+static bool becomes(bool dozing)
+{
+	for (unsigned int tries = 0; tries < 1000; tries++) {
+		bool before = crew.dozing;
+
+		usleep(10000);
+		if (before == dozing && (bool)crew.dozing == before)
+			return true;
+	}
+	return false;
+}
+
+Test(crew, the_guard_has_no_timer_while_one_at_work_rests_or_all_are_at_work)
+{
+	come_to_work(0);
+	zsd_crew_rest_begin(&members[0]);
+	cr_assert_eq(zsd_crew_start_guard(&crew), 0);
+	cr_expect(becomes(true), "one rests");
+	zsd_crew_rest_end(&crew, &members[0]);
+	cr_expect(becomes(false), "it does not rest any more");
+	cr_assert(zsd_crew_call(&crew));
+	cr_assert(zsd_crew_call(&crew));
+	cr_expect(becomes(true), "all are at work");
+	come_to_work(1);
+	cr_assert(zsd_crew_leave(&crew, &members[1]));
+	cr_expect(becomes(false), "one has left");
+	zsd_crew_end(&crew);
+	zsd_crew_join_guard(&crew);
 }
