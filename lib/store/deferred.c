@@ -23,12 +23,12 @@ struct zs_deferred_block {
 	uint32_t device; /* index */
 };
 
-/* Slots of one device; or, with nr 0, all that is left of it. */
+/* Objects of one device; or, with nr 0, all that is left of it. */
 struct batch {
 	struct zs_list link; /* deferred->batches */
 	struct zs_device *device;
 	unsigned int nr;
-	uint64_t slots[];
+	struct zs_handle handles[];
 };
 
 void zs_deferred_init(struct zs_deferred *deferred, struct zs_store *store)
@@ -96,8 +96,10 @@ static void drain_batch(struct zs_deferred *deferred, struct batch *batch)
 		zs_device_finish(batch->device);
 		atomic_fetch_sub(&deferred->waiting_devices, 1);
 	}
-	for (unsigned int i = 0; i < batch->nr; i++)
-		free_handle(deferred, batch->device, zs_slot_handle(batch->slots[i]));
+	for (unsigned int i = 0; i < batch->nr; i++) {
+		zs_handles_prefetch(batch->device->pool, batch->handles, batch->nr, i);
+		free_handle(deferred, batch->device, batch->handles[i]);
+	}
 	free(batch);
 }
 
@@ -122,6 +124,7 @@ bool zs_deferred_flush(struct zs_deferred *deferred)
 	if (!atomic_load(&deferred->pending) && !atomic_load(&deferred->waiting_devices))
 		return false;
 	ZS_LOCK_SCOPE(&deferred->drain);
+	zs_heap_bulk_begin(deferred->store->heap);
 	take_batches(deferred, &batches);
 	for (unsigned int i = 0; i < deferred->nr_shards; i++)
 		drain_shard(deferred, &deferred->shards[i]);
@@ -132,6 +135,7 @@ bool zs_deferred_flush(struct zs_deferred *deferred)
 		zs_list_unlink(&batch->link);
 		drain_batch(deferred, batch);
 	}
+	zs_heap_bulk_end(deferred->store->heap);
 	/* Also if another thread was faster while this one waited for the lock: memory has come back. */
 	return true;
 }
@@ -281,12 +285,13 @@ bool zs_deferred_page(struct zs_deferred *deferred, struct zs_device *device, co
 		return false;
 	if (!nr)
 		return true;
-	batch = zs_malloc(sizeof(*batch) + nr * sizeof(slots[0]));
+	batch = zs_malloc(sizeof(*batch) + nr * sizeof(batch->handles[0]));
 	if (!batch)
 		return fall_back(deferred, nr);
 	batch->device = device;
 	batch->nr = nr;
-	memcpy(batch->slots, slots, nr * sizeof(slots[0]));
+	for (unsigned int i = 0; i < nr; i++)
+		batch->handles[i] = zs_slot_handle(slots[i]);
 	atomic_fetch_add_explicit(&deferred->pending, nr, memory_order_relaxed);
 	push_batch(deferred, batch);
 	return true;

@@ -14,6 +14,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/bits.h"
 #include "store/charge.h"
 #include "store/group.h"
 
@@ -34,7 +35,11 @@ struct zs_group {
 	bool is_used;		 /* guarded by store->lock */
 	unsigned int nr_devices; /* guarded by store->lock; removed ones that still hold memory included */
 	struct zs_budget budget;
+	/* All writers to a group's devices share its counter; those of another group don't. */
+	char unused[ZS_NO_SHARE - 2 * sizeof(unsigned int) - sizeof(struct zs_budget)];
 };
+
+static_assert(sizeof(struct zs_group) == ZS_NO_SHARE, "the budgets of two groups are never in one cache line");
 
 /* Finds the table. */
 void zs_groups_init(struct zs_store *store);

@@ -241,10 +241,21 @@ static void drain(struct zs_device *device)
 		nanosleep(&interval, NULL);
 }
 
+static void free_handles(struct zs_pool *pool, const struct zs_handle *handles, unsigned int nr)
+{
+	struct zs_object_info info;
+
+	for (unsigned int i = 0; i < nr; i++) {
+		zs_handles_prefetch(pool, handles, nr, i);
+		zs_pool_free(pool, handles[i], &info);
+	}
+}
+
 /* Frees every object of a device that nobody can reach any more. */
 static void free_blocks(struct zs_device *device)
 {
-	struct zs_object_info info;
+	struct zs_handle handles[ZS_SLOTS_PER_PAGE];
+	unsigned int nr = 0;
 	uint64_t slot;
 
 	for (uint64_t block = zs_table_next(&device->table, 0); block < device->table.nr_blocks;
@@ -253,8 +264,13 @@ static void free_blocks(struct zs_device *device)
 		if (!zs_slot_is_sound(slot))
 			zs_pool_note_leak(device->pool);
 		else if (zs_slot_state(slot) == ZS_SLOT_OBJECT)
-			zs_pool_free(device->pool, zs_slot_handle(slot), &info);
+			handles[nr++] = zs_slot_handle(slot);
+		if (nr < ZS_SLOTS_PER_PAGE)
+			continue;
+		free_handles(device->pool, handles, nr);
+		nr = 0;
 	}
+	free_handles(device->pool, handles, nr);
 	zs_table_punch(&device->table);
 }
 
@@ -262,7 +278,9 @@ void zs_device_finish(struct zs_device *device)
 {
 	struct zs_store *store = device->store;
 
+	zs_heap_bulk_begin(store->heap);
 	free_blocks(device);
+	zs_heap_bulk_end(store->heap);
 	zs_latencies_deinit(&device->latencies);
 	/* Damaged objects that could not be freed stay in the arena: the pool may not be empty. */
 	if (store->arena.pool_per_device)

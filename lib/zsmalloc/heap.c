@@ -133,6 +133,16 @@ void zs_heap_set_limit(struct zs_heap *heap, uint64_t limit_bytes)
 	zs_pages_set_limit(&heap->pages, zs_div_round_up(limit_bytes, ZS_PAGE_SIZE));
 }
 
+void zs_heap_bulk_begin(struct zs_heap *heap)
+{
+	zs_pages_bulk_begin(&heap->pages);
+}
+
+void zs_heap_bulk_end(struct zs_heap *heap)
+{
+	zs_pages_bulk_end(&heap->pages);
+}
+
 int zs_heap_charge_table(struct zs_heap *heap, uint64_t nr_pages, enum zs_urgency urgency)
 {
 	return zs_pages_charge(&heap->pages, ZS_CHARGE_TABLE, nr_pages, urgency);

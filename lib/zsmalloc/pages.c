@@ -19,11 +19,17 @@
 #define MAP_FREE UINT32_C(0x80000000)
 #define MAP_END	 UINT32_C(0x7fffffff)
 
-/* Free memory worth keeping: 4 MiB cost little and save the population of some 300 zspages. */
-#define RESERVE_HIGH_PAGES 1024
-#define RESERVE_LOW_PAGES  512
-/* Runs punched in one go; a batch lives on the stack. */
-#define PUNCH_BATCH 128
+/*
+ * Free memory worth keeping: 1/1024 of what is used, between these. Up to 16 times as much was tried: it saves next to
+ * nothing, as runs are used again only for zspages of the same length, and shows as memory.
+ */
+#define RESERVE_SHARE	  1024
+#define RESERVE_MIN_PAGES 128
+#define RESERVE_MAX_PAGES 1024
+/* The same while much is freed at once: 16 MiB, so that more of what is punched together is next to each other. */
+#define RESERVE_BULK_PAGES 4096
+/* Runs punched in one go; a batch lives on the stack. The more there are, the more of them are neighbours. */
+#define PUNCH_BATCH 512
 
 struct run {
 	uint32_t page;
@@ -177,13 +183,22 @@ int zs_pages_alloc(struct zs_pages *pages, unsigned int nr, enum zs_urgency urge
 	return 0;
 }
 
-/* Takes runs out of the reserve, longest first, until it is low or the batch is full. */
+/* How many free pages may keep their memory. Under pages->lock. */
+static uint64_t reserve_limit(const struct zs_pages *pages)
+{
+	if (pages->nr_bulks)
+		return RESERVE_BULK_PAGES;
+	return zs_min(zs_max(pages->nr_used / RESERVE_SHARE, RESERVE_MIN_PAGES), RESERVE_MAX_PAGES);
+}
+
+/* Takes runs out of the reserve, longest first, until half of it is left or the batch is full. */
 static unsigned int take_batch(struct zs_pages *pages, struct run batch[static PUNCH_BATCH])
 {
+	uint64_t low = reserve_limit(pages) / 2;
 	unsigned int count = 0;
 
 	for (unsigned int nr = ZS_RUN_MAX_PAGES; nr; nr--) {
-		while (count < PUNCH_BATCH && pages->nr_reserve > RESERVE_LOW_PAGES &&
+		while (count < PUNCH_BATCH && pages->nr_reserve > low &&
 		       list_pop(pages, &pages->reserve[nr], &batch[count].page)) {
 			pages->nr_reserve -= nr;
 			batch[count++].nr = nr;
@@ -249,7 +264,27 @@ void zs_pages_free(struct zs_pages *pages, uint32_t page, unsigned int nr)
 		uncharge_locked(pages, ZS_CHARGE_ZSPAGE, nr);
 		list_push(pages, &pages->reserve[nr], page);
 		pages->nr_reserve += nr;
-		full = pages->nr_reserve > RESERVE_HIGH_PAGES;
+		full = pages->nr_reserve > reserve_limit(pages);
+	}
+	if (full)
+		shrink_reserve(pages);
+}
+
+void zs_pages_bulk_begin(struct zs_pages *pages)
+{
+	ZS_LOCK_SCOPE(&pages->lock);
+	pages->nr_bulks++;
+}
+
+void zs_pages_bulk_end(struct zs_pages *pages)
+{
+	bool full;
+
+	{
+		ZS_LOCK_SCOPE(&pages->lock);
+		zs_assert(pages->nr_bulks);
+		pages->nr_bulks--;
+		full = pages->nr_reserve > reserve_limit(pages);
 	}
 	if (full)
 		shrink_reserve(pages);

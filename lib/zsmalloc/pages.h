@@ -37,6 +37,7 @@ struct zs_pages {
 	uint32_t reserve[ZS_RUN_MAX_PAGES + 1]; /* lists of free runs with memory, by length */
 	uint32_t holes[ZS_RUN_MAX_PAGES + 1];	/* lists of free runs without */
 	uint64_t nr_reserve;			/* pages in reserve */
+	unsigned int nr_bulks;			/* zs_pages_bulk_begin() without its end */
 	uint64_t nr_charged[ZS_CHARGE_NR];	/* pages in use, by what for */
 	uint64_t nr_used;			/* sum of nr_charged */
 	uint64_t nr_peak;			/* highest nr_used */
@@ -55,6 +56,10 @@ void zs_pages_set_limit(struct zs_pages *pages, uint64_t nr_pages);
 int zs_pages_alloc(struct zs_pages *pages, unsigned int nr, enum zs_urgency urgency, uint32_t *ret_page);
 /* Takes a run back, as it was handed out. */
 void zs_pages_free(struct zs_pages *pages, uint32_t page, unsigned int nr);
+
+/* Between these the reserve may be larger, and is punched in larger batches. Any number of threads at a time. */
+void zs_pages_bulk_begin(struct zs_pages *pages);
+void zs_pages_bulk_end(struct zs_pages *pages);
 
 /* Counts pages that come from elsewhere against the limit. Returns 0 or -ENOSPC. */
 int zs_pages_charge(struct zs_pages *pages, enum zs_charge charge, uint64_t nr, enum zs_urgency urgency);

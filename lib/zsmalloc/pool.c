@@ -25,6 +25,8 @@
 
 /* Compressed payloads that save less than 1/32 of a raw block's cost are not worth their decompression. */
 #define HUGE_GAIN 32
+/* Objects between asking for the word that says where one is, for its own memory, and freeing it. */
+#define FREE_AHEAD 8
 
 static _Atomic unsigned int nr_pools; /* made so far */
 
@@ -348,6 +350,18 @@ void zs_obj_prefetch(struct zs_pool *pool, struct zs_handle handle)
 	__builtin_prefetch(heap_object(heap, location), 1);
 	__builtin_prefetch(&pool->classes[location.class], 1);
 	__builtin_prefetch(heap_zspage(heap, zs_pages_zspage(&heap->pages, location.page)), 1);
+}
+
+void zs_handles_prefetch(struct zs_pool *pool, const struct zs_handle *handles, unsigned int nr, unsigned int next)
+{
+	if (!next) {
+		for (unsigned int i = 0; i < nr && i < 2 * FREE_AHEAD; i++)
+			zs_handle_prefetch(pool, handles[i]);
+	}
+	if (nr - next > 2 * FREE_AHEAD)
+		zs_handle_prefetch(pool, handles[next + 2 * FREE_AHEAD]);
+	if (nr - next > FREE_AHEAD)
+		zs_obj_prefetch(pool, handles[next + FREE_AHEAD]);
 }
 
 size_t zs_obj_cost(struct zs_pool *pool, struct zs_handle handle)

@@ -119,6 +119,10 @@ void zs_heap_stats(struct zs_heap *heap, struct zs_heap_stats *ret_stats);
 enum zs_cache { ZS_CACHE_HANDLES, ZS_CACHE_ZSPAGES };
 void zs_cache_stats(struct zs_heap *heap, enum zs_cache cache, struct zs_cache_stats *ret_stats);
 
+/* Around freeing many objects: up to 16 MiB may wait meanwhile, to be given back to the system in one go. */
+void zs_heap_bulk_begin(struct zs_heap *heap);
+void zs_heap_bulk_end(struct zs_heap *heap);
+
 /*
  * Counts pages of slot tables against the limit; memory is the caller's business. Returns 0 or -ENOSPC.
  */
@@ -164,6 +168,8 @@ void zs_pool_note_leak(struct zs_pool *pool);
  */
 void zs_handle_prefetch(struct zs_pool *pool, struct zs_handle handle);
 void zs_obj_prefetch(struct zs_pool *pool, struct zs_handle handle);
+/* Both, some objects ahead: before each zs_pool_free() of a caller that frees nr handles in turn, next being it. */
+void zs_handles_prefetch(struct zs_pool *pool, const struct zs_handle *handles, unsigned int nr, unsigned int next);
 
 /* Memory that the live object behind this handle costs, as zs_pool_cost(); 0 if there is none. A hint: it may go. */
 size_t zs_obj_cost(struct zs_pool *pool, struct zs_handle handle);

@@ -1,19 +1,27 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * alloc: a table of objects of real sizes; then each step replaces a random one by one of another random size, in the
- * order in which a store overwrites a block: allocate, copy the payload in, publish, free the old one. So lifetimes are
- * geometric, and all memory is as old as the steps make it.
+ * alloc: a table of objects, filled with the trace; then each step allocates the trace's next object in place of a
+ * random one, in the order in which a store overwrites a block: allocate, copy the payload in, publish, free the old
+ * one. So lifetimes are geometric, and all memory is as old as the steps make it. Each thread follows the trace from
+ * another place on, from its end to its start.
  *
- * variant  zsd       a pool, which also computes each payload's checksum
- *          malloc    malloc(3) of whatever library is preloaded
- *          zsd-own, malloc-own   the same, but a thread frees only what it has allocated
+ * variant   zsd       a pool, which also computes each payload's checksum, and is compacted meanwhile
+ *           malloc    malloc(3) of whatever library is preloaded
+ * appended  -own      a thread frees only what it has allocated
+ *           -shuffled sizes are drawn from the trace at random: neighbours are as alike as any two blocks, and the mix
+ *                     of sizes is always the same. Files are not like that: next to a block of text is more text
+ *           -uncompacted   zsd without compaction
  *
  * Which object a step replaces is known a step before, and every allocator may ask for the memory that freeing it
  * needs: a store compresses a block in between.
  *
  * The payload is copied from a buffer that is in the processor's cache, as one is that was compressed just before.
  * Memory is resident memory of the process above what it was before the allocator was used: whatever the allocator
- * needs besides the objects is in it.
+ * needs besides the objects is in it. It is taken at the end of each round, and its mean over the second half of the
+ * rounds is the result, since compaction comes and goes.
+ *
+ * Compaction is that of daemon/policy.c with CompactThreshold=5%, but by the first worker, between its steps and on its
+ * time, and not paced by the clock: a minute of a busy device passes here in a second.
  */
 
 #include <dlfcn.h>
@@ -25,20 +33,39 @@
 
 #include "arena_bench.h"
 #include "support/random.h"
-#include "zsmalloc/arena.h"
 #include "zsmalloc/pool.h"
 
 /* Replacements for each object: enough that fragmentation doesn't grow any more. */
 #define ROUNDS	   6
 #define SIZE_SHIFT 48
 
+/* Steps between two looks at the pool, and between two slices; freeable pages, in percent; pages freed by a slice. */
+#define LOOK_STEPS    16384
+#define SLICE_STEPS   1024
+#define START_PERCENT 5.0
+#define STOP_PERCENT  1.5
+#define SLICE_PAGES   256
+
 struct alloc {
 	struct bench_trace trace;
 	_Atomic uint64_t *objects; /* [trace.nr] size << SIZE_SHIFT | address or handle */
 	unsigned int nr_threads;
-	bool own;
+	bool own, shuffled, compact;
 	struct zs_pool *pool; /* NULL: malloc */
 	pthread_barrier_t barrier;
+	/* Compaction; the first worker's. */
+	bool running;
+	uint64_t freeable_pages, stop_pages; /* of this run: left by what was freed, and where it ends */
+	uint64_t compact_ns;		     /* processor time of it */
+};
+
+/* What a worker needs for its next step. */
+struct churn {
+	struct test_random random;
+	char payload[BENCH_BLOCK_BYTES];
+	uint32_t start, nr;   /* the part of the table that it replaces */
+	uint32_t next, after; /* whose turn it is in this step and the next one */
+	uint32_t cursor;      /* in the trace */
 };
 
 static uint64_t address_of(uint64_t object)
@@ -104,41 +131,107 @@ static void share(const struct alloc *alloc, unsigned int number, uint32_t *ret_
 		*ret_nr = alloc->trace.nr - *ret_start;
 }
 
+/* Looks whether the pool is fragmented. */
+static void look(struct alloc *alloc)
+{
+	struct zs_pool_stats stats;
+
+	zs_pool_stats(alloc->pool, &stats);
+	alloc->freeable_pages = stats.freeable_pages;
+	alloc->stop_pages = (uint64_t)((double)stats.pages * STOP_PERCENT / 100);
+	alloc->running = (double)stats.freeable_pages * 100 > (double)stats.pages * START_PERCENT;
+}
+
+static void slice(struct alloc *alloc)
+{
+	uint64_t freed = zs_pool_compact(alloc->pool, SLICE_PAGES);
+
+	alloc->freeable_pages -= freed < alloc->freeable_pages ? freed : alloc->freeable_pages;
+	alloc->running = freed && alloc->freeable_pages > alloc->stop_pages;
+}
+
+static void maintain(struct alloc *alloc, uint32_t step)
+{
+	uint64_t start;
+
+	if (step % SLICE_STEPS || (!alloc->running && step % LOOK_STEPS))
+		return;
+	start = bench_thread_cpu_ns();
+	if (alloc->running)
+		slice(alloc);
+	else
+		look(alloc);
+	alloc->compact_ns += bench_thread_cpu_ns() - start;
+}
+
+static uint32_t any_index(struct churn *churn)
+{
+	return churn->start + (uint32_t)test_random_below(&churn->random, churn->nr);
+}
+
+static size_t next_size(const struct alloc *alloc, struct churn *churn)
+{
+	if (alloc->shuffled)
+		return alloc->trace.sizes[test_random_below(&churn->random, alloc->trace.nr)];
+	if (churn->cursor == alloc->trace.nr)
+		churn->cursor = 0;
+	return alloc->trace.sizes[churn->cursor++];
+}
+
+static void step(struct alloc *alloc, struct churn *churn)
+{
+	uint32_t index = churn->next;
+	uint64_t new = object_new(alloc, next_size(alloc, churn), churn->payload, alloc->objects[index]);
+
+	churn->next = churn->after;
+	object_prefetch(alloc, alloc->objects[churn->next]);
+	churn->after = any_index(churn);
+	__builtin_prefetch(&alloc->objects[churn->after], 1);
+	object_drop(alloc, atomic_exchange(&alloc->objects[index], new));
+}
+
+/* The thread's share of the table. */
+static void fill(struct alloc *alloc, struct churn *churn)
+{
+	for (uint32_t i = churn->start; i < churn->start + churn->nr; i++)
+		alloc->objects[i] = object_new(alloc, alloc->trace.sizes[i], churn->payload, 0);
+}
+
+static void prepare(struct alloc *alloc, struct churn *churn)
+{
+	churn->cursor = churn->start;
+	if (!alloc->own) {
+		churn->start = 0;
+		churn->nr = alloc->trace.nr;
+	}
+	churn->next = any_index(churn);
+	churn->after = any_index(churn);
+}
+
 static void worker(struct bench_thread *thread)
 {
 	struct alloc *alloc = thread->context;
-	struct test_random random = {thread->random};
-	char payload[BENCH_BLOCK_BYTES];
-	uint32_t start, nr, steps, next, after;
+	struct churn churn = {.random = {thread->random}};
+	bool compact = alloc->compact && !thread->number;
+	uint32_t nr_steps;
 
-	share(alloc, thread->number, &start, &nr);
-	test_random_fill(&random, payload, sizeof(payload));
+	share(alloc, thread->number, &churn.start, &churn.nr);
+	nr_steps = churn.nr;
+	test_random_fill(&churn.random, churn.payload, sizeof(churn.payload));
 	pthread_barrier_wait(&alloc->barrier);
-	for (uint32_t i = 0; i < nr; i++)
-		alloc->objects[start + i] = object_new(alloc, alloc->trace.sizes[start + i], payload, 0);
+	fill(alloc, &churn);
 	pthread_barrier_wait(&alloc->barrier);
-
-	/* The main thread looks at the memory. */
-	pthread_barrier_wait(&alloc->barrier);
-	steps = nr * ROUNDS;
-	if (!alloc->own) {
-		start = 0;
-		nr = alloc->trace.nr;
+	prepare(alloc, &churn);
+	for (unsigned int round = 0; round < ROUNDS; round++) {
+		/* The main thread has looked at the memory. */
+		pthread_barrier_wait(&alloc->barrier);
+		for (uint32_t i = 0; i < nr_steps; i++) {
+			if (compact)
+				maintain(alloc, i);
+			step(alloc, &churn);
+		}
+		pthread_barrier_wait(&alloc->barrier);
 	}
-	next = start + (uint32_t)test_random_below(&random, nr);
-	after = start + (uint32_t)test_random_below(&random, nr);
-	while (steps--) {
-		uint32_t index = next;
-		size_t size = alloc->trace.sizes[test_random_below(&random, alloc->trace.nr)];
-		uint64_t new = object_new(alloc, size, payload, alloc->objects[index]);
-
-		next = after;
-		object_prefetch(alloc, alloc->objects[next]);
-		after = start + (uint32_t)test_random_below(&random, nr);
-		__builtin_prefetch(&alloc->objects[after], 1);
-		object_drop(alloc, atomic_exchange(&alloc->objects[index], new));
-	}
-	pthread_barrier_wait(&alloc->barrier);
 	/* Threads of a store don't end: what they have cached is part of the figure. */
 	pthread_barrier_wait(&alloc->barrier);
 }
@@ -154,14 +247,7 @@ static uint64_t payload_bytes(const struct alloc *alloc)
 
 static void make_pool(struct alloc *alloc)
 {
-	static struct zs_arena arena;
-	struct zs_arena_options options;
-	struct zs_heap *heap;
-
-	zs_arena_options_default(&options, 0);
-	bench_check(zs_arena_create(&arena, &options), "zs_arena_create");
-	bench_check(zs_heap_create(&arena, true, &heap), "zs_heap_create");
-	bench_check(zs_pool_create(heap, &alloc->pool), "zs_pool_create");
+	bench_check(zs_pool_create(bench_heap(), &alloc->pool), "zs_pool_create");
 }
 
 static double memory_over_payload(const struct alloc *alloc, uint64_t before)
@@ -190,37 +276,93 @@ static uint64_t phase(struct alloc *alloc, uint64_t *ret_cpu_ns)
 	return bench_now_ns() - start;
 }
 
+/* Gives back whatever the allocator can, as it does by itself or when it is told to. */
+static void trim(struct alloc *alloc)
+{
+	int (*glibc)(size_t) = (int (*)(size_t))dlsym(RTLD_DEFAULT, "malloc_trim");
+	int (*jemalloc)(const char *, void *, size_t *, void *, size_t) = (int (*)(
+		const char *, void *, size_t *, void *, size_t))dlsym(RTLD_DEFAULT, "mallctl");
+	void (*mimalloc)(bool) = (void (*)(bool))dlsym(RTLD_DEFAULT, "mi_collect");
+
+	if (alloc->pool)
+		zs_pool_compact(alloc->pool, UINT64_MAX);
+	else if (jemalloc)
+		bench_check(jemalloc("arena.4096.purge", NULL, NULL, NULL, 0), "mallctl"); /* 4096: all arenas */
+	else if (mimalloc)
+		mimalloc(true);
+	else if (glibc)
+		glibc(0);
+}
+
+static bool has_suffix(const struct bench_options *options, const char *suffix)
+{
+	return strstr(options->variant, suffix);
+}
+
+static void parse_variant(struct alloc *alloc, const struct bench_options *options)
+{
+	bool pool = !strncmp(options->variant, "zsd", 3);
+
+	if (!pool && strncmp(options->variant, "malloc", 6) != 0)
+		bench_die(0, "alloc: no variant '%s'", options->variant);
+	alloc->own = has_suffix(options, "-own");
+	alloc->shuffled = has_suffix(options, "-shuffled");
+	alloc->compact = pool && !has_suffix(options, "-uncompacted");
+	if (pool)
+		make_pool(alloc);
+}
+
+/* All rounds. Answers the memory. */
+static double churn_all(struct alloc *alloc, uint64_t before, uint64_t *ret_ns, uint64_t *ret_cpu_ns)
+{
+	double memory = 0;
+	uint64_t cpu_ns;
+
+	*ret_ns = *ret_cpu_ns = 0;
+	for (unsigned int round = 0; round < ROUNDS; round++) {
+		*ret_ns += phase(alloc, &cpu_ns);
+		*ret_cpu_ns += cpu_ns;
+		if (round >= ROUNDS / 2)
+			memory += memory_over_payload(alloc, before) / (ROUNDS - ROUNDS / 2);
+	}
+	return memory;
+}
+
+static void print_compaction(struct alloc *alloc, double nr_ops)
+{
+	struct zs_pool_stats stats;
+
+	zs_pool_stats(alloc->pool, &stats);
+	printf("\"moved_per_op\": %.4f, \"compaction_ns_per_op\": %.2f, ", (double)stats.moved_objects / nr_ops,
+	       (double)alloc->compact_ns / nr_ops);
+}
+
 void bench_alloc(const struct bench_options *options)
 {
 	static struct alloc alloc;
 	struct bench_thread threads[BENCH_THREADS_MAX];
 	uint64_t before, fill_ns, churn_ns, fill_cpu_ns, churn_cpu_ns;
-	double filled, churned;
+	double filled, churned, nr_ops;
 
 	alloc.nr_threads = options->nr_threads ? options->nr_threads : 1;
-	alloc.own = bench_is(options, "zsd-own") || bench_is(options, "malloc-own");
 	bench_trace_load(options, &alloc.trace);
+	nr_ops = (double)alloc.trace.nr * ROUNDS;
 	alloc.objects = bench_memory(alloc.trace.nr * sizeof(*alloc.objects));
 	pthread_barrier_init(&alloc.barrier, NULL, alloc.nr_threads + 1);
+	before = bench_resident_bytes();
+	parse_variant(&alloc, options);
 	bench_threads_start(threads, alloc.nr_threads, options->seed, worker, &alloc);
 
-	before = bench_resident_bytes();
-	if (bench_is(options, "zsd") || bench_is(options, "zsd-own"))
-		make_pool(&alloc);
-	else if (!bench_is(options, "malloc") && !bench_is(options, "malloc-own"))
-		bench_die(0, "alloc: no variant '%s'", options->variant);
 	fill_ns = phase(&alloc, &fill_cpu_ns);
 	filled = memory_over_payload(&alloc, before);
-	churn_ns = phase(&alloc, &churn_cpu_ns);
-	churned = memory_over_payload(&alloc, before);
+	churned = churn_all(&alloc, before, &churn_ns, &churn_cpu_ns);
 	printf("{\"malloc\": \"%s\", \"filled\": %.5f, \"churned\": %.5f, ", malloc_library(), filled, churned);
-	if (alloc.pool) {
-		zs_pool_compact(alloc.pool, UINT64_MAX);
-		printf("\"compacted\": %.5f, ", memory_over_payload(&alloc, before));
-	}
+	if (alloc.pool)
+		print_compaction(&alloc, nr_ops);
+	trim(&alloc);
+	printf("\"trimmed\": %.5f, ", memory_over_payload(&alloc, before));
 	printf("\"fill_ops_per_s\": %.0f, \"ops_per_s\": %.0f, \"cpu_ns_per_op\": %.2f}\n",
-	       alloc.trace.nr * 1e9 / (double)fill_ns, (double)alloc.trace.nr * ROUNDS * 1e9 / (double)churn_ns,
-	       (double)churn_cpu_ns / ((double)alloc.trace.nr * ROUNDS));
+	       alloc.trace.nr * 1e9 / (double)fill_ns, nr_ops * 1e9 / (double)churn_ns, (double)churn_cpu_ns / nr_ops);
 	pthread_barrier_wait(&alloc.barrier);
 	bench_threads_join(threads, alloc.nr_threads);
 }

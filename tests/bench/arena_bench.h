@@ -14,6 +14,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct zs_heap;
+
 #define BENCH_BLOCK_BYTES ((size_t)4096)
 #define BENCH_THREADS_MAX 16
 
@@ -64,6 +66,9 @@ uint64_t bench_resident_bytes(void);
 void *bench_memory(size_t size_bytes);
 /* A file, mapped and faulted in. */
 const void *bench_map(const char *path, size_t *ret_bytes);
+
+/* A new heap over an arena of its own, for the rest of the program. */
+struct zs_heap *bench_heap(void);
 
 struct bench_trace {
 	const uint16_t *sizes; /* of the payloads, 1 to BENCH_BLOCK_BYTES */

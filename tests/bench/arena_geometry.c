@@ -11,20 +11,14 @@
 #include <stdio.h>
 
 #include "arena_bench.h"
-#include "zsmalloc/arena.h"
 #include "zsmalloc/geometry.h"
 #include "zsmalloc/pool.h"
 
 static struct zs_pool *make_pool(void)
 {
-	static struct zs_arena arena;
-	struct zs_arena_options options;
-	struct zs_heap *heap;
+	struct zs_heap *heap = bench_heap();
 	struct zs_pool *pool;
 
-	zs_arena_options_default(&options, 0);
-	bench_check(zs_arena_create(&arena, &options), "zs_arena_create");
-	bench_check(zs_heap_create(&arena, true, &heap), "zs_heap_create");
 	bench_check(zs_pool_create(heap, &pool), "zs_pool_create");
 	return pool;
 }

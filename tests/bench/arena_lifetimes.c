@@ -21,7 +21,6 @@
 
 #include "arena_bench.h"
 #include "support/random.h"
-#include "zsmalloc/arena.h"
 #include "zsmalloc/pool.h"
 
 #define ROUNDS	    8
@@ -169,13 +168,8 @@ static void run_rounds(struct lifetimes *lifetimes)
 
 static void make_pools(struct lifetimes *lifetimes, bool apart)
 {
-	static struct zs_arena arena;
-	struct zs_arena_options options;
-	struct zs_heap *heap;
+	struct zs_heap *heap = bench_heap();
 
-	zs_arena_options_default(&options, 0);
-	bench_check(zs_arena_create(&arena, &options), "zs_arena_create");
-	bench_check(zs_heap_create(&arena, true, &heap), "zs_heap_create");
 	bench_check(zs_pool_create(heap, &lifetimes->long_lived.pool), "zs_pool_create");
 	lifetimes->short_lived.pool = lifetimes->long_lived.pool;
 	if (apart)

@@ -6,29 +6,23 @@
  *          pools32   32 pools over one heap; an object belongs to one by its number
  *          pool      one pool, and one lock for all of it, which look-ups take, too (ZS_LOCKING_POOL)
  *
- * All are filled before the first window and stay, and windows of all are taken in turn in one process, so that they
- * meet the same memory and the same neighbours on the machine.
+ * All are filled before the first window and stay.
  * Waits are what the pools' locks have counted (base/lock.h); not those of the shared caches and the pages, which are
  * the same for all.
  */
 
 #include <errno.h>
-#include <inttypes.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
-#include "arena_bench.h"
+#include "arena_windows.h"
 #include "base/lock.h"
 #include "support/random.h"
-#include "zsmalloc/arena.h"
 #include "zsmalloc/pool.h"
 
-#define SUBJECTS  3
-#define POOLS	  32
-#define WINDOW_NS 50000000
-#define WINDOWS	  12
+#define SUBJECTS 3
+#define POOLS	 32
+#define WINDOWS	 12
 /* Steps between two looks at the clock's flag. */
 #define STEPS 64
 
@@ -38,16 +32,13 @@ struct subject {
 	unsigned int nr_pools;
 	_Atomic uint32_t *handles; /* [trace.nr] */
 	enum zs_locking locking;
-	uint64_t ops, ns, cpu_ns;
-	struct zs_lock_waits waits;
+	struct zs_lock_waits waits; /* in all its windows; before them: so far */
 };
 
 struct locks {
 	struct bench_trace trace;
-	struct subject *subject; /* of this window; NULL ends the threads */
-	atomic_bool stop;
-	_Atomic uint64_t ops;
-	pthread_barrier_t barrier;
+	struct subject subjects[SUBJECTS];
+	struct bench_windows windows;
 };
 
 /* old: what is going to be replaced, or none; a store asks for its memory before it compresses, and so does this. */
@@ -88,13 +79,12 @@ static void read_object(struct subject *subject, uint32_t index, void *buffer)
 	zs_obj_read_end(pool, &object);
 }
 
-static void window(struct locks *locks, struct test_random *random, char *payload)
+static uint64_t window(struct locks *locks, struct subject *subject, struct test_random *random, char *payload)
 {
-	struct subject *subject = locks->subject;
 	char buffer[BENCH_BLOCK_BYTES];
 	uint64_t ops = 0;
 
-	while (!atomic_load_explicit(&locks->stop, memory_order_relaxed)) {
+	while (!bench_windows_is_over(&locks->windows)) {
 		for (unsigned int i = 0; i < STEPS; i++) {
 			uint32_t index = (uint32_t)test_random_below(random, locks->trace.nr);
 
@@ -106,7 +96,7 @@ static void window(struct locks *locks, struct test_random *random, char *payloa
 		}
 		ops += STEPS;
 	}
-	atomic_fetch_add(&locks->ops, ops);
+	return ops;
 }
 
 static void worker(struct bench_thread *thread)
@@ -114,15 +104,11 @@ static void worker(struct bench_thread *thread)
 	struct locks *locks = thread->context;
 	struct test_random random = {thread->random};
 	char payload[BENCH_BLOCK_BYTES];
+	int subject;
 
 	test_random_fill(&random, payload, sizeof(payload));
-	for (;;) {
-		pthread_barrier_wait(&locks->barrier);
-		if (!locks->subject)
-			return;
-		window(locks, &random, payload);
-		pthread_barrier_wait(&locks->barrier);
-	}
+	while ((subject = bench_windows_begin(&locks->windows)) >= 0)
+		bench_windows_end(&locks->windows, window(locks, &locks->subjects[subject], &random, payload));
 }
 
 /* What has been waited for the subject's locks so far. */
@@ -140,72 +126,39 @@ static struct zs_lock_waits lock_waits(const struct subject *subject)
 	return waits;
 }
 
-/* One window of one subject. The main thread sleeps; the workers work. */
-static void run_window(struct locks *locks, struct subject *subject)
+static void print_subject(const struct subject *subject, const struct bench_window_sum *sum)
 {
-	struct zs_lock_waits before = lock_waits(subject), after;
-	uint64_t start, cpu;
-
-	locks->subject = subject;
-	locks->stop = false;
-	locks->ops = 0;
-	pthread_barrier_wait(&locks->barrier);
-	start = bench_now_ns();
-	cpu = bench_cpu_ns();
-	nanosleep(&(struct timespec){.tv_nsec = WINDOW_NS}, NULL);
-	locks->stop = true;
-	pthread_barrier_wait(&locks->barrier);
-	subject->ns += bench_now_ns() - start;
-	subject->cpu_ns += bench_cpu_ns() - cpu;
-	subject->ops += locks->ops;
-	after = lock_waits(subject);
-	subject->waits.nr += after.nr - before.nr;
-	subject->waits.ns += after.ns - before.ns;
-}
-
-static void print_subject(const struct subject *subject)
-{
-	double ops = (double)subject->ops;
+	double ops = (double)sum->ops;
 	const char *name = subject->name;
 
 	printf(", \"%s\": %.0f, \"%s_waits\": %.2f, \"%s_wait_ns\": %.2f, \"%s_cpu_ns\": %.2f", name,
-	       ops * 1e9 / (double)subject->ns, name, (double)subject->waits.nr * 1e6 / ops, name,
-	       (double)subject->waits.ns / ops, name, (double)subject->cpu_ns / ops);
+	       ops * 1e9 / (double)sum->ns, name, (double)subject->waits.nr * 1e6 / ops, name,
+	       (double)subject->waits.ns / ops, name, (double)sum->cpu_ns / ops);
 }
 
-static void measure(struct locks *locks, struct subject *subjects, unsigned int nr, unsigned int nr_threads,
-		    uint64_t seed)
+/* Nobody touches a subject's pools outside of its windows: what they count meanwhile is from those. */
+static void measure(struct locks *locks, unsigned int nr_threads, uint64_t seed)
 {
-	struct bench_thread threads[BENCH_THREADS_MAX];
-
-	for (unsigned int i = 0; i < nr; i++) {
-		subjects[i].ops = subjects[i].ns = subjects[i].cpu_ns = 0;
-		subjects[i].waits = (struct zs_lock_waits){0};
-	}
-	pthread_barrier_init(&locks->barrier, NULL, nr_threads + 1);
-	bench_threads_start(threads, nr_threads, seed, worker, locks);
-	for (unsigned int i = 0; i < WINDOWS * nr; i++)
-		run_window(locks, &subjects[(i + i / nr) % nr]);
-	locks->subject = NULL;
-	pthread_barrier_wait(&locks->barrier);
-	bench_threads_join(threads, nr_threads);
-	pthread_barrier_destroy(&locks->barrier);
-
+	for (unsigned int i = 0; i < SUBJECTS; i++)
+		locks->subjects[i].waits = lock_waits(&locks->subjects[i]);
+	bench_windows_run(&locks->windows, nr_threads, seed, worker, locks);
 	printf("{\"threads\": %u", nr_threads);
-	for (unsigned int i = 0; i < nr; i++)
-		print_subject(&subjects[i]);
+	for (unsigned int i = 0; i < SUBJECTS; i++) {
+		struct subject *subject = &locks->subjects[i];
+		struct zs_lock_waits after = lock_waits(subject);
+
+		subject->waits.nr = after.nr - subject->waits.nr;
+		subject->waits.ns = after.ns - subject->waits.ns;
+		print_subject(subject, &locks->windows.sums[i]);
+	}
 	printf("}\n");
 }
 
 /* A heap with these pools. */
-static void make_pools(struct subject *subject, uint32_t nr_objects, struct zs_arena *arena)
+static void make_pools(struct subject *subject, uint32_t nr_objects)
 {
-	struct zs_arena_options options;
-	struct zs_heap *heap;
+	struct zs_heap *heap = bench_heap();
 
-	zs_arena_options_default(&options, 0);
-	bench_check(zs_arena_create(arena, &options), "zs_arena_create");
-	bench_check(zs_heap_create(arena, true, &heap), "zs_heap_create");
 	for (unsigned int i = 0; i < subject->nr_pools; i++) {
 		bench_check(zs_pool_create(heap, &subject->pools[i]), "zs_pool_create");
 		zs_pool_set_locking(subject->pools[i], subject->locking);
@@ -220,10 +173,9 @@ static void make_pools(struct subject *subject, uint32_t nr_objects, struct zs_a
 static void fill(struct subject subjects[static SUBJECTS], const struct bench_trace *trace)
 {
 	static const char payload[BENCH_BLOCK_BYTES] = {1};
-	static struct zs_arena arenas[SUBJECTS];
 
 	for (unsigned int i = 0; i < SUBJECTS; i++)
-		make_pools(&subjects[i], trace->nr, &arenas[i]);
+		make_pools(&subjects[i], trace->nr);
 	for (uint32_t i = 0; i < SUBJECTS * trace->nr; i++) {
 		struct subject *subject = &subjects[i % SUBJECTS];
 		uint32_t index = i / SUBJECTS;
@@ -238,15 +190,18 @@ void bench_locks(const struct bench_options *options)
 {
 	static const unsigned int nr_threads[] = {1, 2, 4, 8};
 	static struct zs_pool *one[1], *many[POOLS], *one_lock[1];
-	static struct locks locks;
-	struct subject subjects[SUBJECTS] = {
-		{.name = "class", .pools = one, .nr_pools = 1},
-		{.name = "pools32", .pools = many, .nr_pools = POOLS},
-		{.name = "pool", .pools = one_lock, .nr_pools = 1, .locking = ZS_LOCKING_POOL},
+	static struct locks locks = {
+		.subjects =
+			{
+				{.name = "class", .pools = one, .nr_pools = 1},
+				{.name = "pools32", .pools = many, .nr_pools = POOLS},
+				{.name = "pool", .pools = one_lock, .nr_pools = 1, .locking = ZS_LOCKING_POOL},
+			},
+		.windows = {.nr_subjects = SUBJECTS, .nr_windows = WINDOWS},
 	};
 
 	bench_trace_load(options, &locks.trace);
-	fill(subjects, &locks.trace);
+	fill(locks.subjects, &locks.trace);
 	for (unsigned int i = 0; i < sizeof(nr_threads) / sizeof(nr_threads[0]); i++)
-		measure(&locks, subjects, SUBJECTS, nr_threads[i], options->seed);
+		measure(&locks, nr_threads[i], options->seed);
 }

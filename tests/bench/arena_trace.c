@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The trace of compressed sizes, and memory that no allocator sees. */
+/* The trace of compressed sizes, memory that no allocator sees, and what pools are made of. */
 
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -12,6 +13,7 @@
 #include "arena_bench.h"
 #include "base/cleanup.h"
 #include "codec/stream.h"
+#include "zsmalloc/arena.h"
 #include "zsmalloc/pool.h"
 
 void *bench_memory(size_t size_bytes)
@@ -39,6 +41,20 @@ const void *bench_map(const char *path, size_t *ret_bytes)
 		bench_die(errno, "%s", path);
 	*ret_bytes = (size_t)status.st_size;
 	return memory;
+}
+
+struct zs_heap *bench_heap(void)
+{
+	struct zs_arena_options options;
+	struct zs_arena *arena = calloc(1, sizeof(*arena));
+	struct zs_heap *heap;
+
+	if (!arena)
+		bench_die(ENOMEM, "bench_heap");
+	zs_arena_options_default(&options, 0);
+	bench_check(zs_arena_create(arena, &options), "zs_arena_create");
+	bench_check(zs_heap_create(arena, true, &heap), "zs_heap_create");
+	return heap;
 }
 
 uint64_t bench_resident_bytes(void)

@@ -1,13 +1,18 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """arena: the allocator against others, and against what it would be with another design.
 
-alloc    the compressed sizes of the corpus's blocks, allocated, then each replaced six times at random; payload copied
-           alloc_memory           resident memory / payload after the replacements, by one thread; _filled: before them;
-                                  _compacted: after compaction, which malloc has no like of; _2_threads: as it says
-           alloc_ops_per_s        replacements per second; _2_threads: any thread frees any object, as in a store;
-                                  _2_threads_own: a thread frees what it has allocated itself, which suits thread caches
+alloc    the compressed sizes of the corpus's blocks, allocated; then six times again, each object in place of a random
+         one; payload copied
+           alloc_memory           resident memory / payload meanwhile, by one thread; _filled: before; _trimmed: after
+                                  compaction, or what the others have: malloc_trim(3), arena.purge, mi_collect()
+           alloc_ops_per_s        replacements per second
            alloc_cpu              processor time of a replacement. zsd computes a checksum of the payload in it
-         zsd: a pool; glibc, jemalloc, mimalloc: malloc(3)
+           _2_threads             any thread frees any object, as in a store; _own: a thread frees what it has allocated
+                                  itself, which suits thread caches; _shuffled: sizes drawn at random, not in the
+                                  order of the files
+         zsd: a pool that is compacted when 5% could be freed, by one of the threads between its operations;
+         alloc_moved: objects that this moves per replacement, alloc_compaction: its processor time
+         glibc, jemalloc, mimalloc: malloc(3)
 locks    threads read and replace objects, one to one; lock_ops_per_s: geometric mean over the numbers of threads;
          lock_waits: how often a thread found a lock taken, per million operations; lock_wait: for how long, per
          operation (the counters of the pool's locks)
@@ -63,8 +68,10 @@ QUICK_BLOCKS = 65536
 TIMEOUT = 120
 
 RATIO_METRICS = (
-    "alloc_memory", "alloc_memory_filled", "alloc_memory_2_threads",
-    "alloc_ops_per_s", "alloc_ops_per_s_2_threads", "alloc_ops_per_s_2_threads_own", "alloc_cpu", "alloc_cpu_2_threads",
+    "alloc_memory", "alloc_memory_filled", "alloc_memory_trimmed", "alloc_memory_2_threads",
+    "alloc_memory_trimmed_2_threads", "alloc_memory_shuffled", "alloc_memory_2_threads_shuffled",
+    "alloc_ops_per_s", "alloc_ops_per_s_2_threads", "alloc_ops_per_s_2_threads_own",
+    "alloc_ops_per_s_shuffled", "alloc_ops_per_s_2_threads_shuffled", "alloc_cpu", "alloc_cpu_2_threads",
     "lock_ops_per_s", *(f"lock_ops_per_s_{threads}" for threads in THREADS),
     "accounting_ops_per_s", "accounting_ops_per_s_2_threads", "cache_unused_bytes", "cache_unused_bytes_few",
     *(f"pool_memory_{devices}_devices" for devices in DEVICES),
@@ -107,29 +114,34 @@ def _rotated(items, number):
     return items[shift:] + items[:shift]
 
 
-def _alloc_once(arena, report, seed, subject, threads, own):
+# What is reported of a run, by what the program prints: metric, unit. For some kinds of run only a part of it.
+ALLOC_METRICS = {
+    "churned": ("alloc_memory", "/payload"), "filled": ("alloc_memory_filled", "/payload"),
+    "trimmed": ("alloc_memory_trimmed", "/payload"), "ops_per_s": ("alloc_ops_per_s", "ops/s"),
+    "fill_ops_per_s": ("alloc_fill_ops_per_s", "ops/s"), "cpu_ns_per_op": ("alloc_cpu", "ns/op"),
+    "moved_per_op": ("alloc_moved", "/op"), "compaction_ns_per_op": ("alloc_compaction", "ns/op"),
+}
+ALLOC_KINDS = {"": tuple(ALLOC_METRICS), "own": ("ops_per_s", "cpu_ns_per_op"),
+               "shuffled": ("churned", "ops_per_s", "cpu_ns_per_op")}
+
+
+def _alloc_once(arena, report, seed, subject, threads, kind):
     library, preload = MALLOCS.get(subject, (None, None))
-    variant = ("zsd" if subject == OURS else "malloc") + ("-own" if own else "")
+    variant = ("zsd" if subject == OURS else "malloc") + (f"-{kind}" if kind else "")
     result = arena.line("alloc", "--variant", variant, "--threads", str(threads), "--seed", str(seed), preload=preload)
     if library and library not in result["malloc"]:
         raise BenchError(f"{subject} is not what was measured, but {result['malloc']}: ./dev deps bench installs it")
-    suffix = "" if threads == 1 else f"_{threads}_threads"
-    if own:
-        report.add(f"alloc_ops_per_s{suffix}_own", "ops/s", subject, result["ops_per_s"])
-        return
-    report.add(f"alloc_memory{suffix}", "/payload", subject, result["churned"])
-    report.add(f"alloc_memory_filled{suffix}", "/payload", subject, result["filled"])
-    if "compacted" in result:
-        report.add(f"alloc_memory_compacted{suffix}", "/payload", subject, result["compacted"])
-    report.add(f"alloc_ops_per_s{suffix}", "ops/s", subject, result["ops_per_s"])
-    report.add(f"alloc_fill_ops_per_s{suffix}", "ops/s", subject, result["fill_ops_per_s"])
-    report.add(f"alloc_cpu{suffix}", "ns/op", subject, result["cpu_ns_per_op"])
+    suffix = ("" if threads == 1 else f"_{threads}_threads") + (f"_{kind}" if kind else "")
+    for key in ALLOC_KINDS[kind]:
+        if key in result:
+            metric, unit = ALLOC_METRICS[key]
+            report.add(metric + suffix, unit, subject, result[key])
 
 
 def alloc(arena, report, number):
-    for threads, own in ((1, False), (2, False), (2, True)):
+    for threads, kind in ((1, ""), (2, ""), (2, "own"), (1, "shuffled"), (2, "shuffled")):
         for subject in _rotated((OURS, *MALLOCS), number):
-            _alloc_once(arena, report, number + 1, subject, threads, own)
+            _alloc_once(arena, report, number + 1, subject, threads, kind)
 
 
 def locks(arena, report, number):
@@ -245,7 +257,7 @@ def geometry(arena, report, number):
 
 # Part: function, the prefixes of its metrics, the peers, rounds.
 PARTS = {
-    "alloc": (alloc, ("alloc_",), tuple(MALLOCS), 4),
+    "alloc": (alloc, ("alloc_",), tuple(MALLOCS), 3),
     "locks": (locks, ("lock_",), ("32-pools", "pool-lock"), 3),
     "account": (account, ("accounting_",), ("off",), 4),
     "caches": (caches, ("cache_",), ("per-pool",), 3),

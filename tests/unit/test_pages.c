@@ -118,6 +118,39 @@ Test(pages, freed_memory_goes_back_to_the_system_but_for_a_reserve)
 	cr_assert_eq(pages.nr_punched, 3200 - pages.nr_reserve);
 }
 
+/* Takes nr runs of 16 pages and gives them back. */
+static void take_and_free(unsigned int nr)
+{
+	uint32_t runs[NR_PAGES / 16];
+
+	for (unsigned int i = 0; i < nr; i++)
+		runs[i] = alloc(16);
+	for (unsigned int i = 0; i < nr; i++)
+		zs_pages_free(&pages, runs[i], 16);
+}
+
+Test(pages, the_reserve_is_small_if_little_is_used)
+{
+	take_and_free(200);
+	cr_assert_leq(pages.nr_reserve, 128);
+	cr_assert_leq(zs_arena_resident_bytes(&arena), 128 * ZS_PAGE_SIZE + ZS_PAGE_SIZE);
+	zs_pages_check(&pages);
+}
+
+Test(pages, freeing_in_bulk_gives_memory_back_at_its_end)
+{
+	zs_pages_bulk_begin(&pages);
+	zs_pages_bulk_begin(&pages);
+	take_and_free(200);
+	cr_assert_eq(pages.nr_reserve, 200 * 16);
+	zs_pages_bulk_end(&pages);
+	cr_assert_eq(pages.nr_reserve, 200 * 16, "another one is under way");
+	zs_pages_bulk_end(&pages);
+	cr_assert_leq(pages.nr_reserve, 128);
+	cr_assert_leq(zs_arena_resident_bytes(&arena), 128 * ZS_PAGE_SIZE + ZS_PAGE_SIZE);
+	zs_pages_check(&pages);
+}
+
 Test(pages, holes_are_used_again_whole_or_split)
 {
 	uint32_t page, runs[64];
