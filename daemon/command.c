@@ -12,8 +12,11 @@
 #include "base/log.h"
 #include "base/size.h"
 #include "command_answer.h"
+#include "command_config.h"
 #include "command_group.h"
 #include "command_insides.h"
+#include "command_monitor.h"
+#include "command_observe.h"
 #include "command_options.h"
 #include "command_report.h"
 #include "interface.h"
@@ -167,7 +170,8 @@ static int run_add(struct zsd_call *call, struct zsd_answer *ret_answer)
  * Remove
  */
 
-static int answer_busy(struct zsd_answer *ret_answer, const char *name, unsigned int open_count)
+static int answer_busy(struct zsd_answer *ret_answer, struct zsd_service *service, const char *name,
+		       unsigned int open_count)
 {
 	char message[ZSD_MESSAGE_BYTES];
 
@@ -175,9 +179,9 @@ static int answer_busy(struct zsd_answer *ret_answer, const char *name, unsigned
 		 "%s: in use, its file is open %u time%s; close it (unmount it, detach its loop device), or force the "
 		 "removal",
 		 name, open_count, open_count == 1 ? "" : "s");
-	return zsd_reply(
-		ret_answer, ZSD_ERROR("DeviceBusy"),
-		json_pack("{s:s, s:I, s:s}", "name", name, "open_count", (json_int_t)open_count, "message", message));
+	return zsd_reply(ret_answer, ZSD_ERROR("DeviceBusy"),
+			 json_pack("{s:s, s:I, s:s, s:s++}", "name", name, "open_count", (json_int_t)open_count,
+				   "message", message, "file", zsd_service_mount_point(service), "/", name));
 }
 
 static int run_remove(struct zsd_call *call, struct zsd_answer *ret_answer)
@@ -195,7 +199,7 @@ static int run_remove(struct zsd_call *call, struct zsd_answer *ret_answer)
 	case -ENODEV:
 		return zsd_reply_no_such_device(ret_answer, name);
 	case -EBUSY:
-		return answer_busy(ret_answer, name, open_count);
+		return answer_busy(ret_answer, call->service, name, open_count);
 	default:
 		return zsd_reply_system(ret_answer, error, "removing the device");
 	}
@@ -383,6 +387,25 @@ const struct zsd_method zsd_command_methods[] = {
 		.run = run_stats,
 	},
 	{
+		.name = "Status",
+		.run = zsd_command_status,
+	},
+	{
+		.name = "Usage",
+		.parameters = {{"name", ZSD_PARAMETER_STRING, false}},
+		.run = zsd_command_usage,
+	},
+	{
+		.name = "Latencies",
+		.parameters = {{"name", ZSD_PARAMETER_STRING, false}},
+		.run = zsd_command_latencies,
+	},
+	{
+		.name = "Monitor",
+		.parameters = {{"interval_usec", ZSD_PARAMETER_INT, false}},
+		.run = zsd_command_monitor,
+	},
+	{
 		.name = "Groups",
 		.parameters = {{"name", ZSD_PARAMETER_STRING, false}},
 		.run = zsd_command_groups,
@@ -401,6 +424,17 @@ const struct zsd_method zsd_command_methods[] = {
 		.name = "Owners",
 		.parameters = {{"name", ZSD_PARAMETER_STRING, false}, {"node", ZSD_PARAMETER_INT, false}},
 		.run = zsd_command_owners,
+	},
+	{
+		.name = "Set",
+		.changes = true,
+		.parameters = {{"name", ZSD_PARAMETER_STRING, false}, {"values", ZSD_PARAMETER_MAP, true}},
+		.run = zsd_command_set,
+	},
+	{
+		.name = "Reload",
+		.changes = true,
+		.run = zsd_command_reload,
 	},
 	{
 		.name = "Classes",

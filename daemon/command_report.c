@@ -9,6 +9,7 @@
 #include "base/cleanup.h"
 #include "command_options.h"
 #include "config.h"
+#include "figures.h"
 #include "policy.h"
 #include "service.h"
 
@@ -64,34 +65,38 @@ static bool set_file(json_t *object, struct zsd_service *service, const struct z
 
 json_t *zsd_report_device(struct zsd_service *service, struct zs_device *device)
 {
-	struct zs_device_info info;
-	struct zs_device_stats stats;
+	struct zsd_figures figures;
+	const struct zs_device_info *info = &figures.info;
+	const struct zs_device_stats *stats = &figures.stats;
 	char algorithm[ZS_CODEC_TEXT_BYTES];
 
-	zs_device_info(device, &info);
-	zs_device_stats(device, &stats);
+	zsd_figures_get(device, &figures);
 	const struct zsd_field fields[] = {
-		{"size_bytes", info.size_bytes},
-		{"block_size_bytes", info.block_size},
-		{"data_bytes", stats.data_bytes},
-		{"same_bytes", stats.same_blocks * info.block_size},
-		{"incompressible_bytes", stats.huge_blocks * info.block_size},
-		{"stored_bytes", stats.compressed_bytes},
-		{"memory_bytes", stats.memory_bytes},
-		{"open_count", zsd_service_open_count(service, info.id)},
-		{"errors", stats.corrupt},
-		{"uid", info.uid},
-		{"gid", info.gid},
-		{"created_usec", (uint64_t)info.created_sec * USEC_PER_SEC},
+		{"size_bytes", info->size_bytes},
+		{"block_size_bytes", info->block_size},
+		{"data_bytes", figures.data_bytes},
+		{"same_bytes", figures.same_bytes},
+		{"compressed_bytes", figures.compressed_bytes},
+		{"incompressible_bytes", figures.incompressible_bytes},
+		{"written_back_bytes", figures.written_back_bytes},
+		{"stored_bytes", stats->compressed_bytes},
+		{"memory_bytes", stats->memory_bytes},
+		{"open_count", zsd_service_open_count(service, info->id)},
+		{"errors", stats->corrupt},
+		{"uid", info->uid},
+		{"gid", info->gid},
+		{"created_usec", (uint64_t)info->created_sec * USEC_PER_SEC},
 	};
 	ZS_CLEANUP(decrefp)
-	json_t *report = json_pack(
-		"{s:s, s:s, s:s, s:s}", "name", info.name, "state", stats.corrupt ? "degraded" : "active", "algorithm",
-		zs_codec_format(&info.codec, algorithm), "cache", zsd_options_cache_name(info.page_cache));
+	json_t *report = json_pack("{s:s, s:s, s:s, s:s}", "name", info->name, "state",
+				   stats->corrupt ? "degraded" : "active", "algorithm",
+				   zs_codec_format(&info->codec, algorithm), "cache",
+				   zsd_options_cache_name(info->page_cache));
 
-	if (!report || !zsd_set_numbers(report, fields, ZS_ARRAY_SIZE(fields)) || !set_file(report, service, &info) ||
-	    !set_limit(report, info.memory_limit_bytes) || !set_ratio(report, stats.data_bytes, stats.memory_bytes) ||
-	    !zsd_set_group(report, info.group))
+	if (!report || !zsd_set_numbers(report, fields, ZS_ARRAY_SIZE(fields)) || !set_file(report, service, info) ||
+	    !set_limit(report, info->memory_limit_bytes) ||
+	    !set_ratio(report, figures.data_bytes - figures.written_back_bytes, stats->memory_bytes) ||
+	    !zsd_set_group(report, info->group))
 		return NULL;
 	return zs_take(report);
 }
@@ -148,6 +153,7 @@ json_t *zsd_report_device_stats(struct zsd_service *service, struct zs_device *d
 		{"discarded_bytes", stats.discarded_bytes},
 		{"no_space", stats.no_space},
 		{"errors", stats.corrupt},
+		{"created_usec", (uint64_t)info.created_sec * USEC_PER_SEC},
 	};
 	ZS_CLEANUP(decrefp) json_t *report = json_pack("{s:s}", "name", info.name);
 

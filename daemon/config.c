@@ -1,22 +1,16 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * zsd.conf: lines, sections and files; what a value means is in config_keys.c.
+ * zsd.conf: sections; files and lines are config_text.c's, and what a value means is in config_keys.c.
  *
- * A line is empty, a comment, a [heading] or KEY=VALUE. A heading closes the section before it, which is when a device
- * is complete and can be judged. (libeconf 0.5.1 is no help here: it drops a key that has the name of the key in the
- * line before, also if a heading is in between, so that of two devices with a Size= the second one is lost.)
+ * A heading closes the section before it, which is when a device is complete and can be judged.
  */
 
 #include "config.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "base/check.h"
 #include "base/cleanup.h"
@@ -44,6 +38,7 @@ struct reader {
 
 	enum section_kind kind;
 	char *heading; /* without brackets; NULL before the first one */
+	const char *heading_path;
 	uint64_t heading_line;
 	unsigned int seen[NR_SECTION_KINDS]; /* bit set of the keys given; of the present group or device only */
 	struct zsd_config_group group;	     /* its name is that of the heading */
@@ -57,18 +52,6 @@ static const struct zsd_config_key *const key_tables[NR_SECTION_KINDS] = {
 	[SECTION_GROUP] = zsd_config_group_keys,
 	[SECTION_DEVICE] = zsd_config_device_keys,
 };
-
-/* Cuts blanks off both ends, in place. */
-static char *trim(char *text)
-{
-	size_t length;
-
-	text += strspn(text, BLANKS);
-	length = strlen(text);
-	while (length && strchr(BLANKS, text[length - 1]))
-		text[--length] = 0;
-	return text;
-}
 
 /*
  * groups
@@ -93,8 +76,8 @@ static int append_group(struct reader *reader)
 	if (has_group(config, reader->group.name))
 		zsd_options_refuse(reason, "there is a section for this group already; remove one of them");
 	if (has_group(config, reader->group.name) || zsd_options_check_group(reader->group.name, reason)) {
-		zs_log(ZS_LOG_ERR, "%s:%" PRIu64 ": [%s]: %s", reader->path, reader->heading_line, reader->heading,
-		       reason);
+		zs_log(ZS_LOG_ERR, "%s:%" PRIu64 ": [%s]: %s", reader->heading_path, reader->heading_line,
+		       reader->heading, reason);
 		reader->failed = true;
 		return 0;
 	}
@@ -144,8 +127,8 @@ static int check_device(const struct reader *reader)
 	}
 	if (!problem)
 		return 0;
-	zs_log(ZS_LOG_ERR, "%s:%" PRIu64 ": [%s]%s: %s", reader->path, reader->heading_line, reader->heading, subject,
-	       problem);
+	zs_log(ZS_LOG_ERR, "%s:%" PRIu64 ": [%s]%s: %s", reader->heading_path, reader->heading_line, reader->heading,
+	       subject, problem);
 	return -EINVAL;
 }
 
@@ -234,6 +217,7 @@ static int open_section(struct reader *reader, const char *heading)
 	reader->heading = zs_fault() ? NULL : strdup(heading);
 	if (!reader->heading)
 		return -ENOMEM;
+	reader->heading_path = reader->path;
 	reader->heading_line = reader->line;
 	reader->kind = kind_of(heading);
 	if (reader->kind == SECTION_GROUP)
@@ -250,21 +234,10 @@ static int open_section(struct reader *reader, const char *heading)
  * lines
  */
 
-static int refuse_line(struct reader *reader, const char *problem)
+static void refuse_line(struct reader *reader, const char *problem)
 {
 	zs_log(ZS_LOG_ERR, "%s:%" PRIu64 ": %s", reader->path, reader->line, problem);
 	reader->failed = true;
-	return 0;
-}
-
-static int take_heading(struct reader *reader, char *line)
-{
-	size_t length = strlen(line);
-
-	if (line[length - 1] != ']')
-		return refuse_line(reader, "a heading without its end; write it as [SECTION], and nothing behind it");
-	line[length - 1] = 0;
-	return open_section(reader, trim(line + 1));
 }
 
 static const struct zsd_config_key *find_key(const struct zsd_config_key *keys, const char *name)
@@ -317,13 +290,11 @@ static int set_key(struct reader *reader, const struct zsd_config_key *key, cons
 	return 0;
 }
 
-static int take_assignment(struct reader *reader, char *line, char *equals)
+/* Returns 0, also when the line is refused, or -ENOMEM. */
+static int take_assignment(struct reader *reader, const char *name, const char *value)
 {
 	const struct zsd_config_key *keys = key_tables[reader->kind], *key;
-	const char *name;
 
-	*equals = 0;
-	name = trim(line);
 	if (reader->kind == SECTION_NONE)
 		zs_log(ZS_LOG_WARNING, "%s:%" PRIu64 ": %s: not in a section, ignored; put it below [Daemon] or [Pool]",
 		       reader->path, reader->line, name);
@@ -331,65 +302,45 @@ static int take_assignment(struct reader *reader, char *line, char *equals)
 		return 0;
 	key = find_key(keys, name);
 	if (key)
-		return set_key(reader, key, trim(equals + 1));
+		return set_key(reader, key, value);
 	zs_log(ZS_LOG_WARNING, "%s:%" PRIu64 ": [%s] %s: unknown key, ignored; see zsd.conf(5)", reader->path,
 	       reader->line, reader->heading, name);
 	return 0;
 }
 
-/* Returns 0 also when the line is refused, or -ENOMEM. */
-static int take_line(struct reader *reader, char *text, size_t length)
-{
-	char *line, *equals;
-
-	if (strlen(text) != length)
-		return refuse_line(reader, "a NUL byte; this is no text");
-	line = trim(text);
-	equals = strchr(line, '=');
-	if (!*line || *line == '#' || *line == ';')
-		return 0;
-	if (*line == '[')
-		return take_heading(reader, line);
-	if (!equals || equals == line)
-		return refuse_line(reader, "neither a heading nor a value; write [SECTION], KEY=VALUE or #COMMENT");
-	return take_assignment(reader, line, equals);
-}
-
 /*
- * the file
+ * all of it
  */
 
-static int open_file(const char *path, FILE **ret_stream)
+/* Returns 0 or -ENOMEM. */
+static int take_section(struct reader *reader, const struct zsd_config_section *section)
 {
-	/* O_NONBLOCK: a FIFO is to be refused, not waited for. */
-	ZS_CLEANUP_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-	struct stat status;
-
-	if (fd < 0 || fstat(fd, &status))
-		return -errno;
-	if (!S_ISREG(status.st_mode))
-		return -EINVAL;
-	*ret_stream = zs_fault() ? NULL : fdopen(fd, "r");
-	if (!*ret_stream)
-		return -ENOMEM;
-	(void)zs_take_fd(fd);
-	return 0;
-}
-
-/* Returns 0, -EINVAL (refused), -ENOMEM or -EIO. */
-static int read_lines(struct reader *reader, FILE *stream)
-{
-	ZS_CLEANUP_FREE char *text = NULL;
-	size_t capacity = 0;
-	ssize_t length;
 	int error = 0;
 
-	while (!error && (length = getline(&text, &capacity, stream)) >= 0) {
-		reader->line++;
-		error = take_line(reader, text, (size_t)length);
+	reader->path = section->path;
+	reader->line = section->line;
+	if (section->heading)
+		error = open_section(reader, section->heading);
+	for (size_t i = 0; i < section->nr_lines && !error; i++) {
+		const struct zsd_config_line *line = &section->lines[i];
+
+		reader->path = line->path;
+		reader->line = line->line;
+		if (line->problem)
+			refuse_line(reader, line->problem);
+		else
+			error = take_assignment(reader, line->key, line->value);
 	}
-	if (!error && ferror(stream))
-		error = -EIO;
+	return error;
+}
+
+/* Returns 0, -EINVAL (refused) or -ENOMEM. */
+static int take_text(struct reader *reader, const struct zsd_config_text *text)
+{
+	int error = 0;
+
+	for (size_t i = 0; i < text->nr_sections && !error; i++)
+		error = take_section(reader, &text->sections[i]);
 	if (!error)
 		error = close_section(reader);
 	free((char *)reader->device.group);
@@ -405,8 +356,7 @@ static void config_freep(struct zsd_config **config)
 int zsd_config_load(const char *path, bool must_exist, struct zsd_config **ret_config)
 {
 	ZS_CLEANUP(config_freep) struct zsd_config *config = zs_calloc(1, sizeof(*config));
-	struct reader reader = {.path = path, .config = config};
-	FILE *stream = NULL;
+	struct reader reader = {.config = config};
 	int error = 0;
 
 	if (!config)
@@ -419,15 +369,9 @@ int zsd_config_load(const char *path, bool must_exist, struct zsd_config **ret_c
 	};
 	config->poll_max_nsec = ZSD_POLL_DEFAULT_NSEC;
 	if (path)
-		error = open_file(path, &stream);
-	if (error == -ENOENT && !must_exist)
-		error = 0;
-	else if (error)
-		zs_log(ZS_LOG_ERR, "%s: can't be read: %s", path, error == -EINVAL ? "not a file" : strerror(-error));
-	if (stream) {
-		error = read_lines(&reader, stream);
-		fclose(stream);
-	}
+		error = zsd_config_text_read(path, must_exist, &config->text);
+	if (!error)
+		error = take_text(&reader, &config->text);
 	if (error)
 		return error;
 	*ret_config = zs_take(config);
@@ -447,5 +391,6 @@ void zsd_config_free(struct zsd_config *config)
 	}
 	free(config->devices);
 	free(config->mount_point);
+	zsd_config_text_deinit(&config->text);
 	free(config);
 }

@@ -1,7 +1,7 @@
 #pragma once
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * zsd.conf: read once at start, validated as a whole, then plain data.
+ * zsd.conf: read at start and upon a reload, validated as a whole, then plain data.
  *
  * What is wrong is logged with file and line. A bad [Device] section leaves out that device only, so that one typing
  * error doesn't take all disks away; an unknown section or key is a warning, so that one file serves several versions;
@@ -16,6 +16,7 @@
 #include <stdint.h>
 
 #include "base/log.h"
+#include "config_text.h"
 #include "policy.h"
 #include "store/store.h"
 #include "transport.h"
@@ -42,11 +43,12 @@ struct zsd_config {
 	struct zsd_config_group *groups;   /* in the order of the file */
 	size_t nr_devices;		   /* entries of devices */
 	struct zs_device_options *devices; /* in the order of the file; the strings are the config's */
+	struct zsd_config_text text;	   /* where all this comes from */
 	size_t nr_refused;		   /* [Device] sections left out because of a bad value */
 };
 
 /*
- * Reads a file; a missing one is an empty one unless must_exist. path NULL gives the defaults.
+ * Reads a file and its drop-ins; a missing one is an empty one unless must_exist. path NULL gives the defaults.
  * Returns 0, -ENOENT, -EINVAL (syntax, or a bad value outside of [Device]), -ENOMEM, or an errno of open(2).
  */
 int zsd_config_load(const char *path, bool must_exist, struct zsd_config **ret_config);

@@ -33,6 +33,7 @@
 struct zsd_control {
 	sd_event *event;
 	struct zsd_service *service;
+	enum zsd_door door;
 	gid_t group; /* who may change things, or (gid_t)-1 */
 	int listen_fd;
 	sd_event_source *listen;
@@ -110,6 +111,7 @@ static int take_in(struct zsd_control *control, int fd)
 
 	if (error)
 		return error;
+	peer.metrics = control->door == ZSD_DOOR_METRICS;
 	if (control->nr_connections >= CONNECTIONS_MAX && !make_room(control))
 		return turn_away(control, &peer);
 	control->told_full = false;
@@ -160,7 +162,8 @@ static int open_socket(struct zsd_control *control, int listen_fd, const char *p
 
 	if (listen_fd >= 0)
 		return zsd_control_adopt(listen_fd);
-	error = zsd_control_listen(path, control->group, &control->listen_fd);
+	error = zsd_control_listen(path, control->door == ZSD_DOOR_METRICS ? 0666 : 0660, control->group,
+				   &control->listen_fd);
 	if (error)
 		return error;
 	control->path = zs_fault() ? NULL : strdup(path);
@@ -181,8 +184,8 @@ static int add_sources(struct zsd_control *control, int listen_fd)
 	return error < 0 ? error : 0;
 }
 
-int zsd_control_create(sd_event *event, struct zsd_service *service, int listen_fd, const char *path,
-		       struct zsd_control **ret_control)
+int zsd_control_create(sd_event *event, struct zsd_service *service, enum zsd_door door, int listen_fd,
+		       const char *path, struct zsd_control **ret_control)
 {
 	ZS_CLEANUP(control_destroyp) struct zsd_control *control = zs_calloc(1, sizeof(*control));
 	int error;
@@ -193,6 +196,7 @@ int zsd_control_create(sd_event *event, struct zsd_service *service, int listen_
 	control->listen_fd = -1;
 	control->event = sd_event_ref(event);
 	control->service = service;
+	control->door = door;
 	control->group = zsd_control_group();
 	error = open_socket(control, listen_fd, path);
 	if (!error)

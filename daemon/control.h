@@ -15,15 +15,17 @@
 struct zsd_control;
 struct zsd_service;
 
+enum zsd_door { ZSD_DOOR_CONTROL, ZSD_DOOR_METRICS };
+
 /*
- * Starts serving. listen_fd is a listening stream socket (socket activation), consumed only on success, or -1: then
- * path is bound, with mode 0660 and group zsd where that group exists. A socket file that nobody listens on is
- * replaced.
+ * Starts serving: all there is, or only what every user may read of metrics. listen_fd is a listening stream socket
+ * (socket activation), consumed only on success, or -1: then path is bound, with mode 0660 and group zsd where that
+ * group exists, for metrics with mode 0666. A socket file that nobody listens on is replaced.
  * Returns 0; -EADDRINUSE (another process listens at path), -EEXIST (path is not a socket), -ENAMETOOLONG, -ENOTSOCK
  * (listen_fd is no listening stream socket), or an errno of the system; the reason has been logged by then.
  */
-int zsd_control_create(sd_event *event, struct zsd_service *service, int listen_fd, const char *path,
-		       struct zsd_control **ret_control);
+int zsd_control_create(sd_event *event, struct zsd_service *service, enum zsd_door door, int listen_fd,
+		       const char *path, struct zsd_control **ret_control);
 
 /* Closes all connections; removes the socket file if it was made here. NULL is allowed. */
 void zsd_control_destroy(struct zsd_control *control);

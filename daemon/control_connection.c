@@ -44,8 +44,10 @@ static size_t unsent(const struct zsd_connection *connection)
 
 bool zsd_connection_is_idle(const struct zsd_connection *connection)
 {
-	return !connection->answering && connection->drained && !zs_frames_partial(&connection->frames) &&
-	       !unsent(connection);
+	if (unsent(connection))
+		return false;
+	return connection->waiting ||
+	       (!connection->answering && connection->drained && !zs_frames_partial(&connection->frames));
 }
 
 /*
@@ -140,6 +142,20 @@ static int send_answer(struct zsd_connection *connection, const struct zsd_answe
 	return error ? error : output_append(connection, text, length);
 }
 
+/* A oneway call has nobody to wait for. */
+static int wait_for_news(struct zsd_connection *connection, uint64_t usec)
+{
+	int error;
+
+	if (connection->call.wire.oneway)
+		return -EPROTO;
+	error = sd_event_source_set_time_relative(connection->news, usec);
+	if (error >= 0)
+		error = sd_event_source_set_enabled(connection->news, SD_EVENT_ONESHOT);
+	connection->waiting = error >= 0;
+	return error < 0 ? error : 0;
+}
+
 static int answer_step(struct zsd_connection *connection)
 {
 	struct zsd_answer answer = {};
@@ -147,6 +163,8 @@ static int answer_step(struct zsd_connection *connection)
 
 	if (error)
 		return error;
+	if (answer.wait_usec)
+		return wait_for_news(connection, answer.wait_usec);
 	error = send_answer(connection, &answer);
 	json_decref(answer.parameters);
 	/* Nobody reads the replies to a oneway call, however many there are. */
@@ -164,7 +182,7 @@ static int answer_some(struct zsd_connection *connection)
 	for (unsigned int i = 0; i < ROUND_STEPS && !error && unsent(connection) < OUTPUT_FULL_BYTES; i++) {
 		if (!connection->answering)
 			error = next_call(connection);
-		if (error || !connection->answering)
+		if (error || !connection->answering || connection->waiting)
 			break;
 		error = answer_step(connection);
 	}
@@ -178,6 +196,12 @@ static int answer_some(struct zsd_connection *connection)
 static bool has_calls(const struct zsd_connection *connection)
 {
 	return connection->answering || !connection->drained;
+}
+
+/* True if there is something to do at once. */
+static bool can_answer(const struct zsd_connection *connection)
+{
+	return has_calls(connection) && !connection->waiting;
 }
 
 static int watch_timer(struct zsd_connection *connection)
@@ -208,7 +232,7 @@ static int watch(struct zsd_connection *connection)
 	error = sd_event_source_set_io_events(connection->io, events);
 	if (error >= 0)
 		error = sd_event_source_set_enabled(connection->resume,
-						    has_calls(connection) && !full ? SD_EVENT_ONESHOT : SD_EVENT_OFF);
+						    can_answer(connection) && !full ? SD_EVENT_ONESHOT : SD_EVENT_OFF);
 	return error < 0 ? error : watch_timer(connection);
 }
 
@@ -263,6 +287,11 @@ static int on_io(sd_event_source *source, int fd, uint32_t events, void *data)
 	struct zsd_connection *connection = data;
 	int error = 0;
 
+	/* Who waits for news ends that by leaving; nothing else is read from it meanwhile. */
+	if (events & (EPOLLHUP | EPOLLERR) && connection->waiting) {
+		close_connection(connection, 0);
+		return 0;
+	}
 	if (events & EPOLLIN && connection->drained && !connection->ended)
 		error = receive_some(connection);
 	if (!error)
@@ -274,6 +303,14 @@ static int on_io(sd_event_source *source, int fd, uint32_t events, void *data)
 static int on_resume(sd_event_source *source, void *data)
 {
 	return work(data);
+}
+
+static int on_news(sd_event_source *source, uint64_t usec, void *data)
+{
+	struct zsd_connection *connection = data;
+
+	connection->waiting = false;
+	return work(connection);
 }
 
 static int on_timer(sd_event_source *source, uint64_t usec, void *data)
@@ -288,7 +325,7 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *data)
 
 static int add_sources(struct zsd_connection *connection, sd_event *event, int fd)
 {
-	sd_event_source **sources[] = {&connection->io, &connection->resume, &connection->timer};
+	sd_event_source **sources[] = {&connection->io, &connection->resume, &connection->timer, &connection->news};
 	int error = sd_event_add_io(event, &connection->io, fd, EPOLLIN, on_io, connection);
 
 	if (error >= 0)
@@ -300,6 +337,11 @@ static int add_sources(struct zsd_connection *connection, sd_event *event, int f
 						   connection);
 	if (error >= 0)
 		error = sd_event_source_set_enabled(connection->timer, SD_EVENT_OFF);
+	if (error >= 0)
+		error = sd_event_add_time_relative(event, &connection->news, CLOCK_MONOTONIC, STUCK_USEC, 0, on_news,
+						   connection);
+	if (error >= 0)
+		error = sd_event_source_set_enabled(connection->news, SD_EVENT_OFF);
 	for (size_t i = 0; i < ZS_ARRAY_SIZE(sources) && error >= 0; i++)
 		error = sd_event_source_set_priority(*sources[i], ZSD_CONTROL_PRIORITY);
 	return error < 0 ? error : 0;
@@ -335,6 +377,7 @@ void zsd_connection_destroy(struct zsd_connection *connection)
 	sd_event_source_disable_unref(connection->io);
 	sd_event_source_disable_unref(connection->resume);
 	sd_event_source_disable_unref(connection->timer);
+	sd_event_source_disable_unref(connection->news);
 	if (connection->answering)
 		zsd_call_deinit(&connection->call);
 	zs_frames_deinit(&connection->frames);

@@ -27,12 +27,14 @@ struct zsd_connection {
 	sd_event_source *io;	 /* socket */
 	sd_event_source *resume; /* runs once when calls are left for the next round of the loop */
 	sd_event_source *timer;	 /* runs while something is half done */
+	sd_event_source *news;	 /* runs while a call waits for something to answer */
 	uint64_t used_usec;	 /* when the client last sent something; CLOCK_MONOTONIC */
 
 	struct zs_frames frames; /* what came in */
 	bool drained;		 /* no complete message is left in frames */
 	bool ended;		 /* the client sends no more */
 	bool answering;		 /* call is valid */
+	bool waiting;		 /* it has nothing to answer before news is due */
 	struct zsd_call call;
 
 	char *output;	     /* what goes out; reading stops while there is much of it */
@@ -57,5 +59,5 @@ int zsd_connection_create(sd_event *event, int fd, const struct zsd_peer *peer, 
 			  struct zsd_connection **ret_connection);
 void zsd_connection_destroy(struct zsd_connection *connection);
 
-/* True if nothing is half done: no call, no part of a message, no unsent reply. */
+/* True if nothing is half done: no unsent reply, and either a call that waits for news or no part of one. */
 bool zsd_connection_is_idle(const struct zsd_connection *connection);

@@ -77,7 +77,7 @@ static int clear_path(const struct sockaddr_un *address)
 }
 
 /* The socket file is made without any permission and opened up last, when it has its group. */
-static int bind_and_listen(int fd, const struct sockaddr_un *address, gid_t group)
+static int bind_and_listen(int fd, const struct sockaddr_un *address, mode_t mode, gid_t group)
 {
 	const char *path = address->sun_path;
 
@@ -87,7 +87,7 @@ static int bind_and_listen(int fd, const struct sockaddr_un *address, gid_t grou
 	/* An ordinary user who is not in the group can't give the socket to it; the socket is the user's own then. */
 	if (group != (gid_t)-1 && lchown(path, (uid_t)-1, group) && errno != EPERM)
 		return -errno;
-	if (chmod(path, 0660) || listen(fd, BACKLOG))
+	if (chmod(path, mode) || listen(fd, BACKLOG))
 		return -errno;
 	return 0;
 }
@@ -104,7 +104,7 @@ static int listen_failed(const char *path, int error)
 	return error;
 }
 
-int zsd_control_listen(const char *path, gid_t group, int *ret_fd)
+int zsd_control_listen(const char *path, mode_t mode, gid_t group, int *ret_fd)
 {
 	ZS_CLEANUP_CLOSE int fd = -1;
 	struct sockaddr_un address;
@@ -116,7 +116,7 @@ int zsd_control_listen(const char *path, gid_t group, int *ret_fd)
 	if (error)
 		return listen_failed(path, error);
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	error = fd < 0 ? -errno : bind_and_listen(fd, &address, group);
+	error = fd < 0 ? -errno : bind_and_listen(fd, &address, mode, group);
 	if (error)
 		return listen_failed(path, error);
 	*ret_fd = zs_take_fd(fd);

@@ -18,10 +18,10 @@ struct zsd_peer;
 gid_t zsd_control_group(void);
 
 /*
- * Binds path, with mode 0660 and the group if it isn't (gid_t)-1, and listens. Replaces a socket file that nobody
+ * Binds path, with this mode and the group if it isn't (gid_t)-1, and listens. Replaces a socket file that nobody
  * listens on. Returns 0; -EADDRINUSE, -EEXIST (not a socket), -ENAMETOOLONG, or an errno of the system; logs it.
  */
-int zsd_control_listen(const char *path, gid_t group, int *ret_fd);
+int zsd_control_listen(const char *path, mode_t mode, gid_t group, int *ret_fd);
 
 /* Returns 0 or -ENOTSOCK: fd is no listening Unix stream socket. Makes it non-blocking. Logs the reason. */
 int zsd_control_adopt(int fd);

@@ -28,14 +28,16 @@
 #include "notify.h"
 #include "paths.h"
 #include "policy.h"
+#include "reload.h"
 #include "service_internal.h"
 #include "status.h"
 #include "store/group.h"
 #include "threads.h"
 #include "transport.h"
 
-#define SOCKET_NAME "io.zsd.control"
-#define MOUNT_NAME  "mnt"
+#define SOCKET_NAME	    "io.zsd.control"
+#define METRICS_SOCKET_NAME "io.zsd.metrics"
+#define MOUNT_NAME	    "mnt"
 
 static int fail(int r, const char *what, const char *remedy)
 {
@@ -76,20 +78,16 @@ static int lock_runtime_dir(struct zsd_service *service)
 
 static int load_config(struct zsd_service *service, const struct zsd_options *options)
 {
-	ZS_CLEANUP_FREE char *path = NULL;
-	const char *chosen = options->config_path;
-	int r;
+	int r = zsd_path_chosen_config(options->config_path, options->no_config, &service->config_path);
 
-	if (!chosen && !options->no_config) {
-		r = zsd_path_config(&path);
-		if (r && r != -ENOENT)
-			return fail(r, "configuration", NULL);
-		chosen = path;
-	}
-	r = zsd_config_load(chosen, options->config_path, &service->config);
 	if (r)
-		return fail(r, chosen ? chosen : "configuration", "correct it, or start with --no-config");
+		return fail(r, "configuration", NULL);
+	service->config_must_exist = options->config_path;
+	r = zsd_config_load(service->config_path, service->config_must_exist, &service->config);
+	if (r)
+		return fail(r, service->config_path ?: "configuration", "correct it, or start with --no-config");
 	zsd_notify_log(service->config->log_level);
+	atomic_store(&service->facts.reloaded_sec, service->started_usec / 1000000);
 	return 0;
 }
 
@@ -126,6 +124,7 @@ static int create_store(struct zsd_service *service, const struct zsd_options *w
 	r = zsd_frontend_create(service->store, &service->frontend);
 	if (r)
 		return fail(r, "can't start", NULL);
+	zsd_frontend_set_facts(service->frontend, &service->facts);
 	r = zsd_frontend_start_helpers(service->frontend, count_request_cpus(service, wanted));
 	return r ? fail(r, "can't start the helper threads", "check 'ulimit -u'") : 0;
 }
@@ -246,22 +245,31 @@ static int start_transport(struct zsd_service *service, const struct zsd_options
 
 /* control */
 
-static int start_control(struct zsd_service *service)
+/* *fd is consumed on success. */
+static int open_door(struct zsd_service *service, enum zsd_door door, int *fd, const char *name,
+		     struct zsd_control **ret_control)
 {
 	ZS_CLEANUP_FREE char *path = NULL;
+	int r = zsd_path_join(service->runtime_dir, name, &path);
+
+	if (r)
+		return fail(r, "can't start", NULL);
+	r = zsd_control_create(service->event, service, door, *fd, path, ret_control);
+	if (!r)
+		*fd = -1;
+	return r;
+}
+
+static int start_control(struct zsd_service *service)
+{
 	ZS_CLEANUP_CLOSE int fd = -1;
-	int r = zsd_notify_take_socket(&fd);
+	ZS_CLEANUP_CLOSE int metrics_fd = -1;
+	int r = zsd_notify_take_sockets(&fd, &metrics_fd);
 
 	if (r)
 		return fail(r, "can't take the socket of the service manager", NULL);
-	r = zsd_path_join(service->runtime_dir, SOCKET_NAME, &path);
-	if (r)
-		return fail(r, "can't start", NULL);
-	r = zsd_control_create(service->event, service, fd, path, &service->control);
-	if (r)
-		return r;
-	fd = -1;
-	return 0;
+	r = open_door(service, ZSD_DOOR_CONTROL, &fd, SOCKET_NAME, &service->control);
+	return r ? r : open_door(service, ZSD_DOOR_METRICS, &metrics_fd, METRICS_SOCKET_NAME, &service->metrics);
 }
 
 /* events */
@@ -272,10 +280,15 @@ static int on_stop_signal(sd_event_source *source, const struct signalfd_siginfo
 	return sd_event_exit(sd_event_source_get_event(source), 0);
 }
 
-/* There is nothing to reload yet; the default would end the daemon, and with it the data. */
+/* What 'zsctl reload' does, without anybody to tell it to; the log has what is wrong. */
 static int on_hangup(sd_event_source *source, const struct signalfd_siginfo *info, void *userdata)
 {
-	zs_log(ZS_LOG_NOTICE, "SIGHUP ignored: the configuration is read at start only");
+	json_t *report = NULL, *messages = NULL;
+	int r = zsd_reload(userdata, &report, &messages);
+
+	zs_log(ZS_LOG_NOTICE, "SIGHUP: configuration %s", r ? "refused, nothing is changed" : "read again");
+	json_decref(report);
+	json_decref(messages);
 	return 0;
 }
 
@@ -301,7 +314,7 @@ static int create_event_loop(struct zsd_service *service)
 	if (r >= 0)
 		r = sd_event_add_signal(service->event, NULL, SIGINT, on_stop_signal, NULL);
 	if (r >= 0)
-		r = sd_event_add_signal(service->event, NULL, SIGHUP, on_hangup, NULL);
+		r = sd_event_add_signal(service->event, NULL, SIGHUP, on_hangup, service);
 	return r < 0 ? fail(r, "can't make the event loop", NULL) : 0;
 }
 
@@ -367,6 +380,7 @@ static void stop(struct zsd_service *service)
 {
 	int r;
 
+	zsd_control_destroy(service->metrics);
 	zsd_control_destroy(service->control);
 	if (service->mount.path) {
 		r = zsd_mount_detach(&service->mount);
@@ -385,6 +399,7 @@ static void stop(struct zsd_service *service)
 		zs_store_close(service->store);
 	sd_event_unref(service->event);
 	zsd_config_free(service->config);
+	free(service->config_path);
 	if (service->lock_fd >= 0)
 		close(service->lock_fd);
 	free(service->runtime_dir);
@@ -404,7 +419,10 @@ static void announce(const struct zsd_service *service)
 int zsd_daemon_run(const struct zsd_options *options)
 {
 	struct zsd_service service = {.lock_fd = -1, .mount = {.fuse_fd = -1, .id = -1}};
-	int r = start(&service, options);
+	int r;
+
+	service.started_usec = (uint64_t)zsd_frontend_now_nsec() / 1000;
+	r = start(&service, options);
 
 	if (r) {
 		zsd_notify("ERRNO=%d", -r);

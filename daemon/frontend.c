@@ -92,6 +92,9 @@ static int read_data(void *argument, void *thread, uint64_t node, uint64_t offse
 	struct zs_device *device = zsd_frontend_get(frontend, node, thread);
 	int r = 0;
 
+	/* Reports have no device: the data path pays nothing for them. */
+	if (!device && zsd_is_report(node))
+		return zsd_reports_read(frontend, node, offset, buffer, length, ret_done);
 	if (!device)
 		return -ENODEV;
 	size = zs_device_size(device);
@@ -116,7 +119,7 @@ static int write_data(void *argument, void *thread, uint64_t node, uint64_t offs
 	int r;
 
 	if (!device)
-		return -ENODEV;
+		return zsd_is_report(node) ? -EPERM : -ENODEV;
 	size = zs_device_size(device);
 	if (!length) {
 		*ret_done = 0;
@@ -142,7 +145,7 @@ static int discard_data(void *argument, void *thread, uint64_t node, uint64_t of
 	int r = 0;
 
 	if (!device)
-		return -ENODEV;
+		return zsd_is_report(node) ? -EPERM : -ENODEV;
 	size = zs_device_size(device);
 	if (!keep_size && (offset > size || length > size - offset))
 		r = -ENOSPC;
@@ -197,6 +200,10 @@ static int open_file(void *argument, uint64_t node, bool *ret_page_cache)
 	struct zs_device *device = zsd_frontend_get(frontend, node, NULL);
 	int r;
 
+	if (!device && zsd_is_report(node)) {
+		*ret_page_cache = false;
+		return zsd_reports_open(frontend, node);
+	}
 	if (!device)
 		return -ESTALE;
 	r = zsd_opens_add(&frontend->opens, node - ZSD_NODE_OFFSET);
@@ -210,7 +217,7 @@ static void release_file(void *argument, uint64_t node)
 {
 	struct zsd_frontend *frontend = argument;
 
-	if (node >= ZSD_NODE_OFFSET)
+	if (node >= ZSD_NODE_OFFSET && !zsd_is_report(node))
 		zsd_opens_remove(&frontend->opens, node - ZSD_NODE_OFFSET);
 }
 
@@ -227,6 +234,7 @@ int zsd_frontend_create(struct zs_store *store, struct zsd_frontend **ret_fronte
 	atomic_init(&frontend->change_fd, -1);
 	atomic_init(&frontend->directory_changed_nsec, zsd_frontend_now_nsec());
 	pthread_mutex_init(&frontend->times_lock, NULL);
+	zsd_reports_init(&frontend->reports);
 	*ret_frontend = frontend;
 	return 0;
 }
@@ -237,6 +245,7 @@ void zsd_frontend_destroy(struct zsd_frontend *frontend)
 		return;
 	zsd_jobs_destroy(frontend->jobs);
 	pthread_mutex_destroy(&frontend->times_lock);
+	zsd_reports_deinit(&frontend->reports);
 	free(frontend);
 }
 
@@ -250,6 +259,11 @@ void zsd_frontend_helper_stats(struct zsd_frontend *frontend, struct zsd_jobs_st
 	*ret_stats = (struct zsd_jobs_stats){0};
 	if (frontend->jobs)
 		zsd_jobs_stats(frontend->jobs, ret_stats);
+}
+
+void zsd_frontend_set_facts(struct zsd_frontend *frontend, const struct zsd_metrics_facts *facts)
+{
+	frontend->reports.facts = facts;
 }
 
 uint64_t zsd_frontend_node(uint64_t id)

@@ -17,10 +17,11 @@
 #include <stdint.h>
 
 struct zs_store;
+struct zsd_metrics_facts;
 struct zsd_frontend;
 struct zsd_jobs_stats;
 
-/* The directory with all files; FUSE fixes this number. No file has it, or 0. */
+/* The directory with all devices' files; FUSE fixes this number. No file has it, or 0. */
 #define ZSD_ROOT_NODE  UINT64_C(1)
 #define ZSD_NAME_BYTES 65 /* 64 and the NUL */
 
@@ -34,6 +35,8 @@ struct zsd_attributes {
 	uint32_t block_size;
 	uint32_t mode; /* permission bits only */
 	uint32_t uid, gid;
+	bool is_directory;
+	bool is_fleeting; /* name and attributes are not to be kept by the kernel */
 };
 
 enum zsd_change {
@@ -94,8 +97,8 @@ struct zsd_frontend_ops {
 
 	/* names and attributes: rare */
 
-	/* Finds a file by its name in the one directory. -ENOENT, -ENAMETOOLONG. */
-	int (*lookup)(void *frontend, const char *name, uint64_t *ret_node);
+	/* Finds a file by its name in a directory. -ENOENT, -ENAMETOOLONG, -ENOTDIR. */
+	int (*lookup)(void *frontend, uint64_t directory, const char *name, uint64_t *ret_node);
 	/* Also for ZSD_ROOT_NODE. -ESTALE if there is no such node (any more). */
 	int (*getattr)(void *frontend, uint64_t node, struct zsd_attributes *ret_attributes);
 	/*
@@ -104,10 +107,11 @@ struct zsd_frontend_ops {
 	 */
 	int (*setattr)(void *frontend, uint64_t node, unsigned int changes, const struct zsd_attributes *wanted);
 	/*
-	 * Walks over all files: *cursor starts at 0 and stays below 2^32; false at the end. Files that come or go
-	 * meanwhile may or may not be seen; the others are seen once.
+	 * Walks over all files of a directory: *cursor starts at 0 and stays below 2^32; false at the end. Files that
+	 * come or go meanwhile may or may not be seen; the others are seen once.
 	 */
-	bool (*next)(void *frontend, uint64_t *cursor, char name[static ZSD_NAME_BYTES], uint64_t *ret_node);
+	bool (*next)(void *frontend, uint64_t directory, uint64_t *cursor, char name[static ZSD_NAME_BYTES],
+		     uint64_t *ret_node);
 	void (*space)(void *frontend, struct zsd_space *ret_space);
 };
 
@@ -126,6 +130,12 @@ int zsd_frontend_start_helpers(struct zsd_frontend *frontend, unsigned int nr_cp
 
 /* What those have done so far; zeros if there are none. Context: any thread. */
 void zsd_frontend_helper_stats(struct zsd_frontend *frontend, struct zsd_jobs_stats *ret_stats);
+
+/* What the files in .zsd tell of the daemon; borrowed. Context: once, before anybody serves it. */
+void zsd_frontend_set_facts(struct zsd_frontend *frontend, const struct zsd_metrics_facts *facts);
+
+/* Unix time. Coarse: a file's times need no better. Context: any thread. */
+int64_t zsd_frontend_now_nsec(void);
 
 /* The node number of a device. */
 uint64_t zsd_frontend_node(uint64_t id);

@@ -8,6 +8,7 @@
 
 #include "frontend.h"
 #include "frontend_opens.h"
+#include "frontend_reports.h"
 #include "store/store.h"
 
 struct zsd_jobs;
@@ -30,6 +31,7 @@ struct zsd_frontend {
 	_Atomic int change_fd;	 /* the same; taken by the first one who writes or discards */
 	_Atomic int64_t directory_changed_nsec;
 	struct zsd_opens opens;
+	struct zsd_reports reports;
 	pthread_mutex_t times_lock; /* a leaf; guards times */
 	struct zsd_file_times times[ZS_DEVICES_MAX];
 };
@@ -40,12 +42,10 @@ static inline struct zs_device *zsd_frontend_get(struct zsd_frontend *frontend, 
 	return node < ZSD_NODE_OFFSET ? NULL : zs_device_get(frontend->store, node - ZSD_NODE_OFFSET, stream);
 }
 
-/* Coarse: a file's times need no better. */
-int64_t zsd_frontend_now_nsec(void);
-
 /* Members of zsd_store_frontend_ops. */
-int zsd_frontend_lookup(void *frontend, const char *name, uint64_t *ret_node);
+int zsd_frontend_lookup(void *frontend, uint64_t directory, const char *name, uint64_t *ret_node);
 int zsd_frontend_getattr(void *frontend, uint64_t node, struct zsd_attributes *ret_attributes);
 int zsd_frontend_setattr(void *frontend, uint64_t node, unsigned int changes, const struct zsd_attributes *wanted);
-bool zsd_frontend_next(void *frontend, uint64_t *cursor, char name[static ZSD_NAME_BYTES], uint64_t *ret_node);
+bool zsd_frontend_next(void *frontend, uint64_t directory, uint64_t *cursor, char name[static ZSD_NAME_BYTES],
+		       uint64_t *ret_node);
 void zsd_frontend_space(void *frontend, struct zsd_space *ret_space);

@@ -28,11 +28,14 @@ static struct zsd_file_times *times_of(struct zsd_frontend *frontend, uint64_t n
 	return &frontend->times[(node - ZSD_NODE_OFFSET) & (ZS_DEVICES_MAX - 1)];
 }
 
-int zsd_frontend_lookup(void *argument, const char *name, uint64_t *ret_node)
+int zsd_frontend_lookup(void *argument, uint64_t directory, const char *name, uint64_t *ret_node)
 {
 	struct zsd_frontend *frontend = argument;
 	uint64_t id;
 
+	/* No device's name has a dot. */
+	if (directory != ZSD_ROOT_NODE || *name == '.')
+		return zsd_reports_lookup(frontend, directory, name, ret_node);
 	if (strlen(name) >= ZS_DEVICE_NAME_BYTES)
 		return -ENAMETOOLONG;
 	if (zs_store_find(frontend->store, name, &id))
@@ -48,6 +51,7 @@ static void get_root(struct zsd_frontend *frontend, struct zsd_attributes *ret_a
 	*ret_attributes = (struct zsd_attributes){
 		.node = ZSD_ROOT_NODE,
 		.mode = 0755,
+		.is_directory = true,
 		.uid = geteuid(),
 		.gid = getegid(),
 		.block_size = ZS_PAGE_SIZE,
@@ -87,6 +91,8 @@ int zsd_frontend_getattr(void *argument, uint64_t node, struct zsd_attributes *r
 		get_root(frontend, ret_attributes);
 		return 0;
 	}
+	if (zsd_is_report(node))
+		return zsd_reports_getattr(frontend, node, ret_attributes);
 	device = zsd_frontend_get(frontend, node, NULL);
 	if (!device)
 		return -ESTALE;
@@ -141,7 +147,7 @@ int zsd_frontend_setattr(void *argument, uint64_t node, unsigned int changes, co
 	struct zsd_frontend *frontend = argument;
 	struct zs_device *device;
 
-	if (node == ZSD_ROOT_NODE)
+	if (node == ZSD_ROOT_NODE || zsd_is_report(node))
 		return -EPERM;
 	device = zsd_frontend_get(frontend, node, NULL);
 	if (!device)
@@ -159,13 +165,16 @@ int zsd_frontend_setattr(void *argument, uint64_t node, unsigned int changes, co
 	return 0;
 }
 
-bool zsd_frontend_next(void *argument, uint64_t *cursor, char name[static ZSD_NAME_BYTES], uint64_t *ret_node)
+bool zsd_frontend_next(void *argument, uint64_t directory, uint64_t *cursor, char name[static ZSD_NAME_BYTES],
+		       uint64_t *ret_node)
 {
 	struct zsd_frontend *frontend = argument;
 	struct zs_device_info info;
 	unsigned int index = (unsigned int)*cursor;
 	uint64_t id;
 
+	if (directory != ZSD_ROOT_NODE)
+		return zsd_reports_next(frontend, directory, cursor, name, ret_node);
 	while (zs_store_next(frontend->store, &index, &id)) {
 		struct zs_device *device = zs_device_get(frontend->store, id, NULL);
 

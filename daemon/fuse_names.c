@@ -4,8 +4,8 @@
  *
  * Names are kept by the kernel until they are taken back (zsd_transport_forget_name()), since a name only ever changes
  * by the control socket; names that don't exist are not kept, so that a new device is seen at once. Attributes are kept
- * for a second: st_blocks follows the content. A node that is gone answers ESTALE, upon which the kernel looks its
- * name up once more.
+ * for a second: st_blocks follows the content. Neither is kept of what the frontend calls fleeting. A node that is gone
+ * answers ESTALE, upon which the kernel looks its name up once more.
  *
  * What is not in the table is answered with ENOSYS by libfuse; for getxattr the kernel remembers that and no longer
  * asks for security.capability before each write.
@@ -69,12 +69,12 @@ static int64_t from_timespec(const struct timespec *time)
 
 static void fill_stat(const struct zsd_attributes *attributes, struct stat *ret_stat)
 {
-	bool is_root = attributes->node == ZSD_ROOT_NODE;
+	bool is_directory = attributes->is_directory;
 
 	*ret_stat = (struct stat){
 		.st_ino = attributes->node,
-		.st_mode = (is_root ? S_IFDIR : S_IFREG) | (attributes->mode & 07777),
-		.st_nlink = is_root ? 2 : 1,
+		.st_mode = (is_directory ? S_IFDIR : S_IFREG) | (attributes->mode & 07777),
+		.st_nlink = is_directory ? 2 : 1,
 		.st_uid = attributes->uid,
 		.st_gid = attributes->gid,
 		.st_size = (off_t)attributes->size_bytes,
@@ -95,8 +95,8 @@ static int fill_entry(const struct zsd_fuse_names *names, uint64_t node, struct 
 		return r;
 	*ret_entry = (struct fuse_entry_param){
 		.ino = node,
-		.attr_timeout = ATTRIBUTES_VALID_SEC,
-		.entry_timeout = NAME_VALID_SEC,
+		.attr_timeout = attributes.is_fleeting ? 0 : ATTRIBUTES_VALID_SEC,
+		.entry_timeout = attributes.is_fleeting ? 0 : NAME_VALID_SEC,
 	};
 	fill_stat(&attributes, &ret_entry->attr);
 	return 0;
@@ -121,11 +121,7 @@ static void look_up(fuse_req_t request, fuse_ino_t parent, const char *name)
 	uint64_t node;
 	int r;
 
-	if (parent != ZSD_ROOT_NODE) {
-		fuse_reply_err(request, ENOTDIR);
-		return;
-	}
-	r = names->ops->lookup(names->frontend, name, &node);
+	r = names->ops->lookup(names->frontend, parent, name, &node);
 	if (!r)
 		r = fill_entry(names, node, &entry);
 	/* Removed between the two: as if it had been before the first. */
@@ -147,7 +143,7 @@ static void reply_attributes(fuse_req_t request, uint64_t node)
 		return;
 	}
 	fill_stat(&attributes, &stat);
-	fuse_reply_attr(request, &stat, ATTRIBUTES_VALID_SEC);
+	fuse_reply_attr(request, &stat, attributes.is_fleeting ? 0 : ATTRIBUTES_VALID_SEC);
 }
 
 static void get_attributes(fuse_req_t request, fuse_ino_t node, struct fuse_file_info *file)
@@ -208,6 +204,7 @@ static void set_attributes(fuse_req_t request, fuse_ino_t node, struct stat *sta
 /* The answer to one READDIR or READDIRPLUS while it grows. */
 struct listing {
 	fuse_req_t request;
+	uint64_t directory;
 	bool plus; /* entries with attributes */
 	char *bytes;
 	size_t capacity;
@@ -234,7 +231,7 @@ static bool add_entry(struct listing *listing, const char *name, const struct fu
 /* The kernel wants no attributes of these; node 0 says so. */
 static bool add_dots(struct listing *listing, off_t offset)
 {
-	const struct fuse_entry_param dot = {.attr = {.st_ino = ZSD_ROOT_NODE, .st_mode = S_IFDIR}};
+	const struct fuse_entry_param dot = {.attr = {.st_ino = listing->directory, .st_mode = S_IFDIR}};
 
 	if (offset < AFTER_DOT && !add_entry(listing, ".", &dot, AFTER_DOT))
 		return false;
@@ -260,7 +257,7 @@ static void fill_listing(struct listing *listing, off_t offset)
 
 	if (cursor > UINT32_MAX || !add_dots(listing, offset))
 		return;
-	while (names->ops->next(names->frontend, &cursor, name, &node)) {
+	while (names->ops->next(names->frontend, listing->directory, &cursor, name, &node)) {
 		if (!add_file(listing, name, node, (off_t)cursor + AFTER_DOT_DOT))
 			return;
 	}
@@ -268,13 +265,14 @@ static void fill_listing(struct listing *listing, off_t offset)
 
 static void list(fuse_req_t request, fuse_ino_t node, size_t size, off_t offset, bool plus)
 {
-	struct listing listing = {.request = request, .plus = plus, .capacity = zs_min(size, DIRECTORY_BYTES_MAX)};
+	struct listing listing = {
+		.request = request,
+		.directory = node,
+		.plus = plus,
+		.capacity = zs_min(size, DIRECTORY_BYTES_MAX),
+	};
 	ZS_CLEANUP_FREE char *bytes = NULL;
 
-	if (node != ZSD_ROOT_NODE) {
-		fuse_reply_err(request, ENOTDIR);
-		return;
-	}
 	bytes = zs_malloc(listing.capacity);
 	if (!bytes) {
 		fuse_reply_err(request, ENOMEM);

@@ -4,7 +4,10 @@
 #include "interface.h"
 
 #include <stddef.h>
+#include <stdio.h>
 #include <string.h>
+
+#include "interface_parts.h"
 
 /* clang-format off: one line of the text is one line here. */
 
@@ -54,8 +57,9 @@ static const char control_text[] =
 	"# active: all is well. degraded: blocks were found damaged; reading them is an error.\n"
 	"type State (active, degraded)\n"
 	"\n"
-	"# A device: data_bytes = same_bytes + incompressible_bytes + compressed data; what was never written, or was\n"
-	"# discarded, counts nowhere.\n"
+	"# A device: data_bytes = same_bytes + compressed_bytes + incompressible_bytes + written_back_bytes; what was "
+	"never\n"
+	"# written, or was discarded, counts nowhere.\n"
 	"type Device (\n"
 	"  # Name of the device and of its file.\n"
 	"  name: string,\n"
@@ -72,6 +76,9 @@ static const char control_text[] =
 	"  same_bytes: int,\n"
 	"  # The part of it in blocks that are stored as they are, since compression would save nothing.\n"
 	"  incompressible_bytes: int,\n"
+	"  # The part of it that is compressed, and the part that is in the backing file.\n"
+	"  compressed_bytes: int,\n"
+	"  written_back_bytes: int,\n"
 	"  # What is stored, after compression: the payload, without any overhead.\n"
 	"  stored_bytes: int,\n"
 	"  # Memory that the device costs: payload, headers, fragmentation, tables.\n"
@@ -82,7 +89,7 @@ static const char control_text[] =
 	"  group: ?string,\n"
 	"  # none, or kernel: the kernel may cache the file's content.\n"
 	"  cache: string,\n"
-	"  # data_bytes / memory_bytes; absent while either is 0.\n"
+	"  # (data_bytes - written_back_bytes) / memory_bytes; absent while either is 0.\n"
 	"  ratio: ?float,\n"
 	"  # Path of the file.\n"
 	"  file: string,\n"
@@ -134,6 +141,8 @@ static const char control_text[] =
 	"  no_space: int,\n"
 	"  # Blocks found damaged, each time one was read.\n"
 	"  errors: int,\n"
+	"  # When the device was made, and counting began, microseconds of Unix time.\n"
+	"  created_usec: int,\n"
 	"  # Last change of data, microseconds of Unix time; absent if there was none.\n"
 	"  modified_usec: ?int\n"
 	")\n"
@@ -365,8 +374,8 @@ static const char control_text[] =
 	"# There is one already.\n"
 	"error DeviceExists (name: string, message: string)\n"
 	"\n"
-	"# The device is open, this often.\n"
-	"error DeviceBusy (name: string, open_count: int, message: string)\n"
+	"# The device is open, this often; who has it open is found by the path of its file.\n"
+	"error DeviceBusy (name: string, open_count: int, message: string, file: string)\n"
 	"\n"
 	"# A parameter has the right type and a value that can't be.\n"
 	"error InvalidValue (parameter: string, message: string)\n"
@@ -391,16 +400,23 @@ static const char control_text[] =
 static const struct {
 	const char *name;
 	const char *text;
+	const char *more[2];
 } interfaces[] = {
-	{ZSD_INTERFACE_SERVICE, service_text},
-	{ZSD_INTERFACE_CONTROL, control_text},
+	{ZSD_INTERFACE_SERVICE, service_text, {"", ""}},
+	{ZSD_INTERFACE_CONTROL, control_text, {zsd_interface_observe, zsd_interface_change}},
+	{ZSD_INTERFACE_METRICS, zsd_interface_metrics, {"", ""}},
 };
 
-const char *zsd_interface_text(const char *name)
+char *zsd_interface_text(const char *name)
 {
+	char *text;
+
 	for (size_t i = 0; i < sizeof(interfaces) / sizeof(interfaces[0]); i++) {
 		if (strcmp(interfaces[i].name, name) == 0)
-			return interfaces[i].text;
+			return asprintf(&text, "%s%s%s", interfaces[i].text, interfaces[i].more[0],
+					interfaces[i].more[1]) < 0
+				       ? NULL
+				       : text;
 	}
 	return NULL;
 }

@@ -7,6 +7,7 @@
 
 #define ZSD_INTERFACE_SERVICE "org.varlink.service"
 #define ZSD_INTERFACE_CONTROL "io.zsd.control"
+#define ZSD_INTERFACE_METRICS "io.zsd.metrics"
 
-/* The definition of an interface that is served, or NULL. */
-const char *zsd_interface_text(const char *name);
+/* The definition of an interface that is served; free(3) it. NULL if there is none, or for lack of memory. */
+char *zsd_interface_text(const char *name);

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "config.h"
+#include "config_show.h"
 #include "daemon.h"
 #include "notify.h"
 #include "transport.h"
@@ -24,6 +25,9 @@ static const char help[] = "Usage: zsd [OPTION...]\n"
 			   "  -c, --config FILE      configuration (root: " ZSD_CONFIG_PATH ",\n"
 			   "                         others: ~/.config/zsd/zsd.conf)\n"
 			   "      --no-config        read no configuration\n"
+			   "      --check-config     look for mistakes in the configuration, and exit\n"
+			   "      --show-config WHAT print the configuration, and exit: values, or origins,\n"
+			   "                         which is the file and line of each value, too\n"
 			   "  -t, --threads N        threads that serve data, 1 to 256 (one per CPU)\n"
 			   "      --pool-mode MODE   singleton: all devices share zspages (the default);\n"
 			   "                         per-device: each has its own\n"
@@ -37,12 +41,22 @@ static const char help[] = "Usage: zsd [OPTION...]\n"
 			   "Exit status: 0 stopped by SIGTERM or SIGINT, or unmounted; 1 could not start;\n"
 			   "2 wrong usage. All data is gone when it stops. See zsd(8).\n";
 
-enum { OPTION_NO_CONFIG = 256, OPTION_POOL_MODE, OPTION_TRANSPORT, OPTION_POLL_MAX, OPTION_VERSION };
+enum {
+	OPTION_NO_CONFIG = 256,
+	OPTION_CHECK_CONFIG,
+	OPTION_SHOW_CONFIG,
+	OPTION_POOL_MODE,
+	OPTION_TRANSPORT,
+	OPTION_POLL_MAX,
+	OPTION_VERSION
+};
 
 static const struct option long_options[] = {
 	{"runtime-dir", required_argument, NULL, 'd'},
 	{"config", required_argument, NULL, 'c'},
 	{"no-config", no_argument, NULL, OPTION_NO_CONFIG},
+	{"check-config", no_argument, NULL, OPTION_CHECK_CONFIG},
+	{"show-config", required_argument, NULL, OPTION_SHOW_CONFIG},
 	{"threads", required_argument, NULL, 't'},
 	{"pool-mode", required_argument, NULL, OPTION_POOL_MODE},
 	{"transport", required_argument, NULL, OPTION_TRANSPORT},
@@ -91,8 +105,10 @@ static int parse_transport(const char *text, int *ret_transport)
 	return r;
 }
 
+enum action { ACTION_RUN, ACTION_CHECK, ACTION_SHOW, ACTION_SHOW_ORIGINS };
+
 /* Returns -1 to go on, or the exit code. */
-static int parse(int argc, char *argv[], struct zsd_options *options)
+static int parse(int argc, char *argv[], struct zsd_options *options, enum action *action)
 {
 	int option;
 
@@ -106,6 +122,14 @@ static int parse(int argc, char *argv[], struct zsd_options *options)
 			break;
 		case OPTION_NO_CONFIG:
 			options->no_config = true;
+			break;
+		case OPTION_CHECK_CONFIG:
+			*action = ACTION_CHECK;
+			break;
+		case OPTION_SHOW_CONFIG:
+			if (strcmp(optarg, "values") && strcmp(optarg, "origins"))
+				return usage("--show-config must be values or origins", optarg);
+			*action = *optarg == 'v' ? ACTION_SHOW : ACTION_SHOW_ORIGINS;
 			break;
 		case 't':
 			if (parse_threads(optarg, &options->nr_threads))
@@ -147,10 +171,17 @@ static int parse(int argc, char *argv[], struct zsd_options *options)
 int main(int argc, char *argv[])
 {
 	struct zsd_options options = {.transport = -1};
-	int code = parse(argc, argv, &options);
+	enum action action = ACTION_RUN;
+	int code = parse(argc, argv, &options, &action), r;
 
 	if (code >= 0)
 		return code;
 	zsd_notify_log(ZS_LOG_INFO);
-	return zsd_daemon_run(&options) ? EXIT_FAILURE : EXIT_SUCCESS;
+	if (action == ACTION_RUN)
+		r = zsd_daemon_run(&options);
+	else if (action == ACTION_CHECK)
+		r = zsd_config_check(&options);
+	else
+		r = zsd_config_show(&options, action == ACTION_SHOW_ORIGINS);
+	return r ? EXIT_FAILURE : EXIT_SUCCESS;
 }

@@ -14,7 +14,8 @@
 
 #include "base/cleanup.h"
 
-#define SOCKET_NAME "varlink"
+#define SOCKET_NAME	    "varlink"
+#define METRICS_SOCKET_NAME "varlink-metrics"
 
 /* $JOURNAL_STREAM is "DEVICE:INODE" of the descriptor that the journal reads; see systemd.exec(5). */
 static bool stderr_is_journal(void)
@@ -69,22 +70,25 @@ static void free_names(char ***names)
 	free(*names);
 }
 
-int zsd_notify_take_socket(int *ret_fd)
+int zsd_notify_take_sockets(int *ret_control_fd, int *ret_metrics_fd)
 {
 	ZS_CLEANUP(free_names) char **names = NULL;
 	int nr = sd_listen_fds_with_names(true, &names);
-	int fd = -1;
+	int fd = -1, metrics_fd = -1;
 
 	if (nr < 0)
 		return nr;
 	for (int i = 0; i < nr; i++) {
 		int candidate = SD_LISTEN_FDS_START + i;
 
-		if (fd < 0 && (nr == 1 || !strcmp(names[i], SOCKET_NAME)))
+		if (metrics_fd < 0 && !strcmp(names[i], METRICS_SOCKET_NAME))
+			metrics_fd = candidate;
+		else if (fd < 0 && (nr == 1 || !strcmp(names[i], SOCKET_NAME)))
 			fd = candidate;
 		else
 			close(candidate);
 	}
-	*ret_fd = fd;
+	*ret_control_fd = fd;
+	*ret_metrics_fd = metrics_fd;
 	return 0;
 }

@@ -21,7 +21,7 @@ bool zsd_notify_is_wanted(void);
 void zsd_notify(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /*
- * The listening socket that the service manager has opened for us, or -1: the one named "varlink", or the only one
- * there is. Others are closed. Returns 0 or -errno. Context: once.
+ * The listening sockets that the service manager has opened for us, or -1: the one named "varlink", or the only one
+ * there is, and the one named "varlink-metrics". Others are closed. Returns 0 or -errno. Context: once.
  */
-int zsd_notify_take_socket(int *ret_fd);
+int zsd_notify_take_sockets(int *ret_control_fd, int *ret_metrics_fd);

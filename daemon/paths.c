@@ -62,6 +62,18 @@ int zsd_path_config(char **ret_path)
 	return home ? zsd_path_join(home, ".config/zsd/zsd.conf", ret_path) : -ENOENT;
 }
 
+int zsd_path_chosen_config(const char *wanted, bool none, char **ret_path)
+{
+	int r;
+
+	if (none)
+		return 0;
+	if (wanted)
+		return duplicate(wanted, ret_path);
+	r = zsd_path_config(ret_path);
+	return r == -ENOENT ? 0 : r;
+}
+
 int zsd_path_resolve(const char *path, char **ret_path)
 {
 	ZS_CLEANUP_FREE char *copy = strdup(path);

@@ -2,6 +2,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Where things are, for root and for ordinary users. Context: the control thread, at start. */
 
+#include <stdbool.h>
+
 /*
  * The runtime directory: the one asked for, /run/zsd for root, or zsd in $XDG_RUNTIME_DIR. The caller frees it. Returns
  * 0, -ENOENT ($XDG_RUNTIME_DIR is not set) or -ENOMEM.
@@ -10,6 +12,12 @@ int zsd_path_runtime(const char *wanted, char **ret_path);
 
 /* The default configuration: ZSD_CONFIG_PATH for root, zsd/zsd.conf where users keep theirs. Errnos as above. */
 int zsd_path_config(char **ret_path);
+
+/*
+ * The configuration that was asked for, or the default one; NULL if there is none, or none is wanted. The caller frees
+ * it. Returns 0 or -ENOMEM.
+ */
+int zsd_path_chosen_config(const char *wanted, bool none, char **ret_path);
 
 /* DIRECTORY/NAME. The caller frees it. Returns 0 or -ENOMEM. */
 int zsd_path_join(const char *directory, const char *name, char **ret_path);

@@ -298,6 +298,12 @@ void zsd_policy_destroy(struct zsd_policy *policy)
 	free(policy);
 }
 
+void zsd_policy_set_options(struct zsd_policy *policy, const struct zsd_policy_options *options)
+{
+	policy->options = *options;
+	zsd_policy_changed(policy);
+}
+
 void zsd_policy_stats(const struct zsd_policy *policy, struct zsd_policy_stats *ret_stats)
 {
 	*ret_stats = policy ? policy->stats : (struct zsd_policy_stats){.state = ZSD_COMPACTION_OFF};

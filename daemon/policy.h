@@ -58,6 +58,9 @@ void zsd_policy_destroy(struct zsd_policy *policy);
 /* A device has gone, which no request tells. */
 void zsd_policy_changed(struct zsd_policy *policy);
 
+/* From the next look on. */
+void zsd_policy_set_options(struct zsd_policy *policy, const struct zsd_policy_options *options);
+
 /* NULL is allowed: then it is off. */
 void zsd_policy_stats(const struct zsd_policy *policy, struct zsd_policy_stats *ret_stats);
 

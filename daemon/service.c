@@ -22,6 +22,28 @@ const char *zsd_service_mount_point(const struct zsd_service *service)
 	return service->mount.path;
 }
 
+_Static_assert(ZSD_SERVICE_TEXT_BYTES == ZSD_TRANSPORT_TEXT_BYTES, "one is the other");
+
+const char *zsd_service_describe_transport(const struct zsd_service *service, char text[static ZSD_SERVICE_TEXT_BYTES])
+{
+	return zsd_transport_describe(service->transport, text);
+}
+
+uint64_t zsd_service_started_usec(const struct zsd_service *service)
+{
+	return service->started_usec;
+}
+
+struct zsd_config *zsd_service_config(struct zsd_service *service)
+{
+	return service->config;
+}
+
+const struct zsd_metrics_facts *zsd_service_facts(const struct zsd_service *service)
+{
+	return &service->facts;
+}
+
 unsigned int zsd_service_open_count(struct zsd_service *service, uint64_t id)
 {
 	return zsd_frontend_open_count(service->frontend, id);

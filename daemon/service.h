@@ -13,6 +13,8 @@
 #include "store/device.h"
 #include "store/store.h"
 
+struct zsd_config;
+struct zsd_metrics_facts;
 struct zsd_policy_stats;
 struct zsd_service;
 
@@ -28,6 +30,19 @@ struct zs_store *zsd_service_store(struct zsd_service *service);
 
 /* Where the devices' files are: an absolute path, borrowed. */
 const char *zsd_service_mount_point(const struct zsd_service *service);
+
+#define ZSD_SERVICE_TEXT_BYTES 128
+/* How requests reach the daemon, for people. Answers text. */
+const char *zsd_service_describe_transport(const struct zsd_service *service, char text[static ZSD_SERVICE_TEXT_BYTES]);
+
+/* When the daemon was started, microseconds of Unix time. */
+uint64_t zsd_service_started_usec(const struct zsd_service *service);
+
+/* What was read last, with what commands have changed since. */
+struct zsd_config *zsd_service_config(struct zsd_service *service);
+
+/* For zsd_metrics_render(). */
+const struct zsd_metrics_facts *zsd_service_facts(const struct zsd_service *service);
 
 /* Opens of the device's file that are not closed yet, loop devices and memory maps included. Any thread. */
 unsigned int zsd_service_open_count(struct zsd_service *service, uint64_t id);

@@ -4,6 +4,7 @@
 
 #include <systemd/sd-event.h>
 
+#include "metrics.h"
 #include "mount.h"
 #include "service.h"
 
@@ -16,15 +17,20 @@ struct zsd_transport;
 
 /* In the order of starting. All members belong to the control thread; what is not there yet is NULL or -1. */
 struct zsd_service {
-	char *runtime_dir; /* absolute */
+	uint64_t started_usec; /* Unix time */
+	char *runtime_dir;     /* absolute */
 	int lock_fd;
+	struct zsd_metrics_facts facts;
 	struct zsd_config *config;
+	char *config_path; /* NULL = none */
+	bool config_must_exist;
 	sd_event *event;
 	struct zs_store *store;
 	struct zsd_frontend *frontend;
 	struct zsd_mount mount;
 	struct zsd_transport *transport;
 	struct zsd_control *control;
+	struct zsd_control *metrics; /* the same with metrics only */
 	struct zsd_status *status;
 	struct zsd_policy *policy; /* NULL also with Compact=no */
 };

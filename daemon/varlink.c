@@ -7,7 +7,9 @@
 #include <string.h>
 
 #include "base/bits.h"
+#include "base/cleanup.h"
 #include "command.h"
+#include "command_metrics.h"
 #include "interface.h"
 
 #define ERROR(name) "org.varlink.service." name
@@ -47,6 +49,19 @@ static int answer_named(struct zsd_answer *ret_answer, const char *error, const 
 	return 0;
 }
 
+static bool is_map(const json_t *value)
+{
+	const char *name;
+	json_t *member;
+
+	json_object_foreach((json_t *)value, name, member)
+	{
+		if (!json_is_string(member))
+			return false;
+	}
+	return json_is_object(value);
+}
+
 static bool type_matches(const json_t *value, enum zsd_parameter_type type)
 {
 	switch (type) {
@@ -56,6 +71,8 @@ static bool type_matches(const json_t *value, enum zsd_parameter_type type)
 		return json_is_integer(value);
 	case ZSD_PARAMETER_BOOL:
 		return json_is_boolean(value);
+	case ZSD_PARAMETER_MAP:
+		return is_map(value);
 	}
 	return false;
 }
@@ -91,9 +108,10 @@ static const char *bad_parameter(const struct zsd_call *call)
 
 static int run_get_info(struct zsd_call *call, struct zsd_answer *ret_answer)
 {
-	json_t *parameters = json_pack("{s:s, s:s, s:s, s:s, s:[s, s]}", "vendor", "zsd", "product",
+	const char *control = call->peer->metrics ? NULL : ZSD_INTERFACE_CONTROL;
+	json_t *parameters = json_pack("{s:s, s:s, s:s, s:s, s:[s, s*, s]}", "vendor", "zsd", "product",
 				       "Compressed RAM block store", "version", ZSD_VERSION, "url", "man:zsd(8)",
-				       "interfaces", ZSD_INTERFACE_SERVICE, ZSD_INTERFACE_CONTROL);
+				       "interfaces", ZSD_INTERFACE_SERVICE, control, ZSD_INTERFACE_METRICS);
 
 	if (!parameters)
 		return -ENOMEM;
@@ -104,7 +122,7 @@ static int run_get_info(struct zsd_call *call, struct zsd_answer *ret_answer)
 static int run_get_interface_description(struct zsd_call *call, struct zsd_answer *ret_answer)
 {
 	const char *name = zsd_call_string(call, "interface");
-	const char *text = zsd_interface_text(name);
+	ZS_CLEANUP_FREE char *text = zsd_interface_text(name);
 
 	if (!text)
 		return answer_named(ret_answer, ERROR("InterfaceNotFound"), "interface", name);
@@ -121,17 +139,21 @@ static const struct zsd_method service_methods[] = {
 	{},
 };
 
-static const struct zsd_method *method_table(const char *interface, size_t length)
+static const struct zsd_method *method_table(const struct zsd_peer *peer, const char *interface, size_t length)
 {
 	static const struct {
 		const char *name;
 		const struct zsd_method *methods;
+		bool with_metrics; /* also where there is nothing else */
 	} tables[] = {
-		{ZSD_INTERFACE_SERVICE, service_methods},
-		{ZSD_INTERFACE_CONTROL, zsd_command_methods},
+		{ZSD_INTERFACE_SERVICE, service_methods, true},
+		{ZSD_INTERFACE_METRICS, zsd_metrics_methods, true},
+		{ZSD_INTERFACE_CONTROL, zsd_command_methods, false},
 	};
 
 	for (size_t i = 0; i < ZS_ARRAY_SIZE(tables); i++) {
+		if (peer->metrics && !tables[i].with_metrics)
+			continue;
 		if (strlen(tables[i].name) == length && memcmp(tables[i].name, interface, length) == 0)
 			return tables[i].methods;
 	}
@@ -139,13 +161,13 @@ static const struct zsd_method *method_table(const char *interface, size_t lengt
 }
 
 /* Why a call can't be run; interface and method are told apart, since the remedies differ. */
-static int answer_unknown(const char *method, struct zsd_answer *ret_answer)
+static int answer_unknown(const struct zsd_peer *peer, const char *method, struct zsd_answer *ret_answer)
 {
 	const char *dot = strrchr(method, '.');
 	size_t length = dot ? (size_t)(dot - method) : strlen(method);
 	json_t *parameters;
 
-	if (dot && method_table(method, length))
+	if (dot && method_table(peer, method, length))
 		return answer_named(ret_answer, ERROR("MethodNotFound"), "method", method);
 	parameters = json_pack("{s:s%}", "interface", method, length);
 	if (!parameters)
@@ -154,10 +176,10 @@ static int answer_unknown(const char *method, struct zsd_answer *ret_answer)
 	return 0;
 }
 
-static const struct zsd_method *find_method(const char *name)
+static const struct zsd_method *find_method(const struct zsd_peer *peer, const char *name)
 {
 	const char *dot = strrchr(name, '.');
-	const struct zsd_method *method = dot ? method_table(name, (size_t)(dot - name)) : NULL;
+	const struct zsd_method *method = dot ? method_table(peer, name, (size_t)(dot - name)) : NULL;
 
 	for (; method && method->name; method++) {
 		if (strcmp(method->name, dot + 1) == 0)
@@ -173,7 +195,7 @@ void zsd_call_init(struct zsd_call *call, struct zs_wire_call *wire, struct zsd_
 		.wire = *wire,
 		.service = service,
 		.peer = peer,
-		.method = find_method(wire->method),
+		.method = find_method(peer, wire->method),
 	};
 	*wire = (struct zs_wire_call){};
 }
@@ -190,7 +212,7 @@ int zsd_call_step(struct zsd_call *call, struct zsd_answer *ret_answer)
 	const char *parameter;
 
 	if (!call->method)
-		return answer_unknown(call->wire.method, ret_answer);
+		return answer_unknown(call->peer, call->wire.method, ret_answer);
 	/* No method hands its connection over to another protocol. */
 	if (call->wire.upgrade)
 		return answer_named(ret_answer, ERROR("MethodNotImplemented"), "method", call->wire.method);

@@ -14,6 +14,7 @@
 #include <jansson.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 #include "ctl/wire.h"
@@ -27,12 +28,14 @@ struct zsd_peer {
 	uid_t uid;
 	gid_t gid;
 	bool may_change; /* uid 0, the daemon's uid, or in the group that controls it */
+	bool metrics;	 /* connected where there are only metrics to be had */
 };
 
 enum zsd_parameter_type {
 	ZSD_PARAMETER_STRING,
 	ZSD_PARAMETER_INT,
 	ZSD_PARAMETER_BOOL,
+	ZSD_PARAMETER_MAP, /* an object whose values are strings */
 };
 
 struct zsd_parameter {
@@ -45,6 +48,8 @@ struct zsd_answer {
 	const char *error;  /* a string constant, or NULL */
 	json_t *parameters; /* owned by the answer; of the error if there is one; may be NULL */
 	bool continues;	    /* the method is to be run again for the next reply */
+	/* Not 0: there is no reply now, and the method is to be run again after this time. continues is set. */
+	uint64_t wait_usec;
 };
 
 struct zsd_method {

@@ -8,20 +8,13 @@
 #include <string.h>
 
 #include "columns.h"
-#include "ctl/client.h"
 #include "options.h"
 #include "output.h"
+#include "persist.h"
 #include "request.h"
 
 /* What is done to what, for messages; a longer name is cut. */
 #define WHAT_BYTES 96
-
-static void client_destroyp(struct zs_client **client)
-{
-	zs_client_destroy(*client);
-}
-
-#define CLEANUP_CLIENT ZS_CLEANUP(client_destroyp)
 
 /*
  * add
@@ -64,10 +57,12 @@ enum zsctl_exit cmd_add(const struct zsctl_options *options, char *const *names)
 		status = zsctl_call(client, what, "Add", add_parameters(options, names[0]), false, &result);
 	if (status)
 		return status;
+	if (options->persist)
+		status = zsctl_persist(options, names[0]);
 	if (options->json)
-		return zsctl_print_json(zs_take(result));
+		return zsctl_print_json(zs_take(result)) ?: status;
 	puts(json_string_value(json_object_get(result, "file")) ?: "");
-	return ZSCTL_OK;
+	return status;
 }
 
 /*
@@ -146,8 +141,9 @@ static enum zsctl_exit remove_one(struct zs_client *client, const struct zsctl_o
 	if (status)
 		return status;
 	snprintf(what, sizeof(what), "remove %s", name);
-	return zsctl_call(client, what, "Remove", json_pack("{s:s, s:b}", "name", name, "force", options->force), false,
-			  &result);
+	status = zsctl_call(client, what, "Remove", json_pack("{s:s, s:b}", "name", name, "force", options->force),
+			    false, &result);
+	return status || !options->persist ? status : zsctl_forget(name);
 }
 
 enum zsctl_exit cmd_remove(const struct zsctl_options *options, char *const *names)

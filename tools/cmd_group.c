@@ -6,20 +6,12 @@
 #include <stdio.h>
 
 #include "columns.h"
-#include "ctl/client.h"
 #include "options.h"
 #include "output.h"
 #include "request.h"
 
 /* What is done to what, for messages; a longer name is cut. */
 #define WHAT_BYTES 96
-
-static void client_destroyp(struct zs_client **client)
-{
-	zs_client_destroy(*client);
-}
-
-#define CLEANUP_CLIENT ZS_CLEANUP(client_destroyp)
 
 enum zsctl_exit cmd_group(const struct zsctl_options *options, char *const *names)
 {

@@ -4,21 +4,15 @@
 #include "cmd.h"
 
 #include "columns.h"
-#include "ctl/client.h"
 #include "options.h"
 #include "output.h"
 #include "request.h"
-
-static void client_destroyp(struct zs_client **client)
-{
-	zs_client_destroy(*client);
-}
 
 /* Calls the method and prints the rows of its answer, which has them under the command's name. Takes parameters. */
 static enum zsctl_exit show(const struct zsctl_options *options, const struct zsctl_column *columns,
 			    const char *command, const char *method, json_t *parameters)
 {
-	ZS_CLEANUP(client_destroyp) struct zs_client *client = NULL;
+	CLEANUP_CLIENT struct zs_client *client = NULL;
 	CLEANUP_JSON json_t *owned = parameters, *result = NULL;
 	struct zsctl_selection selection;
 	enum zsctl_exit status = zsctl_select(columns, options, &selection);

@@ -10,15 +10,9 @@
 #include "base/bits.h"
 #include "base/size.h"
 #include "columns.h"
-#include "ctl/client.h"
 #include "options.h"
 #include "output.h"
 #include "request.h"
-
-static void client_destroyp(struct zs_client **client)
-{
-	zs_client_destroy(*client);
-}
 
 static bool ends_with(const char *text, const char *end)
 {
@@ -126,7 +120,7 @@ static enum zsctl_exit print_stats(const struct zsctl_options *options, const st
 
 enum zsctl_exit cmd_stats(const struct zsctl_options *options, char *const *names)
 {
-	ZS_CLEANUP(client_destroyp) struct zs_client *client = NULL;
+	CLEANUP_CLIENT struct zs_client *client = NULL;
 	CLEANUP_JSON json_t *result = NULL;
 	struct zsctl_selection selection;
 	enum zsctl_exit status = names[0] ? zsctl_check_name(names[0]) : ZSCTL_OK;

@@ -5,6 +5,8 @@
 #include "output.h"
 
 extern const struct zsctl_column zsctl_list_columns[];
+extern const struct zsctl_column zsctl_usage_columns[];
+extern const struct zsctl_column zsctl_iostat_columns[];
 extern const struct zsctl_column zsctl_stats_columns[];
 extern const struct zsctl_column zsctl_groups_columns[];
 extern const struct zsctl_column zsctl_owners_columns[];

@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <getopt.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,73 +20,114 @@
 #include "suggest.h"
 
 #define SOCKET_NAME "io.zsd.control"
-/* Options without a letter: beyond all of them. */
-#define LETTER_OUTPUT_ALL 256
-#define LETTER_ALL	  257
-#define LETTER_OWNERS	  258
-#define LETTER_NODE	  259
+
+/* What is done with an option's argument, and so the type of the member that takes it. */
+enum kind {
+	FLAG,  /* bool; there is no argument */
+	TEXT,  /* const char * */
+	SIZE,  /* uint64_t; a size that isn't 0 */
+	LIMIT, /* the same, or "none" for 0 */
+	NODE,  /* int */
+};
 
 struct specification {
 	const char *name;
-	int letter;
+	char letter;	      /* 0 = none. Two options may share one if no command takes both */
 	const char *argument; /* what --help calls it, or NULL */
 	unsigned int commands;
+	enum kind kind;
+	size_t offset; /* of the member of struct zsctl_options */
 	const char *help;
 };
 
+#define MEMBER(name) offsetof(struct zsctl_options, name)
+
 static const struct specification specifications[] = {
-	{"socket", 'S', "PATH", ZSCTL_FOR_ALL, "control socket of the daemon"},
-	{"json", 'J', NULL, ZSCTL_FOR_ALL, "print JSON; sizes are bytes"},
-	{"help", 'h', NULL, ZSCTL_FOR_ALL, "print this text"},
-	{"version", 'V', NULL, ZSCTL_FOR_ALL, "print the version"},
-	{"size", 's', "SIZE", ZSCTL_FOR_ADD, "size of the device; required"},
-	{"algorithm", 'a', "ALGORITHM", ZSCTL_FOR_ADD, "lz4 (default), lz4:ACCELERATION, zstd or zstd:LEVEL"},
-	{"block-size", 'B', "SIZE", ZSCTL_FOR_ADD, "unit of compression: 4K (default), 8K, 16K, 32K or 64K"},
-	{"mem-limit", 'l', "SIZE", ZSCTL_FOR_ADD | ZSCTL_FOR_GROUP, "memory it may use; none, the default: no limit"},
-	{"group", 'g', "NAME", ZSCTL_FOR_ADD, "group whose memory limit the device shares; none by default"},
-	{"cache", 'c', "CACHE", ZSCTL_FOR_ADD, "none (default), or kernel: files are cached and can be mapped"},
-	{"mode", 'm', "MODE", ZSCTL_FOR_ADD, "permission bits of the file, octal; 0600 by default"},
-	{"owners", LETTER_OWNERS, NULL, ZSCTL_FOR_STATS, "show whose memory lies on which node"},
-	{"node", LETTER_NODE, "NUMBER", ZSCTL_FOR_STATS, "with --owners: on this node only"},
-	{"force", 'f', NULL, ZSCTL_FOR_REMOVE, "remove a device that is open"},
-	{"all", LETTER_ALL, NULL, ZSCTL_FOR_CLASSES, "show classes without zspages, too"},
-	{"bytes", 'b', NULL, ZSCTL_FOR_TABLES, "print sizes in bytes, times in nanoseconds"},
-	{"noheadings", 'n', NULL, ZSCTL_FOR_TABLES, "print no headings"},
-	{"output", 'o', "[+]LIST", ZSCTL_FOR_TABLES, "columns to print; with + behind the default ones"},
-	{"output-all", LETTER_OUTPUT_ALL, NULL, ZSCTL_FOR_TABLES, "print all columns"},
-	{"raw", 'r', NULL, ZSCTL_FOR_TABLES, "print columns unaligned, for scripts"},
+	{"socket", 'S', "PATH", ZSCTL_FOR_ALL, TEXT, MEMBER(socket), "control socket of the daemon"},
+	{"json", 'J', NULL, ZSCTL_FOR_ALL, FLAG, MEMBER(json), "print JSON; sizes are bytes"},
+	{"help", 'h', NULL, ZSCTL_FOR_ALL, FLAG, MEMBER(help), "print this text"},
+	{"version", 'V', NULL, ZSCTL_FOR_ALL, FLAG, MEMBER(version), "print the version"},
+	{"size", 's', "SIZE", ZSCTL_FOR_ADD | ZSCTL_FOR_RUN, SIZE, MEMBER(size_bytes), "size of the device; required"},
+	{"algorithm", 'a', "ALGORITHM", ZSCTL_FOR_ADD | ZSCTL_FOR_RUN, TEXT, MEMBER(algorithm),
+	 "lz4 (default), lz4:ACCELERATION, zstd or zstd:LEVEL"},
+	{"block-size", 'B', "SIZE", ZSCTL_FOR_ADD | ZSCTL_FOR_RUN, SIZE, MEMBER(block_size_bytes),
+	 "unit of compression: 4K (default), 8K, 16K, 32K or 64K"},
+	{"mem-limit", 'l', "SIZE", ZSCTL_FOR_ADD | ZSCTL_FOR_GROUP, LIMIT, MEMBER(memory_limit_bytes),
+	 "memory it may use; none, the default: no limit"},
+	{"group", 'g', "NAME", ZSCTL_FOR_ADD, TEXT, MEMBER(group),
+	 "group whose memory limit the device shares; none by default"},
+	{"cache", 'c', "CACHE", ZSCTL_FOR_ADD | ZSCTL_FOR_RUN, TEXT, MEMBER(cache),
+	 "none (default), or kernel: files are cached and can be mapped"},
+	{"mode", 'm', "MODE", ZSCTL_FOR_ADD, TEXT, MEMBER(mode), "permission bits of the file, octal; 0600 by default"},
+	{"owners", 0, NULL, ZSCTL_FOR_STATS, FLAG, MEMBER(owners), "show whose memory lies on which node"},
+	{"node", 0, "NUMBER", ZSCTL_FOR_STATS, NODE, MEMBER(node), "with --owners: on this node only"},
+	{"force", 'f', NULL, ZSCTL_FOR_REMOVE, FLAG, MEMBER(force), "remove a device that is open"},
+	{"all", 0, NULL, ZSCTL_FOR_CLASSES, FLAG, MEMBER(all_classes), "show classes without zspages, too"},
+	{"mkfs", 0, "TYPE", ZSCTL_FOR_MOUNT, TEXT, MEMBER(mkfs), "make a file system, as ext4, if the device is empty"},
+	{"options", 0, "LIST", ZSCTL_FOR_MOUNT, TEXT, MEMBER(mount_options), "for mount(8); discard by default"},
+	{"origin", 0, NULL, ZSCTL_FOR_CONFIG, FLAG, MEMBER(origin), "show the file and line of each value, too"},
+	{"persist", 0, NULL, ZSCTL_FOR_ADD | ZSCTL_FOR_REMOVE, FLAG, MEMBER(persist),
+	 "in the configuration, too, for the next start"},
+	{"once", 0, NULL, ZSCTL_FOR_TOP, FLAG, MEMBER(once), "print one picture and end"},
+	{"format", 0, "FORMAT", ZSCTL_FOR_METRICS, TEXT, MEMBER(format), "prometheus (default), or openmetrics"},
+	{"latency", 'l', NULL, ZSCTL_FOR_IOSTAT, FLAG, MEMBER(latency), "show how long requests took"},
+	{"histogram", 'w', NULL, ZSCTL_FOR_IOSTAT, FLAG, MEMBER(histogram), "show how many requests took how long"},
+	{"skip-first", 'y', NULL, ZSCTL_FOR_IOSTAT, FLAG, MEMBER(skip_first),
+	 "leave out the first report, which is about all the time before"},
+	{"bytes", 'b', NULL, ZSCTL_FOR_TABLES, FLAG, MEMBER(bytes), "print sizes in bytes, times in nanoseconds"},
+	{"noheadings", 'n', NULL, ZSCTL_FOR_TABLES, FLAG, MEMBER(no_headings), "print no headings"},
+	{"output", 'o', "[+]LIST", ZSCTL_FOR_TABLES, TEXT, MEMBER(columns),
+	 "columns to print; with + behind the default ones"},
+	{"output-all", 0, NULL, ZSCTL_FOR_TABLES, FLAG, MEMBER(all_columns), "print all columns"},
+	{"pairs", 'P', NULL, ZSCTL_FOR_TABLES, FLAG, MEMBER(pairs), "print KEY=\"value\" pairs, for scripts"},
+	{"raw", 'r', NULL, ZSCTL_FOR_TABLES, FLAG, MEMBER(raw), "print columns unaligned, for scripts"},
 };
 
 #define NR_SPECIFICATIONS ZS_ARRAY_SIZE(specifications)
+/* What getopt_long(3) answers for a long option: its index, beyond all letters. */
+#define FIRST_CODE 256
 
-/* Fills what getopt_long(3) reads; letters starts with ':', so that a missing argument is told apart. */
-static void fill_getopt(struct option options[static NR_SPECIFICATIONS + 1],
-			char letters[static 2 * NR_SPECIFICATIONS + 2])
+_Static_assert(NR_SPECIFICATIONS <= 64, "zsctl_options.given has a bit for each");
+
+/* The option that a letter stands for with this command: one that the command takes, if there is one. */
+static const struct specification *find_letter(int letter, unsigned int command)
 {
-	*letters++ = ':';
+	const struct specification *found = NULL;
+
+	for (size_t i = 0; letter && i < NR_SPECIFICATIONS; i++) {
+		if (specifications[i].letter != letter)
+			continue;
+		if (specifications[i].commands & command)
+			return &specifications[i];
+		found = found ?: &specifications[i];
+	}
+	return found;
+}
+
+static const struct specification *find_code(int code, unsigned int command)
+{
+	return code >= FIRST_CODE ? &specifications[code - FIRST_CODE] : find_letter(code, command);
+}
+
+/* Fills what getopt_long(3) reads; first says where to stop, and that a missing argument is told apart. */
+static void fill_getopt(const char *first, unsigned int command, struct option options[static NR_SPECIFICATIONS + 1],
+			char letters[static 2 * NR_SPECIFICATIONS + 3])
+{
+	letters = stpcpy(letters, first);
 	for (size_t i = 0; i < NR_SPECIFICATIONS; i++) {
 		const struct specification *specification = &specifications[i];
+		bool has_argument = specification->kind != FLAG;
 
-		options[i] = (struct option){specification->name,
-					     specification->argument ? required_argument : no_argument, NULL,
-					     specification->letter};
-		if (specification->letter >= LETTER_OUTPUT_ALL)
+		options[i] = (struct option){specification->name, has_argument ? required_argument : no_argument, NULL,
+					     FIRST_CODE + (int)i};
+		if (find_letter(specification->letter, command) != specification)
 			continue;
-		*letters++ = (char)specification->letter;
-		if (specification->argument)
+		*letters++ = specification->letter;
+		if (has_argument)
 			*letters++ = ':';
 	}
 	options[NR_SPECIFICATIONS] = (struct option){};
 	*letters = 0;
-}
-
-static const struct specification *find_specification(int letter)
-{
-	for (size_t i = 0; i < NR_SPECIFICATIONS; i++) {
-		if (specifications[i].letter == letter)
-			return &specifications[i];
-	}
-	return NULL;
 }
 
 static enum zsctl_exit refuse_size(const char *option, const char *value, int error)
@@ -125,66 +167,27 @@ static enum zsctl_exit take_node(const char *value, int *ret_node)
 	return ZSCTL_USAGE;
 }
 
-static enum zsctl_exit take_option(struct zsctl_options *options, int letter, char *value)
+static enum zsctl_exit take_option(struct zsctl_options *options, const struct specification *specification,
+				   char *value)
 {
-	switch (letter) {
-	case 'S':
-		options->socket = value;
-		break;
-	case 'J':
-		options->json = true;
-		break;
-	case 'h':
-		options->help = true;
-		break;
-	case 'V':
-		options->version = true;
-		break;
-	case 's':
-		return take_size("size", value, &options->size_bytes);
-	case 'B':
-		return take_size("block-size", value, &options->block_size_bytes);
-	case 'l':
+	void *member = (char *)options + specification->offset;
+
+	switch (specification->kind) {
+	case FLAG:
+		*(bool *)member = true;
+		return ZSCTL_OK;
+	case TEXT:
+		*(const char **)member = value;
+		return ZSCTL_OK;
+	case LIMIT:
 		options->memory_limit_given = true;
-		return strcmp(value, "none") ? take_size("mem-limit", value, &options->memory_limit_bytes) : ZSCTL_OK;
-	case 'g':
-		options->group = value;
-		break;
-	case 'a':
-		options->algorithm = value;
-		break;
-	case 'm':
-		options->mode = value;
-		break;
-	case 'c':
-		options->cache = value;
-		break;
-	case 'f':
-		options->force = true;
-		break;
-	case LETTER_OWNERS:
-		options->owners = true;
-		break;
-	case LETTER_NODE:
-		return take_node(value, &options->node);
-	case 'b':
-		options->bytes = true;
-		break;
-	case 'n':
-		options->no_headings = true;
-		break;
-	case 'o':
-		options->columns = value;
-		break;
-	case LETTER_OUTPUT_ALL:
-		options->all_columns = true;
-		break;
-	case LETTER_ALL:
-		options->all_classes = true;
-		break;
-	case 'r':
-		options->raw = true;
-		break;
+		if (strcmp(value, "none") == 0)
+			return ZSCTL_OK;
+		return take_size(specification->name, value, member);
+	case SIZE:
+		return take_size(specification->name, value, member);
+	case NODE:
+		return take_node(value, member);
 	}
 	return ZSCTL_OK;
 }
@@ -207,24 +210,24 @@ static enum zsctl_exit refuse_unknown(const char *typed, int letter)
 	return ZSCTL_USAGE;
 }
 
-static enum zsctl_exit take_result(struct zsctl_options *options, int letter, char **argv)
+static enum zsctl_exit take_result(struct zsctl_options *options, int code, unsigned int command, char **argv)
 {
 	const struct specification *specification;
 
-	if (letter == ':') {
+	if (code == ':') {
 		fprintf(stderr, "zsctl: %s: the argument is missing; 'zsctl --help' tells it\n", argv[optind - 1]);
 		return ZSCTL_USAGE;
 	}
-	specification = find_specification(letter);
-	/* A known letter in optopt is a long option with an argument that it doesn't take. */
-	if (!specification && optopt && find_specification(optopt)) {
+	/* A known option in optopt is a long one with an argument that it doesn't take. */
+	if (code == '?' && optopt && find_code(optopt, command)) {
 		fprintf(stderr, "zsctl: %s: this option takes no argument; leave it out\n", argv[optind - 1]);
 		return ZSCTL_USAGE;
 	}
+	specification = code == '?' ? NULL : find_code(code, command);
 	if (!specification)
 		return refuse_unknown(argv[optind - 1], optopt);
-	options->given |= 1u << (specification - specifications);
-	return take_option(options, letter, optarg);
+	options->given |= UINT64_C(1) << (specification - specifications);
+	return take_option(options, specification, optarg);
 }
 
 /* $ZSD_SOCKET, the user's own daemon if it runs, the system's. */
@@ -244,22 +247,38 @@ static int choose_socket(struct zsctl_options *options)
 	return 0;
 }
 
-enum zsctl_exit zsctl_options_parse(int argc, char **argv, struct zsctl_options *ret_options)
+/* The first word that is no option, or NULL: what is wrong with options is told later, when the command is known. */
+static const char *find_command(int argc, char **argv)
 {
 	struct option long_options[NR_SPECIFICATIONS + 1];
-	char letters[2 * NR_SPECIFICATIONS + 2];
+	char letters[2 * NR_SPECIFICATIONS + 3];
+
+	fill_getopt("+:", 0, long_options, letters);
+	opterr = 0;
+	optind = 0;
+	while (getopt_long(argc, argv, letters, long_options, NULL) >= 0)
+		continue;
+	return optind < argc ? argv[optind] : NULL;
+}
+
+enum zsctl_exit zsctl_options_parse(int argc, char **argv, unsigned int (*bit_of)(const char *command),
+				    struct zsctl_options *ret_options)
+{
+	struct option long_options[NR_SPECIFICATIONS + 1];
+	char letters[2 * NR_SPECIFICATIONS + 3];
 	enum zsctl_exit status = ZSCTL_OK;
-	int letter;
+	unsigned int command = bit_of(find_command(argc, argv));
+	int code;
 
 	*ret_options = (struct zsctl_options){.node = -1};
 	if (choose_socket(ret_options)) {
 		fputs("zsctl: out of memory\n", stderr);
 		return ZSCTL_ERROR;
 	}
-	fill_getopt(long_options, letters);
-	opterr = 0;
-	while (status == ZSCTL_OK && (letter = getopt_long(argc, argv, letters, long_options, NULL)) >= 0)
-		status = take_result(ret_options, letter, argv);
+	fill_getopt(":", command, long_options, letters);
+	optind = 0;
+	while (status == ZSCTL_OK && (code = getopt_long(argc, argv, letters, long_options, NULL)) >= 0)
+		status = take_result(ret_options, code, command, argv);
 	ret_options->words = argv + optind;
 	ret_options->nr_words = (unsigned int)(argc - optind);
 	return status;
@@ -273,28 +292,41 @@ void zsctl_options_deinit(struct zsctl_options *options)
 const char *zsctl_options_misfit(const struct zsctl_options *options, unsigned int command)
 {
 	for (size_t i = 0; i < NR_SPECIFICATIONS; i++) {
-		if (options->given & 1u << i && !(specifications[i].commands & command))
+		if (options->given & UINT64_C(1) << i && !(specifications[i].commands & command))
 			return specifications[i].name;
 	}
 	return NULL;
 }
 
-void zsctl_options_help(unsigned int commands)
+static void print_option(const struct specification *specification)
 {
-	char left[40];
+	const char *argument = specification->argument ?: "";
+	char letter[5] = "    ", left[40];
 
+	if (specification->letter)
+		snprintf(letter, sizeof(letter), "-%c, ", specification->letter);
+	snprintf(left, sizeof(left), "%s--%s%s%s", letter, specification->name, *argument ? " " : "", argument);
+	printf("  %-27s %s\n", left, specification->help);
+}
+
+static bool is_first_of_its_kind(size_t index)
+{
+	for (size_t i = 0; i < index; i++) {
+		if (specifications[i].commands == specifications[index].commands)
+			return false;
+	}
+	return true;
+}
+
+void zsctl_options_help(void (*print_heading)(unsigned int commands))
+{
 	for (size_t i = 0; i < NR_SPECIFICATIONS; i++) {
-		const struct specification *specification = &specifications[i];
-		const char *argument = specification->argument ? specification->argument : "";
-		const char *blank = specification->argument ? " " : "";
-
-		if (specification->commands != commands)
+		if (!is_first_of_its_kind(i))
 			continue;
-		if (specification->letter >= LETTER_OUTPUT_ALL)
-			snprintf(left, sizeof(left), "    --%s%s%s", specification->name, blank, argument);
-		else
-			snprintf(left, sizeof(left), "-%c, --%s%s%s", specification->letter, specification->name, blank,
-				 argument);
-		printf("  %-27s %s\n", left, specification->help);
+		print_heading(specifications[i].commands);
+		for (size_t j = i; j < NR_SPECIFICATIONS; j++) {
+			if (specifications[j].commands == specifications[i].commands)
+				print_option(&specifications[j]);
+		}
 	}
 }

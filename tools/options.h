@@ -18,8 +18,26 @@ enum {
 	ZSCTL_FOR_CACHES = 1 << 6,
 	ZSCTL_FOR_GROUP = 1 << 7,
 	ZSCTL_FOR_GROUPS = 1 << 8,
-	ZSCTL_FOR_TABLES = ZSCTL_FOR_LIST | ZSCTL_FOR_STATS | ZSCTL_FOR_GROUPS | ZSCTL_FOR_CLASSES | ZSCTL_FOR_CACHES,
-	ZSCTL_FOR_ALL = ZSCTL_FOR_TABLES | ZSCTL_FOR_ADD | ZSCTL_FOR_REMOVE | ZSCTL_FOR_COMPACT | ZSCTL_FOR_GROUP,
+	ZSCTL_FOR_STATUS = 1 << 9,
+	ZSCTL_FOR_USAGE = 1 << 10,
+	ZSCTL_FOR_IOSTAT = 1 << 11,
+	ZSCTL_FOR_METRICS = 1 << 12,
+	ZSCTL_FOR_ATTACH = 1 << 13,
+	ZSCTL_FOR_DETACH = 1 << 14,
+	ZSCTL_FOR_MOUNT = 1 << 15,
+	ZSCTL_FOR_UMOUNT = 1 << 16,
+	ZSCTL_FOR_RUN = 1 << 17,
+	ZSCTL_FOR_DOCTOR = 1 << 18,
+	ZSCTL_FOR_DUMP_CONFIG = 1 << 19,
+	ZSCTL_FOR_MONITOR = 1 << 20,
+	ZSCTL_FOR_SET = 1 << 21,
+	ZSCTL_FOR_LOG_LEVEL = 1 << 22,
+	ZSCTL_FOR_CONFIG = 1 << 23,
+	ZSCTL_FOR_RELOAD = 1 << 24,
+	ZSCTL_FOR_TOP = 1 << 25,
+	ZSCTL_FOR_TABLES = ZSCTL_FOR_LIST | ZSCTL_FOR_STATS | ZSCTL_FOR_GROUPS | ZSCTL_FOR_CLASSES | ZSCTL_FOR_CACHES |
+			   ZSCTL_FOR_USAGE | ZSCTL_FOR_IOSTAT,
+	ZSCTL_FOR_ALL = INT32_MAX,
 };
 
 struct zsctl_options {
@@ -36,6 +54,7 @@ struct zsctl_options {
 	bool bytes;
 	bool no_headings;
 	bool raw;
+	bool pairs;
 
 	/* add; sizes are bytes, 0 = not given */
 	uint64_t size_bytes;
@@ -51,23 +70,48 @@ struct zsctl_options {
 	bool owners;
 	int node; /* -1 = not given */
 
+	/* mount */
+	const char *mkfs;
+	const char *mount_options;
+
+	/* top */
+	bool once;
+
+	/* config */
+	bool origin;
+
+	/* add and remove */
+	bool persist;
+
+	/* metrics */
+	const char *format;
+
 	/* remove */
 	bool force;
 
 	/* classes */
 	bool all_classes;
 
+	/* iostat */
+	bool latency;
+	bool histogram;
+	bool skip_first;
+
 	char **words; /* the command and its names, ending with NULL; borrowed from argv */
 	unsigned int nr_words;
-	unsigned int given; /* bit set of the options, for zsctl_options_misfit() */
+	uint64_t given; /* bit set of the options, for zsctl_options_misfit() */
 };
 
-/* Reads the command line. Returns ZSCTL_OK, or ZSCTL_USAGE after a message. */
-enum zsctl_exit zsctl_options_parse(int argc, char **argv, struct zsctl_options *ret_options);
+/*
+ * Reads the command line. bit_of tells which command a word is: ZSCTL_FOR_..., 0 for none, and for NULL the default
+ * one. A letter means what it means to the command. Returns ZSCTL_OK, or ZSCTL_USAGE after a message.
+ */
+enum zsctl_exit zsctl_options_parse(int argc, char **argv, unsigned int (*bit_of)(const char *command),
+				    struct zsctl_options *ret_options);
 void zsctl_options_deinit(struct zsctl_options *options);
 
 /* An option that was given and that this command does not take, or NULL. */
 const char *zsctl_options_misfit(const struct zsctl_options *options, unsigned int command);
 
-/* Prints the options that exactly these commands take. */
-void zsctl_options_help(unsigned int commands);
+/* Prints all options, those that the same commands take together, each such group below its heading. */
+void zsctl_options_help(void (*print_heading)(unsigned int commands));

@@ -133,6 +133,18 @@ static void format_took(json_int_t nsec, char text[static CELL_BYTES])
 		 value, units[unit]);
 }
 
+/* Powers of 1000, as people count requests. */
+static void format_rate(double rate, char text[static CELL_BYTES])
+{
+	static const char units[] = " kMG";
+	size_t unit = 0;
+
+	for (; rate >= 999.5 && unit < sizeof(units) - 2; unit++)
+		rate /= 1000;
+	snprintf(text, CELL_BYTES, "%.*f%.*s", rate < 9.95 && (unit || rate != (int)rate) ? 1 : 0, rate, unit ? 1 : 0,
+		 &units[unit]);
+}
+
 /* The text of a cell, in text where it has to be made. An absent value is a dash for people, nothing for scripts. */
 static const char *format_cell(const struct zsctl_options *options, const struct zsctl_column *column,
 			       const json_t *value, char text[static CELL_BYTES])
@@ -140,13 +152,19 @@ static const char *format_cell(const struct zsctl_options *options, const struct
 	enum zsctl_format format = column->format;
 
 	if (!value || json_is_null(value))
-		return options->raw ? "" : "-";
+		return options->raw || options->pairs ? "" : "-";
 	if (json_is_string(value))
 		return json_string_value(value);
 	if (format == ZSCTL_SIZE && !options->bytes)
 		return zs_size_format((uint64_t)json_integer_value(value), text);
 	if (format == ZSCTL_RATIO)
 		snprintf(text, CELL_BYTES, "%.2fx", json_number_value(value));
+	else if (format == ZSCTL_SHARE)
+		snprintf(text, CELL_BYTES, "%.1f%%", json_number_value(value) * 100);
+	else if (format == ZSCTL_RATE && !options->bytes)
+		format_rate(json_number_value(value), text);
+	else if (json_is_real(value))
+		snprintf(text, CELL_BYTES, "%.3f", json_real_value(value));
 	else if (format == ZSCTL_TIME)
 		format_time(json_integer_value(value), text);
 	else if (format == ZSCTL_TOOK && !options->bytes)
@@ -181,6 +199,7 @@ static int fill_table(struct libscols_table *table, const struct zsctl_options *
 	size_t i;
 
 	scols_table_enable_raw(table, options->raw);
+	scols_table_enable_export(table, options->pairs);
 	scols_table_enable_noheadings(table, options->no_headings);
 	for (i = 0; i < selection->nr; i++) {
 		const struct zsctl_column *column = selection->columns[i];
@@ -252,5 +271,16 @@ enum zsctl_exit zsctl_print_json(json_t *object)
 	if (!owned || json_dumpf(owned, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(6)))
 		return zsctl_no_memory();
 	putchar('\n');
+	return ZSCTL_OK;
+}
+
+enum zsctl_exit zsctl_print_json_line(json_t *object)
+{
+	CLEANUP_JSON json_t *owned = object;
+
+	if (!owned || json_dumpf(owned, stdout, JSON_COMPACT | JSON_REAL_PRECISION(6)))
+		return zsctl_no_memory();
+	putchar('\n');
+	fflush(stdout);
 	return ZSCTL_OK;
 }

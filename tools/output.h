@@ -24,6 +24,8 @@ enum zsctl_format {
 	ZSCTL_RATIO, /* 3.36x */
 	ZSCTL_TIME,  /* microseconds of Unix time */
 	ZSCTL_TOOK,  /* nanoseconds: 12.3us */
+	ZSCTL_RATE,  /* a number a second: 41.2k */
+	ZSCTL_SHARE, /* 0 to 1: 48 % */
 };
 
 struct zsctl_column {
@@ -53,6 +55,9 @@ json_t *zsctl_select_fields(const struct zsctl_selection *selection, json_t *row
 
 /* Prints object as JSON; takes it over, also when it is NULL for lack of memory. ZSCTL_OK or ZSCTL_ERROR. */
 enum zsctl_exit zsctl_print_json(json_t *object);
+
+/* The same on one line, and at once: for what goes on. */
+enum zsctl_exit zsctl_print_json_line(json_t *object);
 
 /* One line a column, for --help. */
 void zsctl_print_columns(const struct zsctl_column *table);

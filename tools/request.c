@@ -9,7 +9,9 @@
 
 #include "base/bits.h"
 #include "ctl/client.h"
+#include "loop.h"
 #include "options.h"
+#include "suggest.h"
 
 #define INTERFACE "io.zsd.control."
 /* What sd-varlink waits. */
@@ -42,7 +44,13 @@ static const char *why_not_connected(int error)
 
 enum zsctl_exit zsctl_connect(const struct zsctl_options *options, struct zs_client **ret_client)
 {
-	int error = zs_client_connect(options->socket, TIMEOUT_MS, ret_client);
+	return zsctl_connect_for(options, TIMEOUT_MS, ret_client);
+}
+
+enum zsctl_exit zsctl_connect_for(const struct zsctl_options *options, unsigned int timeout_ms,
+				  struct zs_client **ret_client)
+{
+	int error = zs_client_connect(options->socket, timeout_ms, ret_client);
 
 	if (!error)
 		return ZSCTL_OK;
@@ -99,7 +107,41 @@ static const char *hint_of(const char *error)
 	return NULL;
 }
 
-static enum zsctl_exit refuse_answered(const char *what, const struct zs_wire_reply *reply)
+/* Who has the file open is found here and not in the daemon, which may not be allowed to look at other processes. */
+static void print_holder(const json_t *parameters)
+{
+	const char *file = json_string_value(json_object_get(parameters, "file"));
+	char holder[ZSCTL_HOLDER_BYTES];
+
+	if (!file || !zsctl_find_holder(file, holder))
+		return;
+	fputs("; it is open in ", stderr);
+	print_safely(holder);
+}
+
+/* A device whose name is nearly the one that there is none of. */
+static void print_similar(struct zs_client *client, const json_t *parameters)
+{
+	const char *typed = json_string_value(json_object_get(parameters, "name"));
+	struct zsctl_suggestion suggestion;
+	struct zs_wire_reply reply;
+	const json_t *device;
+	size_t i;
+
+	if (!typed || zs_client_call(client, INTERFACE "List", NULL, &reply))
+		return;
+	zsctl_suggest_init(&suggestion, typed);
+	json_array_foreach(json_object_get(reply.parameters, "devices"), i, device)
+		zsctl_suggest_offer(&suggestion, json_string_value(json_object_get(device, "name")) ?: "");
+	if (suggestion.best) {
+		fputs("; did you mean ", stderr);
+		print_safely(suggestion.best);
+		fputc('?', stderr);
+	}
+	zs_wire_reply_deinit(&reply);
+}
+
+static enum zsctl_exit refuse_answered(struct zs_client *client, const char *what, const struct zs_wire_reply *reply)
 {
 	const char *message = json_string_value(json_object_get(reply->parameters, "message"));
 	const char *hint = hint_of(reply->error);
@@ -115,6 +157,10 @@ static enum zsctl_exit refuse_answered(const char *what, const struct zs_wire_re
 		fputs(hint, stderr);
 	else if (!message)
 		print_safely(reply->error);
+	if (strcmp(reply->error, INTERFACE "DeviceBusy") == 0)
+		print_holder(reply->parameters);
+	if (strcmp(reply->error, INTERFACE "NoSuchDevice") == 0)
+		print_similar(client, reply->parameters);
 	fputc('\n', stderr);
 	return ZSCTL_ERROR;
 }
@@ -139,7 +185,7 @@ static enum zsctl_exit receive(struct zs_client *client, const char *what, bool 
 		if (error)
 			return refuse_broken(what, error);
 		if (reply.error) {
-			enum zsctl_exit status = refuse_answered(what, &reply);
+			enum zsctl_exit status = refuse_answered(client, what, &reply);
 
 			zs_wire_reply_deinit(&reply);
 			return status;
@@ -179,4 +225,34 @@ enum zsctl_exit zsctl_call(struct zs_client *client, const char *what, const cha
 	error = parameters ? zs_client_send(client, name, parameters, more) : -ENOMEM;
 	json_decref(parameters);
 	return error ? refuse_broken(what, error) : receive(client, what, more, ret_result);
+}
+
+static enum zsctl_exit receive_one(struct zs_client *client, const char *what, zsctl_reply *on_reply, void *data,
+				   bool *ret_continues)
+{
+	struct zs_wire_reply reply;
+	enum zsctl_exit status;
+	int error = zs_client_receive(client, &reply);
+
+	if (error)
+		return refuse_broken(what, error);
+	status = reply.error ? refuse_answered(client, what, &reply) : on_reply(reply.parameters, data);
+	*ret_continues = reply.continues;
+	zs_wire_reply_deinit(&reply);
+	return status;
+}
+
+enum zsctl_exit zsctl_stream(struct zs_client *client, const char *what, const char *method, json_t *parameters,
+			     zsctl_reply *on_reply, void *data)
+{
+	int error = parameters ? zs_client_send(client, method, parameters, true) : -ENOMEM;
+	enum zsctl_exit status = ZSCTL_OK;
+	bool continues = true;
+
+	json_decref(parameters);
+	if (error)
+		return refuse_broken(what, error);
+	while (!status && continues)
+		status = receive_one(client, what, on_reply, data, &continues);
+	return status;
 }

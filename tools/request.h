@@ -8,12 +8,16 @@
 
 #include "base/cleanup.h"
 #include "cmd.h"
+#include "ctl/client.h"
 
-struct zs_client;
 struct zsctl_options;
 
 /* Connects. ZSCTL_OK, or ZSCTL_UNREACHABLE after a message. */
 enum zsctl_exit zsctl_connect(const struct zsctl_options *options, struct zs_client **ret_client);
+
+/* The same for calls that may take longer than others to be answered. */
+enum zsctl_exit zsctl_connect_for(const struct zsctl_options *options, unsigned int timeout_ms,
+				  struct zs_client **ret_client);
 
 /*
  * Calls a method of io.zsd.control and waits for the reply, or with more for all replies, whose "devices" are put into
@@ -21,6 +25,14 @@ enum zsctl_exit zsctl_connect(const struct zsctl_options *options, struct zs_cli
  */
 enum zsctl_exit zsctl_call(struct zs_client *client, const char *what, const char *method, json_t *parameters,
 			   bool more, json_t **ret_result);
+
+/*
+ * Calls a method of any interface, spelled in full, and hands each reply to on_reply as it comes; it ends the call by
+ * another status than ZSCTL_OK. parameters as above.
+ */
+typedef enum zsctl_exit zsctl_reply(const json_t *reply, void *data);
+enum zsctl_exit zsctl_stream(struct zs_client *client, const char *what, const char *method, json_t *parameters,
+			     zsctl_reply *on_reply, void *data);
 
 /* A name that is not UTF-8 can't be sent: ZSCTL_USAGE after a message. */
 enum zsctl_exit zsctl_check_name(const char *name);
@@ -34,3 +46,10 @@ static inline void zsctl_decrefp(json_t **value)
 }
 
 #define CLEANUP_JSON ZS_CLEANUP(zsctl_decrefp)
+
+static inline void zsctl_client_destroyp(struct zs_client **client)
+{
+	zs_client_destroy(*client);
+}
+
+#define CLEANUP_CLIENT ZS_CLEANUP(zsctl_client_destroyp)

@@ -9,6 +9,7 @@
 #include "base/bits.h"
 #include "cmd.h"
 #include "columns.h"
+#include "mount_zsd.h"
 #include "options.h"
 #include "suggest.h"
 
@@ -26,58 +27,99 @@ static const struct command commands[] = {
 	{"list", ZSCTL_FOR_LIST, 0, UINT32_MAX, cmd_list, "[NAME...]", "show the devices; the default command"},
 	{"add", ZSCTL_FOR_ADD, 1, 1, cmd_add, "NAME --size SIZE", "add a device and print the path of its file"},
 	{"remove", ZSCTL_FOR_REMOVE, 1, UINT32_MAX, cmd_remove, "NAME...", "remove devices and their data"},
+	{"attach", ZSCTL_FOR_ATTACH, 1, 1, cmd_attach, "NAME", "make a loop device and print its path"},
+	{"detach", ZSCTL_FOR_DETACH, 1, 1, cmd_detach, "NAME", "end the loop devices of a device"},
+	{"mount", ZSCTL_FOR_MOUNT, 2, 2, cmd_mount, "NAME DIRECTORY", "mount the file system on a device"},
+	{"umount", ZSCTL_FOR_UMOUNT, 1, 1, cmd_umount, "NAME", "unmount it"},
+	{"set", ZSCTL_FOR_SET, 1, UINT32_MAX, cmd_set, "[NAME] KEY=VALUE...",
+	 "change a device, or the daemon, while it runs"},
+	{"reload", ZSCTL_FOR_RELOAD, 0, 0, cmd_reload, "", "read the configuration again and say what changed"},
+	{"config", ZSCTL_FOR_CONFIG, 1, 2, cmd_config, "check|show [FILE]", "look at the configuration"},
+	{"log-level", ZSCTL_FOR_LOG_LEVEL, 1, 1, cmd_log_level, "LEVEL", "change what the daemon logs"},
+	{"run", ZSCTL_FOR_RUN, 1, UINT32_MAX, cmd_run, "--size SIZE -- COMMAND", "run with a daemon of its own"},
+	{"doctor", ZSCTL_FOR_DOCTOR, 0, 0, cmd_doctor, "", "look for what keeps the daemon from working well"},
+	{"dump-config", ZSCTL_FOR_DUMP_CONFIG, 0, 0, cmd_dump_config, "", "print what was built, as KEY=VALUE"},
 	{"caches", ZSCTL_FOR_CACHES, 0, 0, cmd_caches, "", "show the caches of handles and zspage descriptors"},
 	{"classes", ZSCTL_FOR_CLASSES, 0, 0, cmd_classes, "[--all]", "show the size classes of the allocator"},
 	{"compact", ZSCTL_FOR_COMPACT, 0, 0, cmd_compact, "", "give memory back that fragmentation holds"},
 	{"group", ZSCTL_FOR_GROUP, 1, 1, cmd_group, "NAME --mem-limit SIZE", "change the memory limit of a group"},
 	{"groups", ZSCTL_FOR_GROUPS, 0, 1, cmd_groups, "[NAME]", "show the groups of devices"},
+	{"iostat", ZSCTL_FOR_IOSTAT, 0, UINT32_MAX, cmd_iostat, "[NAME...] [SECS [COUNT]]", "show I/O rates"},
+	{"metrics", ZSCTL_FOR_METRICS, 0, 0, cmd_metrics, "[--format FORMAT]", "print all counters for Prometheus"},
+	{"monitor", ZSCTL_FOR_MONITOR, 0, 1, cmd_monitor, "[SECS]", "print what changes, as JSON lines"},
 	{"stats", ZSCTL_FOR_STATS, 0, 1, cmd_stats, "[NAME]", "show counters of the pool and of the devices"},
+	{"status", ZSCTL_FOR_STATUS, 0, 0, cmd_status, "", "show how the daemon and its pool are"},
+	{"top", ZSCTL_FOR_TOP, 0, 0, cmd_top, "[--once]", "watch pool and devices"},
+	{"usage", ZSCTL_FOR_USAGE, 0, 1, cmd_usage, "[NAME]", "show what the data is stored as"},
 };
 
-static void print_help(void)
+/* The columns of commands that print tables. */
+static const struct {
+	const char *title;
+	const struct zsctl_column *columns;
+} tables[] = {
+	{"list", zsctl_list_columns},
+	{"usage", zsctl_usage_columns},
+	{"stats, for devices", zsctl_stats_columns},
+	{"stats --owners", zsctl_owners_columns},
+	{"iostat", zsctl_iostat_columns},
+	{"groups", zsctl_groups_columns},
+	{"classes", zsctl_classes_columns},
+	{"caches", zsctl_caches_columns},
+};
+
+static void print_options_heading(unsigned int bits)
+{
+	const char *separator = " of ";
+
+	fputs("\nOptions", stdout);
+	for (size_t i = 0; bits != ZSCTL_FOR_ALL && i < ZS_ARRAY_SIZE(commands); i++) {
+		if (!(commands[i].bit & bits))
+			continue;
+		printf("%s%s", separator, commands[i].name);
+		separator = ", ";
+	}
+	puts(":");
+}
+
+static void print_commands(void)
 {
 	char left[40];
 
+	for (size_t i = 0; i < ZS_ARRAY_SIZE(commands); i++) {
+		snprintf(left, sizeof(left), "%s %s", commands[i].name, commands[i].arguments);
+		printf("  %-32s %s\n", left, commands[i].help);
+	}
+}
+
+static void print_help(void)
+{
 	puts("Usage: zsctl [OPTION...] [COMMAND] [NAME...]\n"
 	     "\n"
 	     "Control of the compressed RAM block store daemon, zsd(8).\n"
 	     "\n"
 	     "Commands:");
-	for (size_t i = 0; i < ZS_ARRAY_SIZE(commands); i++) {
-		snprintf(left, sizeof(left), "%s %s", commands[i].name, commands[i].arguments);
-		printf("  %-27s %s\n", left, commands[i].help);
+	print_commands();
+	zsctl_options_help(print_options_heading);
+	for (size_t i = 0; i < ZS_ARRAY_SIZE(tables); i++) {
+		printf("\nColumns of %s:\n", tables[i].title);
+		zsctl_print_columns(tables[i].columns);
 	}
-	puts("\nOptions:");
-	zsctl_options_help(ZSCTL_FOR_ALL);
-	puts("\nOptions of list, stats, groups, classes and caches:");
-	zsctl_options_help(ZSCTL_FOR_TABLES);
-	puts("\nOptions of add:");
-	zsctl_options_help(ZSCTL_FOR_ADD);
-	puts("\nOptions of add and group:");
-	zsctl_options_help(ZSCTL_FOR_ADD | ZSCTL_FOR_GROUP);
-	puts("\nOptions of stats:");
-	zsctl_options_help(ZSCTL_FOR_STATS);
-	puts("\nOptions of remove:");
-	zsctl_options_help(ZSCTL_FOR_REMOVE);
-	puts("\nOptions of classes:");
-	zsctl_options_help(ZSCTL_FOR_CLASSES);
-	puts("\nColumns of list:");
-	zsctl_print_columns(zsctl_list_columns);
-	puts("\nColumns of stats, for devices:");
-	zsctl_print_columns(zsctl_stats_columns);
-	puts("\nColumns of stats --owners:");
-	zsctl_print_columns(zsctl_owners_columns);
-	puts("\nColumns of groups:");
-	zsctl_print_columns(zsctl_groups_columns);
-	puts("\nColumns of classes:");
-	zsctl_print_columns(zsctl_classes_columns);
-	puts("\nColumns of caches:");
-	zsctl_print_columns(zsctl_caches_columns);
 	puts("\n"
 	     "A SIZE needs a unit: K, M, G, T (powers of 1024), as in 512M or 1.5G.\n"
+	     "Short options stand behind the command.\n"
 	     "The socket is --socket, $ZSD_SOCKET, $XDG_RUNTIME_DIR/zsd/io.zsd.control of an\n"
 	     "ordinary user if it exists, or /run/zsd/io.zsd.control.\n"
 	     "Exit status: 0 ok, 1 refused or failed, 2 usage, 3 no daemon answers.");
+}
+
+static unsigned int bit_of(const char *name)
+{
+	for (size_t i = 0; name && i < ZS_ARRAY_SIZE(commands); i++) {
+		if (strcmp(commands[i].name, name) == 0)
+			return commands[i].bit;
+	}
+	return name ? 0 : commands[0].bit;
 }
 
 static const struct command *find_command(const char *name)
@@ -146,7 +188,9 @@ int main(int argc, char **argv)
 	enum zsctl_exit status;
 
 	setlocale(LC_ALL, "");
-	status = zsctl_options_parse(argc, argv, &options);
+	if (zsctl_is_mount_helper(argv[0]))
+		return zsctl_mount_helper(argc, argv);
+	status = zsctl_options_parse(argc, argv, bit_of, &options);
 	if (!status)
 		status = run(&options);
 	zsctl_options_deinit(&options);

@@ -4,8 +4,8 @@
  * What counts against the limits of a device and of its group: its objects' share of their pages, and their handle
  * words. The pool's own limit is zsmalloc's (zsmalloc/pages.h).
  *
- * A device's limit is given when it is made, so that its bytes are counted only if there is one. A group's limit may
- * come and go while there is data: its bytes are counted as long as it exists.
+ * A device's bytes are counted only if it was made with a limit, which may change later. A group's limit may come and
+ * go while there is data: its bytes are counted as long as it exists.
  *
  * Any thread; no locks, two counters. A limit that is set while others write holds for whoever charges from then on.
  */

@@ -200,6 +200,32 @@ int zs_device_seek(struct zs_device *device, uint64_t offset, bool data, uint64_
 	return 0;
 }
 
+static enum zs_block_kind kind_of(uint64_t slot)
+{
+	if (zs_slot_state(slot) == ZS_SLOT_LOST)
+		return ZS_BLOCK_LOST;
+	if (zs_slot_state(slot) == ZS_SLOT_SAME || slot & ZS_SLOT_FILL)
+		return ZS_BLOCK_SAME;
+	return slot & ZS_SLOT_INCOMPRESSIBLE ? ZS_BLOCK_INCOMPRESSIBLE : ZS_BLOCK_COMPRESSED;
+}
+
+bool zs_device_next_block(struct zs_device *device, uint64_t *block, enum zs_block_kind *ret_kind)
+{
+	uint64_t slot = ZS_SLOT_NONE;
+
+	/* Discarded between the two looks: on to the next one. */
+	for (;; ++*block) {
+		*block = seek_block(device, *block, true);
+		if (*block == device->table.nr_blocks)
+			return false;
+		slot = zs_table_load(&device->table, *block);
+		if (slot != ZS_SLOT_NONE)
+			break;
+	}
+	*ret_kind = kind_of(slot);
+	return true;
+}
+
 uint64_t zs_device_id(const struct zs_device *device)
 {
 	return zs_residue_value(atomic_load_explicit(&device->entry->id, memory_order_relaxed));
@@ -256,6 +282,26 @@ void zs_device_add_latency(struct zs_device *device, struct zs_stream *stream, e
 void zs_device_latency(struct zs_device *device, enum zs_operation operation, struct zs_latency *ret_latency)
 {
 	zs_latencies_sum(&device->latencies, operation, ret_latency);
+}
+
+void zs_device_histogram(struct zs_device *device, enum zs_operation operation, struct zs_histogram_sum *sum)
+{
+	zs_latencies_collect(&device->latencies, operation, sum);
+}
+
+int zs_device_set_limit(struct zs_device *device, uint64_t memory_limit_bytes)
+{
+	struct zs_device_attributes attributes;
+	ZS_LOCK_SCOPE(&device->store->lock);
+
+	if (!atomic_load_explicit(&device->budget.limit_bytes, memory_order_relaxed))
+		return memory_limit_bytes ? -EOPNOTSUPP : 0;
+	attributes = *zs_entry_attributes(device->entry);
+	attributes.memory_limit_bytes = memory_limit_bytes;
+	zs_entry_set_attributes(device->entry, &attributes);
+	/* It goes on being counted, so that it can have a limit again. */
+	atomic_store_explicit(&device->budget.limit_bytes, memory_limit_bytes ?: UINT64_MAX, memory_order_relaxed);
+	return 0;
 }
 
 void zs_device_set_mode(struct zs_device *device, uint32_t mode)

@@ -53,6 +53,18 @@ int zs_device_discard(struct zs_device *device, struct zs_stream *stream, uint64
  */
 int zs_device_seek(struct zs_device *device, uint64_t offset, bool data, uint64_t *ret_offset);
 
+/* What a block is stored as. */
+enum zs_block_kind {
+	ZS_BLOCK_SAME,
+	ZS_BLOCK_COMPRESSED,
+	ZS_BLOCK_INCOMPRESSIBLE,
+	ZS_BLOCK_WRITTEN_BACK,
+	ZS_BLOCK_LOST, /* found damaged when the arena was opened */
+};
+
+/* The first block at or after *block that is not empty; false, and *block is the end, if there is none. */
+bool zs_device_next_block(struct zs_device *device, uint64_t *block, enum zs_block_kind *ret_kind);
+
 uint64_t zs_device_id(const struct zs_device *device);
 /* Size in bytes; constant for the device's life. */
 uint64_t zs_device_size(const struct zs_device *device);
@@ -69,6 +81,15 @@ void zs_device_add_latency(struct zs_device *device, struct zs_stream *stream, e
 			   uint64_t nsec);
 /* All requests since the device was made. */
 void zs_device_latency(struct zs_device *device, enum zs_operation operation, struct zs_latency *ret_latency);
+
+/* Adds what they took, bucket by bucket; see base/histogram.h. */
+void zs_device_histogram(struct zs_device *device, enum zs_operation operation, struct zs_histogram_sum *sum);
+
+/*
+ * Changes the memory limit; 0 = none. Below the present use it refuses new data only. Returns 0, or -EOPNOTSUPP: the
+ * device was made without a limit, and its use is not counted.
+ */
+int zs_device_set_limit(struct zs_device *device, uint64_t memory_limit_bytes);
 
 /* Permission bits and owner of the device's file; each is one 8-byte store in the arena. */
 void zs_device_set_mode(struct zs_device *device, uint32_t mode);

@@ -32,17 +32,23 @@ void zs_latencies_add(struct zs_latencies *latencies, unsigned int shard, enum z
 		zs_histogram_add(histogram, nsec);
 }
 
-void zs_latencies_sum(const struct zs_latencies *latencies, enum zs_operation operation, struct zs_latency *ret_latency)
+void zs_latencies_collect(const struct zs_latencies *latencies, enum zs_operation operation,
+			  struct zs_histogram_sum *sum)
 {
-	struct zs_histogram_sum sum = {0};
-
 	for (unsigned int shard = 0; shard < ZS_LATENCY_SHARDS; shard++) {
 		const struct zs_histogram *histogram = atomic_load_explicit(&latencies->histograms[shard][operation],
 									    memory_order_acquire);
 
 		if (histogram)
-			zs_histogram_sum_up(&sum, histogram);
+			zs_histogram_sum_up(sum, histogram);
 	}
+}
+
+void zs_latencies_sum(const struct zs_latencies *latencies, enum zs_operation operation, struct zs_latency *ret_latency)
+{
+	struct zs_histogram_sum sum = {0};
+
+	zs_latencies_collect(latencies, operation, &sum);
 	*ret_latency = (struct zs_latency){
 		.count = sum.count,
 		.p50_nsec = zs_histogram_percentile(&sum, 50),

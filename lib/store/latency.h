@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 struct zs_histogram;
+struct zs_histogram_sum;
 
 #define ZS_LATENCY_SHARDS 2
 
@@ -34,5 +35,8 @@ void zs_latencies_add(struct zs_latencies *latencies, unsigned int shard, enum z
 /* Context: any thread. */
 void zs_latencies_sum(const struct zs_latencies *latencies, enum zs_operation operation,
 		      struct zs_latency *ret_latency);
+/* Adds what was counted of an operation. Context: any thread. */
+void zs_latencies_collect(const struct zs_latencies *latencies, enum zs_operation operation,
+			  struct zs_histogram_sum *sum);
 /* Nothing is counted afterwards, and it can be used again. Context: nobody else uses them. */
 void zs_latencies_deinit(struct zs_latencies *latencies);

@@ -95,7 +95,7 @@ static void null_release(void *frontend, uint64_t node)
 {
 }
 
-static int null_lookup(void *frontend, const char *name, uint64_t *ret_node)
+static int null_lookup(void *frontend, uint64_t directory, const char *name, uint64_t *ret_node)
 {
 	if (strcmp(name, NULL_NAME))
 		return -ENOENT;
@@ -113,6 +113,7 @@ static int null_getattr(void *frontend, uint64_t node, struct zsd_attributes *re
 		.node = node,
 		.size_bytes = node == NULL_NODE ? file->size_bytes : 0,
 		.block_size = 4096,
+		.is_directory = node == ZSD_ROOT_NODE,
 		.mode = node == NULL_NODE ? 0600 : 0755,
 		.uid = getuid(),
 		.gid = getgid(),
@@ -125,7 +126,8 @@ static int null_setattr(void *frontend, uint64_t node, unsigned int changes, con
 	return -EPERM;
 }
 
-static bool null_next(void *frontend, uint64_t *cursor, char name[static ZSD_NAME_BYTES], uint64_t *ret_node)
+static bool null_next(void *frontend, uint64_t directory, uint64_t *cursor, char name[static ZSD_NAME_BYTES],
+		      uint64_t *ret_node)
 {
 	if (*cursor)
 		return false;

@@ -19,8 +19,8 @@ declare -A may_include=(
 
 # Pattern of what is used, and pattern of the files that may; about includes and calls in lib/, daemon/ and tools/.
 single_users=(
-	'#include <(fuse|fuse3/|fuse_)|linux/fuse\.h|"/dev/fuse"' '^daemon/(transport|fuse_|mount)'
-	'#include <liburing|\bio_uring_' '^(lib/store/uring|daemon/transport_uring)'
+	'#include <(fuse|fuse3/|fuse_)|linux/fuse\.h|"/dev/fuse"' '^(daemon/(transport|fuse_|mount)|tools/cmd_doctor)'
+	'#include <liburing|(^|[^/.])\bio_uring_' '^(lib/store/uring|daemon/transport_uring)'
 	'\b(mmap|munmap|mremap|memfd_create|fallocate|madvise) ?\(' '^(lib/zsmalloc/arena\.c|daemon/)'
 	'#include <systemd/' '^daemon/'
 	'#include <libsmartcols' '^tools/'

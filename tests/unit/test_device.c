@@ -365,3 +365,31 @@ Test(device, attributes_are_kept)
 	cr_assert_eq(info.id, zs_device_id(device));
 	cr_assert_eq(zs_device_size(device), BYTES);
 }
+
+Test(device, a_limit_can_change_if_there_was_one)
+{
+	const struct zs_device_options options = {
+		.name = "limited", .size_bytes = 64 << 20, .codec = lz4, .memory_limit_bytes = 1 << 20};
+	struct zs_device_info info;
+	struct zs_device *limited;
+	uint64_t id;
+	size_t done;
+
+	cr_expect_eq(zs_device_set_limit(device, 1 << 20), -EOPNOTSUPP);
+	cr_expect_eq(zs_device_set_limit(device, 0), 0);
+	cr_assert_eq(zs_store_add(store, &options, NULL, &id), 0);
+	limited = zs_device_get(store, id, stream);
+	cr_assert_eq(zs_device_set_limit(limited, 64 << 10), 0);
+	cr_expect(zs_device_write(limited, stream, 0, content, BYTES, &done) || done < BYTES);
+	/* None: all is counted still, so that there can be one again. */
+	cr_assert_eq(zs_device_set_limit(limited, 0), 0);
+	write_all(limited);
+	zs_device_info(limited, &info);
+	cr_expect_eq(info.memory_limit_bytes, 0);
+	cr_assert_eq(zs_device_set_limit(limited, 64 << 10), 0);
+	test_data_make(TEST_DATA_NOISE, &random_state, content, BYTES);
+	cr_expect_eq(zs_device_write(limited, stream, BYTES, content, BYTES, &done), -ENOSPC);
+	zs_device_info(limited, &info);
+	cr_expect_eq(info.memory_limit_bytes, 64 << 10);
+	zs_device_put(limited, stream);
+}

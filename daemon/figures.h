@@ -1,0 +1,28 @@
+#pragma once
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * What a device holds and costs, in bytes: computed in one place, so that list, usage, mm_stat and metrics agree.
+ *
+ *   data_bytes = same_bytes + compressed_bytes + incompressible_bytes + written_back_bytes
+ *
+ * Context: any thread that borrowed the device.
+ */
+
+#include "store/store.h"
+
+struct zsd_figures {
+	struct zs_device_info info;
+	struct zs_device_stats stats; /* of one reading, as all below */
+	uint64_t data_bytes;
+	uint64_t same_bytes;	       /* in blocks that repeat one word */
+	uint64_t compressed_bytes;     /* before compression */
+	uint64_t incompressible_bytes; /* stored as they are */
+	uint64_t written_back_bytes;   /* in the backing file */
+	/* Payload of what is compressed; where blocks repeat a word of 8 bytes, this word, too. */
+	uint64_t packed_bytes;
+};
+
+void zsd_figures_get(struct zs_device *device, struct zsd_figures *ret_figures);
+
+/* (data - written back) / memory: how much one byte of memory holds; 0 while there is nothing to compare. */
+double zsd_figures_ratio(const struct zsd_figures *figures);

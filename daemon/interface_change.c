@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The part of io.zsd.control that changes how the daemon and its devices are. */
+
+#include "interface_parts.h"
+
+/* clang-format off: one line of the text is one line here. */
+
+const char zsd_interface_change[] =
+	"\n"
+	"# A key of the configuration that was changed, and what came of it. applied: at once. added: a device that\n"
+	"# was not there. needs-restart, needs-new-device: what it takes; the old value stays. kept: a device that is\n"
+	"# no longer configured. failed: the message says why.\n"
+	"type Change (\n"
+	"  # As Pool.MemoryLimit, or the heading of the section: Device vm0.\n"
+	"  name: string,\n"
+	"  # Absent where a key was taken out and has its default again.\n"
+	"  value: ?string,\n"
+	"  result: string,\n"
+	"  message: ?string\n"
+	")\n"
+	"\n"
+	"# Changes keys of a device (MemoryLimit, Mode, Owner), or without a name of the daemon (Daemon.LogLevel,\n"
+	"# Pool.MemoryLimit, Pool.CompactThreshold, Pool.CompactQuota): all of them, or none if one is refused.\n"
+	"# Values are as in zsd.conf; the file is not changed.\n"
+	"method Set(name: ?string, values: [string]string) -> ()\n"
+	"\n"
+	"# Reads the configuration again and applies what differs from before. Nothing is changed if it would be\n"
+	"# refused at start. warnings are those that were logged.\n"
+	"method Reload() -> (changes: []Change, warnings: []string)\n"
+	"\n"
+	"# The configuration has mistakes; messages are all of them.\n"
+	"error ConfigRefused (messages: []string, message: string)\n";
+
+/* clang-format on */

@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The part of io.zsd.control that only looks, in Varlink's definition language. */
+
+#include "interface_parts.h"
+
+/* clang-format off: one line of the text is one line here. */
+
+const char zsd_interface_observe[] =
+	"\n"
+	"# A part of what is stored, by what it is stored as.\n"
+	"type UsageRow (\n"
+	"  # same-filled, a codec with its level, incompressible or written-back.\n"
+	"  type: string,\n"
+	"  # Before and after compression; what is same-filled or written back takes no payload in memory.\n"
+	"  data_bytes: int,\n"
+	"  stored_bytes: int,\n"
+	"  # data_bytes / stored_bytes; absent while nothing is stored.\n"
+	"  ratio: ?float,\n"
+	"  # The part of all data, 0 to 1.\n"
+	"  share: float\n"
+	")\n"
+	"\n"
+	"# Requests that took longer than the bucket before, and at most upto_ns nanoseconds.\n"
+	"type Bucket (upto_ns: int, count: int)\n"
+	"\n"
+	"# How long requests took since the device was made; buckets without any are left out.\n"
+	"type DeviceLatencies (name: string, read: []Bucket, write: []Bucket, discard: []Bucket)\n"
+	"\n"
+	"# How the daemon is. transport says in words how requests reach it. degraded_devices: those with damaged\n"
+	"# blocks; refused_devices: those that have refused data for lack of room.\n"
+	"method Status() -> (\n"
+	"  version: string,\n"
+	"  pid: int,\n"
+	"  started_usec: int,\n"
+	"  mount_point: string,\n"
+	"  transport: string,\n"
+	"  state: State,\n"
+	"  degraded_devices: int,\n"
+	"  refused_devices: int,\n"
+	"  pool: Pool\n"
+	")\n"
+	"\n"
+	"# What the data of all devices, or of the one with this name, is stored as. data_bytes and stored_bytes are "
+	"the\n"
+	"# sums of the rows, memory_bytes what it costs with all overhead.\n"
+	"method Usage(name: ?string) -> (usage: []UsageRow, data_bytes: int, stored_bytes: int, memory_bytes: int)\n"
+	"\n"
+	"# Histograms of how long requests took, of all devices or of the one with this name.\n"
+	"method Latencies(name: ?string) -> (devices: []DeviceLatencies)\n"
+	"\n"
+	"# Needs 'more'. First a reply with the event present for each device, and one with ready; then, for as long\n"
+	"# as the client stays, added, changed or removed for each device that differs from what was told last. The\n"
+	"# devices are looked at once in interval_usec (100000 to 3600000000, by default 1000000).\n"
+	"method Monitor(interval_usec: ?int) -> (event: string, device: ?Device)\n";
+
+/* clang-format on */

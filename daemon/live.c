@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Keys that can be changed while the daemon runs. */
+
+#include "live.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/bits.h"
+#include "memory.h"
+#include "notify.h"
+#include "policy.h"
+#include "service_internal.h"
+#include "store/group.h"
+
+#define GROUP_PREFIX "Group "
+
+static int apply_log_level(struct zsd_service *service, const struct zsd_config *config)
+{
+	zsd_notify_log(config->log_level);
+	return 0;
+}
+
+static int apply_pool_limit(struct zsd_service *service, const struct zsd_config *config)
+{
+	zs_store_set_limit(service->store, config->memory_limit_bytes ?: zsd_memory_default_limit());
+	return 0;
+}
+
+static int apply_policy(struct zsd_service *service, const struct zsd_config *config)
+{
+	if (service->policy)
+		zsd_policy_set_options(service->policy, &config->policy);
+	return 0;
+}
+
+static const struct {
+	const char *heading;
+	const char *key;
+	int (*apply)(struct zsd_service *service, const struct zsd_config *config);
+} globals[] = {
+	{"Daemon", "LogLevel", apply_log_level},
+	{"Pool", "MemoryLimit", apply_pool_limit},
+	{"Pool", "CompactThreshold", apply_policy},
+	{"Pool", "CompactQuota", apply_policy},
+};
+
+static bool is_group(const char *heading)
+{
+	return strncmp(heading, GROUP_PREFIX, strlen(GROUP_PREFIX)) == 0;
+}
+
+bool zsd_live_is_global(const char *heading, const char *key)
+{
+	if (is_group(heading))
+		return strcmp(key, "MemoryLimit") == 0;
+	for (size_t i = 0; i < ZS_ARRAY_SIZE(globals); i++) {
+		if (strcmp(globals[i].heading, heading) == 0 && strcmp(globals[i].key, key) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* A group that the configuration no longer has loses its limit, and goes if it has no devices. */
+static int apply_group(struct zsd_service *service, const char *name, const struct zsd_config *config)
+{
+	int error;
+
+	for (size_t i = 0; i < config->nr_groups; i++) {
+		if (strcmp(config->groups[i].name, name) == 0)
+			return zs_store_add_group(service->store, name, config->groups[i].memory_limit_bytes);
+	}
+	error = zs_store_set_group_limit(service->store, name, 0);
+	return error == -ENOENT ? 0 : error;
+}
+
+int zsd_live_apply_global(struct zsd_service *service, const char *heading, const char *key,
+			  const struct zsd_config *config)
+{
+	if (is_group(heading))
+		return apply_group(service, heading + strlen(GROUP_PREFIX), config);
+	for (size_t i = 0; i < ZS_ARRAY_SIZE(globals); i++) {
+		if (strcmp(globals[i].heading, heading) == 0 && strcmp(globals[i].key, key) == 0)
+			return globals[i].apply(service, config);
+	}
+	return -EOPNOTSUPP;
+}
+
+/*
+ * devices
+ */
+
+static int apply_mode(struct zs_device *device, const struct zs_device_options *options)
+{
+	zs_device_set_mode(device, options->mode);
+	return 0;
+}
+
+static int apply_owner(struct zs_device *device, const struct zs_device_options *options)
+{
+	zs_device_set_owner(device, options->uid, options->gid);
+	return 0;
+}
+
+static int apply_device_limit(struct zs_device *device, const struct zs_device_options *options)
+{
+	return zs_device_set_limit(device, options->memory_limit_bytes);
+}
+
+static const struct {
+	const char *key;
+	int (*apply)(struct zs_device *device, const struct zs_device_options *options);
+} device_keys[] = {
+	{"MemoryLimit", apply_device_limit},
+	{"Mode", apply_mode},
+	{"Owner", apply_owner},
+};
+
+bool zsd_live_is_device(const char *key)
+{
+	for (size_t i = 0; i < ZS_ARRAY_SIZE(device_keys); i++) {
+		if (strcmp(device_keys[i].key, key) == 0)
+			return true;
+	}
+	return false;
+}
+
+int zsd_live_apply_device(struct zsd_service *service, const char *name, const char *key,
+			  const struct zs_device_options *options)
+{
+	struct zs_device *device;
+	uint64_t id;
+	int error = zs_store_find(service->store, name, &id);
+
+	device = error ? NULL : zs_device_get(service->store, id, NULL);
+	if (!device)
+		return -ENODEV;
+	error = -EOPNOTSUPP;
+	for (size_t i = 0; i < ZS_ARRAY_SIZE(device_keys); i++) {
+		if (strcmp(device_keys[i].key, key) == 0)
+			error = device_keys[i].apply(device, options);
+	}
+	zs_device_put(device, NULL);
+	return error;
+}

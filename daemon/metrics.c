@@ -1,0 +1,344 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Metrics: all devices are read once, then written family by family, as the formats want it.
+ *
+ *   Prometheus    # TYPE and # HELP name the samples, with _total
+ *   OpenMetrics   they name the family, without _total; # EOF ends the text
+ */
+
+#include "metrics.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/bits.h"
+#include "base/check.h"
+#include "base/cleanup.h"
+#include "base/histogram.h"
+#include "figures.h"
+#include "store/device.h"
+
+/* Upper ends of the buckets of times: 4^n * 4096 ns, from 4 us to 4 s, where buckets of our histograms end, too. */
+#define NR_BUCKETS	 11
+#define FIRST_BUCKET_BIT 12
+
+struct times {
+	uint64_t buckets[NR_BUCKETS]; /* up to the bucket's end, not only in it */
+	uint64_t count;
+	double sum_sec; /* at most 1/16 too large: what the buckets of our histograms know */
+};
+
+struct device_row {
+	struct zsd_figures figures;
+	struct times times[ZS_OPERATION_NR];
+};
+
+struct metrics {
+	struct zs_store_stats pool;
+	const struct zsd_metrics_facts *facts;
+	bool open_metrics;
+	FILE *stream;
+	struct device_row *devices;
+	size_t nr_devices;
+};
+
+/*
+ * reading
+ */
+
+static void read_times(struct zs_device *device, enum zs_operation operation, struct times *ret_times)
+{
+	struct zs_histogram_sum sum = {.count = 0};
+	struct times times = {.count = 0};
+
+	zs_device_histogram(device, operation, &sum);
+	times.count = sum.count;
+	for (unsigned int i = 0; i < ZS_HISTOGRAM_BUCKETS && sum.count; i++) {
+		uint64_t end = zs_min(zs_histogram_bucket_end(i), sum.max_nsec);
+
+		times.sum_sec += (double)sum.buckets[i] * (double)end / 1e9;
+		for (unsigned int bucket = 0; bucket < NR_BUCKETS; bucket++) {
+			if (zs_histogram_bucket_end(i) < UINT64_C(1) << (FIRST_BUCKET_BIT + 2 * bucket))
+				times.buckets[bucket] += sum.buckets[i];
+		}
+	}
+	*ret_times = times;
+}
+
+/* Devices that come meanwhile are left out. */
+static int read_devices(struct metrics *metrics, struct zs_store *store)
+{
+	size_t room = metrics->pool.nr_devices;
+	unsigned int cursor = 0;
+	uint64_t id;
+
+	metrics->devices = zs_calloc(room + 1, sizeof(*metrics->devices));
+	if (!metrics->devices)
+		return -ENOMEM;
+	while (metrics->nr_devices < room && zs_store_next(store, &cursor, &id)) {
+		struct zs_device *device = zs_device_get(store, id, NULL);
+		struct device_row *row = &metrics->devices[metrics->nr_devices];
+
+		if (!device)
+			continue;
+		zsd_figures_get(device, &row->figures);
+		for (unsigned int operation = 0; operation < ZS_OPERATION_NR; operation++)
+			read_times(device, operation, &row->times[operation]);
+		zs_device_put(device, NULL);
+		metrics->nr_devices++;
+	}
+	return 0;
+}
+
+/*
+ * writing
+ */
+
+static void write_escaped(FILE *stream, const char *text)
+{
+	for (; *text; text++) {
+		if (*text == '\\' || *text == '"')
+			fputc('\\', stream);
+		if (*text == '\n')
+			fputs("\\n", stream);
+		else
+			fputc(*text, stream);
+	}
+}
+
+/* name without _total; the type says whether it has that. */
+static void write_head(const struct metrics *metrics, const char *name, const char *type, const char *help)
+{
+	const char *total = strcmp(type, "counter") == 0 && !metrics->open_metrics ? "_total" : "";
+
+	fprintf(metrics->stream, "# HELP %s%s %s\n# TYPE %s%s %s\n", name, total, help, name, total, type);
+}
+
+/* name{device="NAME"; more labels and the end of the braces are the caller's. */
+static void write_name(const struct metrics *metrics, const char *name, const struct device_row *row)
+{
+	fprintf(metrics->stream, "%s{device=\"", name);
+	write_escaped(metrics->stream, row->figures.info.name);
+	fputc('"', metrics->stream);
+}
+
+static void write_value(const struct metrics *metrics, uint64_t value)
+{
+	fprintf(metrics->stream, "} %" PRIu64 "\n", value);
+}
+
+static void write_one(const struct metrics *metrics, const char *name, const char *help, double value)
+{
+	write_head(metrics, name, "gauge", help);
+	fprintf(metrics->stream, "%s %.17g\n", name, value);
+}
+
+/*
+ * families
+ */
+
+static void write_pool(const struct metrics *metrics)
+{
+	const struct zs_heap_stats *heap = &metrics->pool.heap;
+	uint64_t zspages = heap->zspage_pages;
+
+	write_head(metrics, "zsd_build_info", "gauge", "Version of the daemon; the value is 1.");
+	fputs("zsd_build_info{version=\"" ZSD_VERSION "\"} 1\n", metrics->stream);
+	write_one(metrics, "zsd_pool_memory_used_bytes", "Memory in use: zspages, slot tables and handle words.",
+		  (double)heap->used_bytes);
+	if (heap->limit_bytes)
+		write_one(metrics, "zsd_pool_memory_limit_bytes", "The most memory that may be in use.",
+			  (double)heap->limit_bytes);
+	write_one(metrics, "zsd_pool_memory_peak_bytes", "The most memory that was in use so far.",
+		  (double)heap->peak_bytes);
+	write_one(metrics, "zsd_pool_fragmentation_ratio", "Part of the zspages that compaction would free at best.",
+		  zspages ? (double)metrics->pool.pool.freeable_pages / (double)zspages : 0);
+	if (!metrics->facts)
+		return;
+	write_one(metrics, "zsd_config_last_reload_success", "1 if the configuration was taken the last time, else 0.",
+		  !atomic_load(&metrics->facts->reload_failed));
+	write_one(metrics, "zsd_config_last_reload_timestamp_seconds", "When the configuration was read last.",
+		  (double)atomic_load(&metrics->facts->reloaded_sec));
+}
+
+#define FIGURE(member) offsetof(struct zsd_figures, member)
+
+/* One number of each device. */
+static const struct {
+	const char *name;
+	const char *type;
+	size_t offset; /* of a uint64_t in struct zsd_figures */
+	const char *help;
+} families[] = {
+	{"zsd_device_size_bytes", "gauge", FIGURE(info.size_bytes), "Size of the device."},
+	{"zsd_device_memory_bytes", "gauge", FIGURE(stats.memory_bytes), "Memory that it costs, with all overhead."},
+	{"zsd_device_memory_limit_bytes", "gauge", FIGURE(info.memory_limit_bytes),
+	 "The most memory that it may cost; 0 is no limit."},
+	{"zsd_device_read_bytes", "counter", FIGURE(stats.read_bytes), "Bytes read."},
+	{"zsd_device_written_bytes", "counter", FIGURE(stats.written_bytes), "Bytes written."},
+	{"zsd_device_discarded_bytes", "counter", FIGURE(stats.discarded_bytes), "Bytes discarded or zeroed."},
+	{"zsd_device_reads", "counter", FIGURE(stats.reads), "Read requests."},
+	{"zsd_device_writes", "counter", FIGURE(stats.writes), "Write requests."},
+	{"zsd_device_discards", "counter", FIGURE(stats.discards), "Discard and write-zeroes requests."},
+};
+
+/* Numbers that are the parts of a sum, told apart by a label. */
+static const struct {
+	const char *name;
+	const char *type;
+	const char *label;
+	const char *value;
+	size_t offset;
+	const char *help;
+} divided[] = {
+	{"zsd_device_data_bytes", "gauge", "class", "same", FIGURE(same_bytes),
+	 "Data before compression, by what it is stored as."},
+	{"zsd_device_data_bytes", "gauge", "class", "compressed", FIGURE(compressed_bytes), NULL},
+	{"zsd_device_data_bytes", "gauge", "class", "incompressible", FIGURE(incompressible_bytes), NULL},
+	{"zsd_device_data_bytes", "gauge", "class", "written_back", FIGURE(written_back_bytes), NULL},
+	{"zsd_device_errors", "counter", "kind", "damaged", FIGURE(stats.corrupt),
+	 "Reads of damaged blocks, and writes refused for lack of room."},
+	{"zsd_device_errors", "counter", "kind", "no_space", FIGURE(stats.no_space), NULL},
+};
+
+static uint64_t figure(const struct device_row *row, size_t offset)
+{
+	return *(const uint64_t *)((const char *)&row->figures + offset);
+}
+
+static void write_families(const struct metrics *metrics)
+{
+	for (size_t i = 0; i < ZS_ARRAY_SIZE(families); i++) {
+		char name[64];
+
+		snprintf(name, sizeof(name), "%s%s", families[i].name, *families[i].type == 'c' ? "_total" : "");
+		write_head(metrics, families[i].name, families[i].type, families[i].help);
+		for (size_t j = 0; j < metrics->nr_devices; j++) {
+			write_name(metrics, name, &metrics->devices[j]);
+			write_value(metrics, figure(&metrics->devices[j], families[i].offset));
+		}
+	}
+}
+
+static void write_divided(const struct metrics *metrics)
+{
+	for (size_t i = 0; i < ZS_ARRAY_SIZE(divided); i++) {
+		char name[64];
+
+		snprintf(name, sizeof(name), "%s%s", divided[i].name, *divided[i].type == 'c' ? "_total" : "");
+		if (divided[i].help)
+			write_head(metrics, divided[i].name, divided[i].type, divided[i].help);
+		for (size_t j = 0; j < metrics->nr_devices; j++) {
+			write_name(metrics, name, &metrics->devices[j]);
+			fprintf(metrics->stream, ",%s=\"%s\"", divided[i].label, divided[i].value);
+			write_value(metrics, figure(&metrics->devices[j], divided[i].offset));
+		}
+	}
+}
+
+/* Payload in memory by codec; what is stored as it is has none. */
+static void write_stored(const struct metrics *metrics)
+{
+	char codec[ZS_CODEC_TEXT_BYTES];
+
+	write_head(metrics, "zsd_device_stored_bytes", "gauge", "Payload in memory after compression, by codec.");
+	for (size_t i = 0; i < metrics->nr_devices; i++) {
+		const struct device_row *row = &metrics->devices[i];
+
+		zs_codec_format(&row->figures.info.codec, codec);
+		write_name(metrics, "zsd_device_stored_bytes", row);
+		fprintf(metrics->stream, ",algorithm=\"%s\"", codec);
+		write_value(metrics, row->figures.packed_bytes);
+		write_name(metrics, "zsd_device_stored_bytes", row);
+		fputs(",algorithm=\"none\"", metrics->stream);
+		write_value(metrics, row->figures.incompressible_bytes);
+	}
+}
+
+static void write_bucket(const struct metrics *metrics, const struct device_row *row, const char *operation,
+			 const char *end, uint64_t count)
+{
+	write_name(metrics, "zsd_device_io_seconds_bucket", row);
+	fprintf(metrics->stream, ",op=\"%s\",le=\"%s\"", operation, end);
+	write_value(metrics, count);
+}
+
+static void write_device_times(const struct metrics *metrics, const struct device_row *row, const char *operation,
+			       const struct times *times)
+{
+	char end[32];
+
+	for (unsigned int i = 0; i < NR_BUCKETS; i++) {
+		snprintf(end, sizeof(end), "%.12g", (double)(UINT64_C(1) << (FIRST_BUCKET_BIT + 2 * i)) / 1e9);
+		write_bucket(metrics, row, operation, end, times->buckets[i]);
+	}
+	write_bucket(metrics, row, operation, "+Inf", times->count);
+	write_name(metrics, "zsd_device_io_seconds_sum", row);
+	fprintf(metrics->stream, ",op=\"%s\"} %.9g\n", operation, times->sum_sec);
+	write_name(metrics, "zsd_device_io_seconds_count", row);
+	fprintf(metrics->stream, ",op=\"%s\"", operation);
+	write_value(metrics, times->count);
+}
+
+/* Operations that were never asked for have no lines: there may be thousands of devices. */
+static void write_times(const struct metrics *metrics)
+{
+	static const char *const operations[ZS_OPERATION_NR] = {"read", "write", "discard"};
+
+	write_head(metrics, "zsd_device_io_seconds", "histogram", "How long requests took in the daemon.");
+	for (size_t i = 0; i < metrics->nr_devices; i++) {
+		const struct device_row *row = &metrics->devices[i];
+
+		for (unsigned int operation = 0; operation < ZS_OPERATION_NR; operation++) {
+			if (row->times[operation].count)
+				write_device_times(metrics, row, operations[operation], &row->times[operation]);
+		}
+	}
+}
+
+static void write_all(const struct metrics *metrics)
+{
+	write_pool(metrics);
+	write_families(metrics);
+	write_divided(metrics);
+	write_stored(metrics);
+	write_times(metrics);
+	if (metrics->open_metrics)
+		fputs("# EOF\n", metrics->stream);
+}
+
+int zsd_metrics_render(struct zs_store *store, const struct zsd_metrics_facts *facts, enum zsd_metrics_format format,
+		       char **ret_text, size_t *ret_length)
+{
+	struct metrics metrics = {.facts = facts, .open_metrics = format == ZSD_METRICS_OPENMETRICS};
+	ZS_CLEANUP_FREE struct device_row *devices = NULL;
+	ZS_CLEANUP_FREE char *text = NULL;
+	size_t length = 0;
+	bool failed;
+	int error;
+
+	zs_store_stats(store, &metrics.pool);
+	error = read_devices(&metrics, store);
+	devices = metrics.devices;
+	if (error)
+		return error;
+	metrics.stream = zs_fault() ? NULL : open_memstream(&text, &length);
+	if (!metrics.stream)
+		return -ENOMEM;
+	write_all(&metrics);
+	failed = ferror(metrics.stream);
+	if (fclose(metrics.stream) || failed)
+		return -ENOMEM;
+	*ret_text = zs_take(text);
+	*ret_length = length;
+	return 0;
+}
+
+const char *zsd_metrics_content_type(enum zsd_metrics_format format)
+{
+	return format == ZSD_METRICS_OPENMETRICS ? "application/openmetrics-text; version=1.0.0; charset=utf-8"
+						 : "text/plain; version=0.0.4";
+}

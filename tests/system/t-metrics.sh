@@ -1,0 +1,94 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+#
+# Metrics: the text is what the format asks for, says what stats says, and is for everybody who can reach its socket.
+# shellcheck source-path=SCRIPTDIR
+source "$(dirname "$(readlink -f "$0")")/common.sh"
+
+reader=$SOURCE/tests/support/prometheus.py
+
+# value NAME LABELS: of a sample, by its exact text.
+value()
+{
+	"$ZSCTL" metrics | awk -v name="$1$2" '$1 == name { print $2 }'
+}
+
+step "the reader refuses what is wrong"
+head=$'# HELP a_total A.\n# TYPE a_total counter\n'
+for bad in 'a_total 1' $'# TYPE a_total counter\na_total 1\n' "${head}a_total 1"$'\n'"a_total 1"$'\n' \
+	"${head}b 1"$'\n' "${head}a_total  1"$'\n' "${head}a_total{x=\"\"\"} 1"$'\n' \
+	"${head}a_total{x=\"\\t\"} 1"$'\n' \
+	"${head}a_total -1"$'\n' "${head}${head}" "${head}a_total one"$'\n' "${head}a_total{x=\"1\",x=\"2\"} 1"$'\n'; do
+	! printf '%s' "$bad" | python3 "$reader" 2>/dev/null || fail "the reader takes '$bad'"
+done
+equal "the samples of a good text" "$(printf '%sa_total{x="\\\\\\""} 1\n' "$head" | python3 "$reader")" 1
+
+start_daemon
+step "a daemon without devices"
+"$ZSCTL" metrics | python3 "$reader" >/dev/null || fail "not Prometheus"
+
+add vm0 64M
+add 'odd "name" \back' 64M --algorithm zstd
+head -c 4M /dev/urandom >data
+for file in "$mnt/vm0" "$mnt/odd \"name\" \\back"; do
+	dd if=data of="$file" bs=1M conv=notrunc oflag=direct status=none
+done
+dd if="$mnt/vm0" of=/dev/null bs=1M count=4 iflag=direct status=none
+
+step "Prometheus and OpenMetrics"
+"$ZSCTL" metrics >text
+python3 "$reader" <text >/dev/null || fail "not Prometheus"
+"$ZSCTL" metrics --format openmetrics | python3 "$reader" --openmetrics >/dev/null || fail "not OpenMetrics"
+if command -v promtool >/dev/null; then
+	promtool check metrics <text || fail "promtool does not like it"
+fi
+grep -qF 'zsd_device_size_bytes{device="odd \"name\" \\back"} 67108864' text || fail "the name is not escaped"
+refused "use prometheus or openmetrics" "$ZSCTL" metrics --format json
+
+step "the same numbers as elsewhere"
+equal "written" "$(value zsd_device_written_bytes_total '{device="vm0"}')" "$(stat_of vm0 written_bytes)"
+equal "reads" "$(value zsd_device_io_seconds_count '{device="vm0",op="read"}')" "$(stat_of vm0 reads)"
+equal "incompressible" "$(value zsd_device_data_bytes '{device="vm0",class="incompressible"}')" $((4 << 20))
+equal "used" "$(value zsd_pool_memory_used_bytes '')" "$(pool_stat used_bytes)"
+
+step "the socket for metrics has nothing else"
+sockets=("$runtime/io.zsd.control" "$runtime/io.zsd.metrics")
+equal "the modes" "$(stat -c %a "${sockets[@]}" | xargs)" "660 666"
+refused "the daemon does not know this command" "$ZSCTL" --socket "${sockets[1]}" list
+refused "the daemon does not know this command" "$ZSCTL" --socket "${sockets[1]}" remove vm0
+"$ZSCTL" --socket "${sockets[1]}" metrics | python3 "$reader" >/dev/null || fail "the socket for metrics has none"
+if [[ $EUID -eq 0 ]]; then
+	setpriv --reuid=65534 --regid=65534 --clear-groups "$ZSCTL" metrics | python3 "$reader" >/dev/null ||
+		fail "an ordinary user can't read metrics"
+	refused "no permission" setpriv --reuid=65534 --regid=65534 --clear-groups "$ZSCTL" list
+fi
+
+step "hundreds of devices come in several replies, and in one"
+python3 - "${sockets[0]}" <<'END'
+import json, socket, sys
+s = socket.socket(socket.AF_UNIX)
+s.connect(sys.argv[1])
+replies = s.makefile("rb")
+for i in range(200):
+    name = "a-device-whose-name-makes-for-a-longer-text-of-metrics-%d" % i
+    s.sendall(json.dumps({"method": "io.zsd.control.Add",
+                          "parameters": {"name": name, "size_bytes": 1 << 20}}).encode() + b"\0")
+    while replies.read(1) != b"\0":
+        pass
+END
+"$ZSCTL" metrics >text
+[[ $(wc -c <text) -gt 270000 ]] || fail "the text is too short to be cut"
+equal "devices" "$(grep -c '^zsd_device_size_bytes' text)" 202
+python3 "$reader" <text >/dev/null || fail "not Prometheus in several replies"
+python3 - "${sockets[1]}" <<'END' | python3 "$reader" >/dev/null || fail "not Prometheus in one reply"
+import json, socket, sys
+s = socket.socket(socket.AF_UNIX)
+s.connect(sys.argv[1])
+s.sendall(b'{"method":"io.zsd.metrics.Render"}\0')
+reply = b""
+while not reply.endswith(b"\0"):
+    reply += s.recv(1 << 20)
+print(json.loads(reply[:-1])["parameters"]["text"], end="")
+END
+stop_daemon
+[[ ! -e ${sockets[1]} ]] || fail "the socket is left behind"

@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Drop-ins of devices. */
+
+#include "persist.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "options.h"
+
+#define PATH_BYTES 4096
+
+/* The directory of the drop-ins; made if it is missing, as are its parents below the user's own directory. */
+static int make_directory(char path[static PATH_BYTES])
+{
+	const char *root = getenv("XDG_CONFIG_HOME"), *home = getenv("HOME");
+	int length;
+
+	if (geteuid() == 0)
+		length = snprintf(path, PATH_BYTES, "%s.d", ZSD_CONFIG_PATH);
+	else if (root && *root)
+		length = snprintf(path, PATH_BYTES, "%s/zsd/zsd.conf.d", root);
+	else
+		length = snprintf(path, PATH_BYTES, "%s/.config/zsd/zsd.conf.d", home ?: "");
+	if (length >= PATH_BYTES - 128)
+		return -ENAMETOOLONG;
+	for (char *slash = strchr(path + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
+		*slash = 0;
+		if (mkdir(path, 0755) && errno != EEXIST)
+			return -errno;
+		*slash = '/';
+	}
+	return mkdir(path, 0755) && errno != EEXIST ? -errno : 0;
+}
+
+/* In bytes: what was given is kept as it is, whatever its unit. */
+static void print_size(FILE *stream, const char *key, uint64_t bytes)
+{
+	if (bytes)
+		fprintf(stream, "%s=%" PRIu64 "B\n", key, bytes);
+}
+
+static void print_text(FILE *stream, const char *key, const char *text)
+{
+	if (text)
+		fprintf(stream, "%s=%s\n", key, text);
+}
+
+static int write_file(const char *path, const struct zsctl_options *options, const char *name)
+{
+	FILE *stream = fopen(path, "we");
+	bool failed;
+
+	if (!stream)
+		return -errno;
+	fprintf(stream, "# Written by 'zsctl add --persist'; 'zsctl remove --persist' takes it away.\n[Device %s]\n",
+		name);
+	print_size(stream, "Size", options->size_bytes);
+	print_text(stream, "Algorithm", options->algorithm);
+	print_size(stream, "BlockSize", options->block_size_bytes);
+	print_size(stream, "MemoryLimit", options->memory_limit_bytes);
+	print_text(stream, "Mode", options->mode);
+	fprintf(stream, "Owner=%u:%u\n", getuid(), getgid());
+	print_text(stream, "Group", options->group);
+	print_text(stream, "Cache", options->cache);
+	failed = fflush(stream) || fsync(fileno(stream));
+	return fclose(stream) || failed ? -EIO : 0;
+}
+
+static enum zsctl_exit fail(const char *path, int error)
+{
+	fprintf(stderr, "zsctl: %s: %s; the device is in the daemon only until it ends\n", path, strerror(-error));
+	return ZSCTL_ERROR;
+}
+
+enum zsctl_exit zsctl_persist(const struct zsctl_options *options, const char *name)
+{
+	char directory[PATH_BYTES], path[PATH_BYTES + 128], new_path[PATH_BYTES + 128];
+	int error = make_directory(directory);
+
+	if (error)
+		return fail(directory, error);
+	/* No device's name has a slash. Only files that end in .conf are read. */
+	snprintf(path, sizeof(path), "%s/80-%.64s.conf", directory, name);
+	snprintf(new_path, sizeof(new_path), "%s/80-%.64s.new", directory, name);
+	error = write_file(new_path, options, name);
+	if (!error && rename(new_path, path) == 0)
+		return ZSCTL_OK;
+	error = error ?: -errno;
+	unlink(new_path);
+	return fail(path, error);
+}
+
+enum zsctl_exit zsctl_forget(const char *name)
+{
+	char directory[PATH_BYTES], path[PATH_BYTES + 128];
+	int error = make_directory(directory);
+
+	snprintf(path, sizeof(path), "%s/80-%.64s.conf", directory, name);
+	if (!error && (unlink(path) == 0 || errno == ENOENT))
+		return ZSCTL_OK;
+	fprintf(stderr, "zsctl: %s: %s; the device comes back when the daemon starts\n", path,
+		strerror(error ? -error : errno));
+	return ZSCTL_ERROR;
+}
