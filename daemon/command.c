@@ -118,7 +118,7 @@ static const char *negative_parameter(const struct zsd_call *call)
 static int read_options(const struct zsd_call *call, struct zs_device_options *options, struct zsd_answer *ret_answer)
 {
 	const char *algorithm = zsd_call_string(call, "algorithm"), *mode = zsd_call_string(call, "mode");
-	const char *cache = zsd_call_string(call, "cache");
+	const char *cache = zsd_call_string(call, "cache"), *recompress = zsd_call_string(call, "recompress");
 	const char *negative = negative_parameter(call);
 	char reason[ZSD_REASON_BYTES];
 	enum zs_device_field field;
@@ -130,6 +130,8 @@ static int read_options(const struct zsd_call *call, struct zs_device_options *o
 			       ?: 1;
 	if (algorithm && zsd_options_set_algorithm(options, algorithm, reason))
 		return zsd_reply_invalid_value(ret_answer, "algorithm", algorithm, reason) ?: 1;
+	if (recompress && zsd_options_set_recompress(options, recompress, reason))
+		return zsd_reply_invalid_value(ret_answer, "recompress", recompress, reason) ?: 1;
 	if (mode && zsd_options_set_mode(options, mode, reason))
 		return zsd_reply_invalid_value(ret_answer, "mode", mode, reason) ?: 1;
 	if (cache && zsd_options_set_cache(options, cache, reason))
@@ -160,8 +162,9 @@ static int run_add(struct zsd_call *call, struct zsd_answer *ret_answer)
 	error = zsd_service_add(call->service, &options, &field, &id);
 	if (error)
 		return answer_add_failed(ret_answer, call->service, &options, error);
-	zs_log(ZS_LOG_INFO, "device added by command: name=%s size_bytes=%" PRIu64 " uid=%u pid=%d", options.name,
-	       options.size_bytes, call->peer->uid, call->peer->pid);
+	zs_log_event(ZS_EVENT_DEVICE_ADDED, ZS_LOG_INFO, options.name, 0,
+		     "device added by command: name=%s size_bytes=%" PRIu64 " uid=%u pid=%d", options.name,
+		     options.size_bytes, call->peer->uid, call->peer->pid);
 	return zsd_reply(ret_answer, NULL,
 			 json_pack("{s:s++}", "file", zsd_service_mount_point(call->service), "/", options.name));
 }
@@ -193,8 +196,9 @@ static int run_remove(struct zsd_call *call, struct zsd_answer *ret_answer)
 
 	switch (error) {
 	case 0:
-		zs_log(ZS_LOG_INFO, "device removed by command: name=%s force=%d uid=%u pid=%d", name, force,
-		       call->peer->uid, call->peer->pid);
+		zs_log_event(ZS_EVENT_DEVICE_REMOVED, ZS_LOG_INFO, name, 0,
+			     "device removed by command: name=%s force=%d uid=%u pid=%d", name, force, call->peer->uid,
+			     call->peer->pid);
 		return zsd_reply(ret_answer, NULL, json_object());
 	case -ENODEV:
 		return zsd_reply_no_such_device(ret_answer, name);
@@ -367,6 +371,7 @@ const struct zsd_method zsd_command_methods[] = {
 				{"mode", ZSD_PARAMETER_STRING, false},
 				{"group", ZSD_PARAMETER_STRING, false},
 				{"cache", ZSD_PARAMETER_STRING, false},
+				{"recompress", ZSD_PARAMETER_STRING, false},
 			},
 		.run = run_add,
 	},

@@ -16,7 +16,8 @@
 #include "figures.h"
 #include "service.h"
 
-#define TYPES_MAX 64 /* of the rows of Usage: codecs with their levels; more are put together with the last one */
+/* lz4 and zstd. */
+#define NR_CODECS 2
 
 static void decrefp(json_t **value)
 {
@@ -54,42 +55,34 @@ static int visit_devices(struct zs_store *store, const char *name, int (*visit)(
 
 struct usage {
 	struct zsd_usage_row {
-		char type[ZS_CODEC_TEXT_BYTES];
+		const char *type; /* NULL: there was no device */
 		uint64_t data_bytes;
 		uint64_t stored_bytes;
-	} codecs[TYPES_MAX];
-	unsigned int nr_codecs;
+	} codecs[NR_CODECS];
 	uint64_t same_bytes, incompressible_bytes, written_back_bytes;
 	uint64_t memory_bytes;
 };
 
-static struct zsd_usage_row *codec_row(struct usage *usage, const struct zs_codec_params *codec)
+static void add_codec(struct zsd_usage_row *row, const char *type, uint64_t data_bytes, uint64_t stored_bytes)
 {
-	char text[ZS_CODEC_TEXT_BYTES];
-
-	zs_codec_format(codec, text);
-	for (unsigned int i = 0; i < usage->nr_codecs; i++) {
-		if (strcmp(usage->codecs[i].type, text) == 0 || i == TYPES_MAX - 1)
-			return &usage->codecs[i];
-	}
-	strcpy(usage->codecs[usage->nr_codecs].type, text);
-	return &usage->codecs[usage->nr_codecs++];
+	row->type = type;
+	row->data_bytes += data_bytes;
+	row->stored_bytes += stored_bytes;
 }
 
 static int add_usage(struct zs_device *device, void *data)
 {
 	struct usage *usage = data;
 	struct zsd_figures figures;
-	struct zsd_usage_row *row;
 
 	zsd_figures_get(device, &figures);
 	usage->same_bytes += figures.same_bytes;
 	usage->incompressible_bytes += figures.incompressible_bytes;
 	usage->written_back_bytes += figures.written_back_bytes;
 	usage->memory_bytes += figures.stats.memory_bytes;
-	row = codec_row(usage, &figures.info.codec);
-	row->data_bytes += figures.compressed_bytes;
-	row->stored_bytes += figures.packed_bytes;
+	add_codec(&usage->codecs[0], "lz4", figures.compressed_bytes - figures.zstd_bytes,
+		  figures.packed_bytes - figures.zstd_packed_bytes);
+	add_codec(&usage->codecs[1], "zstd", figures.zstd_bytes, figures.zstd_packed_bytes);
 	return 0;
 }
 
@@ -111,7 +104,7 @@ static uint64_t sum_codecs(const struct usage *usage, bool stored)
 {
 	uint64_t sum = 0;
 
-	for (unsigned int i = 0; i < usage->nr_codecs; i++)
+	for (unsigned int i = 0; i < NR_CODECS; i++)
 		sum += stored ? usage->codecs[i].stored_bytes : usage->codecs[i].data_bytes;
 	return sum;
 }
@@ -121,9 +114,11 @@ static int append_all_usage(json_t *rows, const struct usage *usage, uint64_t da
 	double whole = data_bytes ? (double)data_bytes : 1;
 	int error = append_usage(rows, "same-filled", usage->same_bytes, 0, (double)usage->same_bytes / whole);
 
-	for (unsigned int i = 0; i < usage->nr_codecs && !error; i++) {
+	for (unsigned int i = 0; i < NR_CODECS && !error; i++) {
 		const struct zsd_usage_row *row = &usage->codecs[i];
 
+		if (!row->data_bytes)
+			continue;
 		error = append_usage(rows, row->type, row->data_bytes, row->stored_bytes,
 				     (double)row->data_bytes / whole);
 	}
@@ -140,7 +135,7 @@ int zsd_command_usage(struct zsd_call *call, struct zsd_answer *ret_answer)
 {
 	const char *name = zsd_call_string(call, "name");
 	CLEANUP_JSON json_t *rows = json_array();
-	struct usage usage = {.nr_codecs = 0};
+	struct usage usage = {0};
 	uint64_t data_bytes, stored_bytes;
 
 	if (!rows)

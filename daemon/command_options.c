@@ -40,11 +40,11 @@ void zsd_options_init(struct zs_device_options *options)
 	zs_assert(zs_codec_parse("lz4", &options->codec, NULL) == 0);
 }
 
-int zsd_options_set_algorithm(struct zs_device_options *options, const char *text, char reason[static ZSD_REASON_BYTES])
+static int parse_algorithm(const char *text, struct zs_codec_params *ret_params, char reason[static ZSD_REASON_BYTES])
 {
 	const struct zs_codec *codec = NULL;
 
-	switch (zs_codec_parse(text, &options->codec, &codec)) {
+	switch (zs_codec_parse(text, ret_params, &codec)) {
 	case 0:
 		return 0;
 	case -ERANGE:
@@ -55,6 +55,47 @@ int zsd_options_set_algorithm(struct zs_device_options *options, const char *tex
 	default:
 		return zsd_options_refuse(reason, "no number behind the colon; write it as in lz4:4 or zstd:19");
 	}
+}
+
+int zsd_options_set_algorithm(struct zs_device_options *options, const char *text, char reason[static ZSD_REASON_BYTES])
+{
+	return parse_algorithm(text, &options->codec, reason);
+}
+
+int zsd_options_set_recompress(struct zs_device_options *options, const char *text,
+			       char reason[static ZSD_REASON_BYTES])
+{
+	struct zs_codec_params codecs[ZS_RECOMPRESS_CODECS];
+	char word[ZS_CODEC_TEXT_BYTES];
+	unsigned int nr = 0;
+	int length;
+
+	for (; sscanf(text, " %23s%n", word, &length) == 1; text += length) {
+		if (strcmp(word, "none") == 0 && !nr && !text[length])
+			break;
+		if (nr == ZS_RECOMPRESS_CODECS)
+			return zsd_options_refuse(reason, "more than three; leave one out");
+		if (parse_algorithm(word, &codecs[nr], reason))
+			return -EINVAL;
+		nr++;
+	}
+	memcpy(options->recompress, codecs, nr * sizeof(codecs[0]));
+	options->nr_recompress = nr;
+	return 0;
+}
+
+const char *zsd_options_recompress_text(const struct zs_codec_params *codecs, unsigned int nr,
+					char text[static ZSD_CODECS_TEXT_BYTES])
+{
+	char *at = text;
+
+	*at = 0;
+	for (unsigned int i = 0; i < nr; i++) {
+		char word[ZS_CODEC_TEXT_BYTES];
+
+		at += sprintf(at, "%s%s", i ? " " : "", zs_codec_format(&codecs[i], word));
+	}
+	return text;
 }
 
 int zsd_options_set_mode(struct zs_device_options *options, const char *text, char reason[static ZSD_REASON_BYTES])

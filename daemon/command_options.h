@@ -22,6 +22,14 @@ void zsd_options_init(struct zs_device_options *options);
 int zsd_options_set_algorithm(struct zs_device_options *options, const char *text,
 			      char reason[static ZSD_REASON_BYTES]);
 
+/* Up to three of them, one after the other: "zstd:3 zstd:19"; "none" for none. */
+int zsd_options_set_recompress(struct zs_device_options *options, const char *text,
+			       char reason[static ZSD_REASON_BYTES]);
+#define ZSD_CODECS_TEXT_BYTES (ZS_RECOMPRESS_CODECS * ZS_CODEC_TEXT_BYTES)
+/* The same the other way round. Answers text. */
+const char *zsd_options_recompress_text(const struct zs_codec_params *codecs, unsigned int nr,
+					char text[static ZSD_CODECS_TEXT_BYTES]);
+
 /* Permission bits in octal, as chmod(1) takes them: "0660". */
 int zsd_options_set_mode(struct zs_device_options *options, const char *text, char reason[static ZSD_REASON_BYTES]);
 

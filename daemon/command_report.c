@@ -54,6 +54,15 @@ bool zsd_set_group(json_t *object, const char *group)
 	return !*group || set(object, "group", json_string(group));
 }
 
+static bool set_recompress(json_t *object, const struct zs_device_info *info)
+{
+	char text[ZSD_CODECS_TEXT_BYTES];
+
+	return !info->nr_recompress ||
+	       set(object, "recompress",
+		   json_string(zsd_options_recompress_text(info->recompress, info->nr_recompress, text)));
+}
+
 static bool set_file(json_t *object, struct zsd_service *service, const struct zs_device_info *info)
 {
 	char mode[8];
@@ -96,7 +105,7 @@ json_t *zsd_report_device(struct zsd_service *service, struct zs_device *device)
 	if (!report || !zsd_set_numbers(report, fields, ZS_ARRAY_SIZE(fields)) || !set_file(report, service, info) ||
 	    !set_limit(report, info->memory_limit_bytes) ||
 	    !set_ratio(report, figures.data_bytes - figures.written_back_bytes, stats->memory_bytes) ||
-	    !zsd_set_group(report, info->group))
+	    !zsd_set_group(report, info->group) || !set_recompress(report, info))
 		return NULL;
 	return zs_take(report);
 }

@@ -24,6 +24,7 @@ enum section_kind {
 	SECTION_NONE, /* before the first heading */
 	SECTION_DAEMON,
 	SECTION_POOL,
+	SECTION_WRITEBACK,
 	SECTION_GROUP,
 	SECTION_DEVICE,
 	SECTION_UNKNOWN,
@@ -47,9 +48,8 @@ struct reader {
 };
 
 static const struct zsd_config_key *const key_tables[NR_SECTION_KINDS] = {
-	[SECTION_DAEMON] = zsd_config_daemon_keys,
-	[SECTION_POOL] = zsd_config_pool_keys,
-	[SECTION_GROUP] = zsd_config_group_keys,
+	[SECTION_DAEMON] = zsd_config_daemon_keys,	 [SECTION_POOL] = zsd_config_pool_keys,
+	[SECTION_WRITEBACK] = zsd_config_writeback_keys, [SECTION_GROUP] = zsd_config_group_keys,
 	[SECTION_DEVICE] = zsd_config_device_keys,
 };
 
@@ -175,6 +175,8 @@ static enum section_kind kind_of(const char *heading)
 		return SECTION_DAEMON;
 	if (strcmp(heading, "Pool") == 0)
 		return SECTION_POOL;
+	if (strcmp(heading, "Writeback") == 0)
+		return SECTION_WRITEBACK;
 	if (strncmp(heading, GROUP_PREFIX, strlen(GROUP_PREFIX)) == 0)
 		return SECTION_GROUP;
 	if (strncmp(heading, DEVICE_PREFIX, strlen(DEVICE_PREFIX)) == 0)
@@ -368,6 +370,12 @@ int zsd_config_load(const char *path, bool must_exist, struct zsd_config **ret_c
 		.quota_percent = ZSD_COMPACT_QUOTA_PERCENT,
 	};
 	config->poll_max_nsec = ZSD_POLL_DEFAULT_NSEC;
+	config->recompress_sec = ZSD_RECOMPRESS_AFTER_SEC;
+	config->writeback = (struct zsd_config_writeback){
+		.idle_sec = ZSD_IDLE_AFTER_SEC,
+		.start_percent = ZSD_START_AT_PERCENT,
+		.stop_percent = ZSD_STOP_AT_PERCENT,
+	};
 	if (path)
 		error = zsd_config_text_read(path, must_exist, &config->text);
 	if (!error)
@@ -391,6 +399,7 @@ void zsd_config_free(struct zsd_config *config)
 	}
 	free(config->devices);
 	free(config->mount_point);
+	free(config->writeback.path);
 	zsd_config_text_deinit(&config->text);
 	free(config);
 }

@@ -28,6 +28,22 @@ struct zsd_config_group {
 	uint64_t memory_limit_bytes; /* 0 = none */
 };
 
+#define ZSD_RECOMPRESS_AFTER_SEC (5 * 60)
+#define ZSD_IDLE_AFTER_SEC	 (10 * 60)
+#define ZSD_START_AT_PERCENT	 90
+#define ZSD_STOP_AT_PERCENT	 80
+
+/* [Writeback] */
+struct zsd_config_writeback {
+	char *path;		    /* Backing=, absolute; NULL = there is none */
+	uint64_t size_bytes;	    /* Size=; 0 = as large as it gets */
+	uint64_t day_bytes;	    /* DailyLimit=; 0 = none */
+	uint64_t idle_sec;	    /* IdleAfter=; 0 = never */
+	unsigned int start_percent; /* StartAt=, of the pool's limit */
+	unsigned int stop_percent;  /* StopAt= */
+	bool encrypt;		    /* Encrypt= */
+};
+
 struct zsd_config {
 	unsigned int nr_threads;	   /* Threads=; 0 = one per CPU */
 	enum zsd_transport_kind transport; /* Transport= */
@@ -39,6 +55,9 @@ struct zsd_config {
 	bool compact;			   /* Compact= */
 	struct zsd_policy_options policy;  /* CompactThreshold=, CompactQuota= */
 	bool accounting;		   /* Accounting= of [Pool] */
+	bool error_when_full;		   /* OnFull=error */
+	uint64_t recompress_sec;	   /* RecompressAfter=; 0 = never */
+	struct zsd_config_writeback writeback;
 	size_t nr_groups;		   /* entries of groups */
 	struct zsd_config_group *groups;   /* in the order of the file */
 	size_t nr_devices;		   /* entries of devices */

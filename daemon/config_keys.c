@@ -5,6 +5,7 @@
 
 #include <ctype.h>
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -141,14 +142,17 @@ static int set_pool_limit(struct zsd_config_target *target, const char *value, c
 	return error;
 }
 
+static int parse_yes_no(const char *value, bool *ret_yes, char reason[static ZSD_REASON_BYTES])
+{
+	*ret_yes = strcmp(value, "yes") == 0;
+	if (!*ret_yes && strcmp(value, "no") != 0)
+		return zsd_options_refuse(reason, "neither yes nor no; use one of them");
+	return 0;
+}
+
 static int set_accounting(struct zsd_config_target *target, const char *value, char reason[static ZSD_REASON_BYTES])
 {
-	bool yes = strcmp(value, "yes") == 0;
-
-	if (!yes && strcmp(value, "no") != 0)
-		return zsd_options_refuse(reason, "neither yes nor no; use one of them");
-	target->config->accounting = yes;
-	return 0;
+	return parse_yes_no(value, &target->config->accounting, reason);
 }
 
 static const char *const pool_modes[] = {[false] = "singleton", [true] = "per-device"};
@@ -199,6 +203,97 @@ static int set_compact_quota(struct zsd_config_target *target, const char *value
 	return 0;
 }
 
+static int parse_limit(const char *value, uint64_t *ret_bytes, char reason[static ZSD_REASON_BYTES])
+{
+	int error = parse_size(value, ret_bytes, reason);
+
+	if (!error && !*ret_bytes)
+		return zsd_options_refuse(reason, "no room for any data; leave the key out for no limit");
+	return error;
+}
+
+/* "90s", "10min", "12h", "7d"; or "never" for 0. */
+static int parse_span(const char *value, uint64_t *ret_sec, char reason[static ZSD_REASON_BYTES])
+{
+	static const struct {
+		const char *name;
+		unsigned int sec;
+	} units[] = {{"s", 1}, {"min", 60}, {"h", 3600}, {"d", 86400}};
+	size_t digits = strspn(value, "0123456789");
+
+	*ret_sec = 0;
+	if (strcmp(value, "never") == 0)
+		return 0;
+	for (size_t i = 0; digits && digits < 8 && i < ZS_ARRAY_SIZE(units); i++) {
+		if (strcmp(value + digits, units[i].name) == 0)
+			*ret_sec = strtoull(value, NULL, 10) * units[i].sec;
+	}
+	return *ret_sec ? 0 : zsd_options_refuse(reason, "not a time; write it as in 90s, 10min, 12h or 7d, or never");
+}
+
+static int set_on_full(struct zsd_config_target *target, const char *value, char reason[static ZSD_REASON_BYTES])
+{
+	bool error = strcmp(value, "error") == 0;
+
+	if (!error && strcmp(value, "writeback") != 0)
+		return zsd_options_refuse(reason, "no such thing to do; use writeback or error");
+	target->config->error_when_full = error;
+	return 0;
+}
+
+static int set_recompress_after(struct zsd_config_target *target, const char *value,
+				char reason[static ZSD_REASON_BYTES])
+{
+	return parse_span(value, &target->config->recompress_sec, reason);
+}
+
+static int set_backing(struct zsd_config_target *target, const char *value, char reason[static ZSD_REASON_BYTES])
+{
+	char **path = &target->config->writeback.path;
+
+	if (*value != '/')
+		return zsd_options_refuse(reason, "not an absolute path; begin it with '/'");
+	*path = zs_fault() ? NULL : strdup(value);
+	return *path ? 0 : -ENOMEM;
+}
+
+static int set_backing_size(struct zsd_config_target *target, const char *value, char reason[static ZSD_REASON_BYTES])
+{
+	return parse_limit(value, &target->config->writeback.size_bytes, reason);
+}
+
+static int set_daily_limit(struct zsd_config_target *target, const char *value, char reason[static ZSD_REASON_BYTES])
+{
+	return parse_limit(value, &target->config->writeback.day_bytes, reason);
+}
+
+static int set_idle_after(struct zsd_config_target *target, const char *value, char reason[static ZSD_REASON_BYTES])
+{
+	return parse_span(value, &target->config->writeback.idle_sec, reason);
+}
+
+static int set_watermark(const char *value, unsigned int *percent, char reason[static ZSD_REASON_BYTES])
+{
+	if (parse_percentage(value, 97, percent))
+		return zsd_options_refuse(reason, "not a part of the limit; use 1%% to 97%%");
+	return 0;
+}
+
+static int set_start_at(struct zsd_config_target *target, const char *value, char reason[static ZSD_REASON_BYTES])
+{
+	return set_watermark(value, &target->config->writeback.start_percent, reason);
+}
+
+static int set_stop_at(struct zsd_config_target *target, const char *value, char reason[static ZSD_REASON_BYTES])
+{
+	return set_watermark(value, &target->config->writeback.stop_percent, reason);
+}
+
+static int set_encrypt(struct zsd_config_target *target, const char *value, char reason[static ZSD_REASON_BYTES])
+{
+	return parse_yes_no(value, &target->config->writeback.encrypt, reason);
+}
+
 static int set_size(struct zsd_config_target *target, const char *value, char reason[static ZSD_REASON_BYTES])
 {
 	return parse_size(value, &target->device->size_bytes, reason);
@@ -209,6 +304,11 @@ static int set_algorithm(struct zsd_config_target *target, const char *value, ch
 	return zsd_options_set_algorithm(target->device, value, reason);
 }
 
+static int set_recompress(struct zsd_config_target *target, const char *value, char reason[static ZSD_REASON_BYTES])
+{
+	return zsd_options_set_recompress(target->device, value, reason);
+}
+
 static int set_block_size(struct zsd_config_target *target, const char *value, char reason[static ZSD_REASON_BYTES])
 {
 	uint64_t bytes;
@@ -217,15 +317,6 @@ static int set_block_size(struct zsd_config_target *target, const char *value, c
 	/* What is beyond 32 bits is refused as the largest number of 32 bits is. */
 	if (!error)
 		target->device->block_size = (uint32_t)zs_min(bytes, UINT32_MAX);
-	return error;
-}
-
-static int parse_limit(const char *value, uint64_t *ret_bytes, char reason[static ZSD_REASON_BYTES])
-{
-	int error = parse_size(value, ret_bytes, reason);
-
-	if (!error && !*ret_bytes)
-		return zsd_options_refuse(reason, "no room for any data; leave the key out for no limit");
 	return error;
 }
 
@@ -274,7 +365,16 @@ const struct zsd_config_key zsd_config_pool_keys[] = {
 	{"Compact", set_compact},
 	{"CompactThreshold", set_compact_threshold},
 	{"CompactQuota", set_compact_quota},
+	{"OnFull", set_on_full},
+	{"RecompressAfter", set_recompress_after},
 	{},
+};
+
+const struct zsd_config_key zsd_config_writeback_keys[] = {
+	{"Backing", set_backing},	 {"Size", set_backing_size},
+	{"DailyLimit", set_daily_limit}, {"IdleAfter", set_idle_after},
+	{"StartAt", set_start_at},	 {"StopAt", set_stop_at},
+	{"Encrypt", set_encrypt},	 {},
 };
 
 const struct zsd_config_key zsd_config_group_keys[] = {
@@ -285,6 +385,7 @@ const struct zsd_config_key zsd_config_group_keys[] = {
 const struct zsd_config_key zsd_config_device_keys[] = {
 	{"Size", set_size},
 	{"Algorithm", set_algorithm},
+	{"Recompress", set_recompress},
 	{"BlockSize", set_block_size},
 	{"MemoryLimit", set_device_limit},
 	{"Mode", set_mode},

@@ -22,5 +22,6 @@ struct zsd_config_key {
 
 extern const struct zsd_config_key zsd_config_daemon_keys[];
 extern const struct zsd_config_key zsd_config_pool_keys[];
+extern const struct zsd_config_key zsd_config_writeback_keys[];
 extern const struct zsd_config_key zsd_config_group_keys[];
 extern const struct zsd_config_key zsd_config_device_keys[];

@@ -2,7 +2,8 @@
 /*
  * The daemon: start in order, run, stop in the reverse order.
  *
- *   lock -> configuration -> store and frontend -> configured devices -> mount -> transport -> control -> READY
+ *   lock -> configuration -> store, backing file and frontend -> configured devices -> mount -> transport -> control
+ *        -> READY
  *
  * Each step that fails says what, why, and what to do, in one line; then everything before it is undone. Signals that
  * end the daemon are blocked before the first thread is started, and read by the event loop.
@@ -15,15 +16,18 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "backing.h"
 #include "base/bits.h"
 #include "base/check.h"
 #include "base/cleanup.h"
 #include "base/log.h"
 #include "base/size.h"
+#include "cold_policy.h"
 #include "config.h"
 #include "control.h"
 #include "frontend.h"
 #include "memory.h"
+#include "mount_point.h"
 #include "nodes.h"
 #include "notify.h"
 #include "paths.h"
@@ -31,13 +35,14 @@
 #include "reload.h"
 #include "service_internal.h"
 #include "status.h"
+#include "tasks.h"
 #include "store/group.h"
 #include "threads.h"
 #include "transport.h"
+#include "watchdog.h"
 
 #define SOCKET_NAME	    "io.zsd.control"
 #define METRICS_SOCKET_NAME "io.zsd.metrics"
-#define MOUNT_NAME	    "mnt"
 
 static int fail(int r, const char *what, const char *remedy)
 {
@@ -121,12 +126,31 @@ static int create_store(struct zsd_service *service, const struct zsd_options *w
 	r = zs_store_start_maintenance(service->store);
 	if (r)
 		return fail(r, "can't start the maintenance thread", "check 'ulimit -u'");
-	r = zsd_frontend_create(service->store, &service->frontend);
+	r = zsd_tasks_create(service->store, &service->tasks);
+	if (!r)
+		r = zsd_frontend_create(service->store, &service->frontend);
 	if (r)
 		return fail(r, "can't start", NULL);
 	zsd_frontend_set_facts(service->frontend, &service->facts);
 	r = zsd_frontend_start_helpers(service->frontend, count_request_cpus(service, wanted));
 	return r ? fail(r, "can't start the helper threads", "check 'ulimit -u'") : 0;
+}
+
+/* Before the mount: nobody serves that yet, and whoever looks at it would wait for ever. */
+static int attach_backing(struct zsd_service *service)
+{
+	const struct zsd_config *config = service->config;
+	ZS_CLEANUP_FREE char *mount_point = NULL;
+	int r;
+
+	if (!config->writeback.path)
+		return 0;
+	r = zsd_mount_point_choose(service->runtime_dir, config->mount_point, &mount_point);
+	if (!r)
+		r = zsd_backing_attach(service->store, &config->writeback, mount_point);
+	if (!r)
+		zsd_frontend_set_backing(service->frontend, config->error_when_full ? NULL : service->tasks);
+	return r;
 }
 
 /* Their limits hold before there is data. */
@@ -152,70 +176,29 @@ static void add_configured_devices(struct zsd_service *service)
 		int r = zsd_service_add(service, options, &field, &id);
 
 		if (r)
-			zs_log(ZS_LOG_ERR, "configured device %s was left out: %s", options->name, strerror(-r));
+			zs_log_event(ZS_EVENT_DEVICE_LEFT_OUT, ZS_LOG_ERR, options->name, r,
+				     "configured device %s was left out: %s", options->name, strerror(-r));
 	}
 }
 
 /* mount */
 
-static int choose_mount_point(const struct zsd_service *service, char **ret_path)
-{
-	const char *configured = service->config->mount_point;
-	int r;
-
-	if (!configured)
-		return zsd_path_join(service->runtime_dir, MOUNT_NAME, ret_path);
-	r = zsd_path_resolve(configured, ret_path);
-	return r ? fail(r, configured, "its parent directory must exist; correct MountPoint=") : 0;
-}
-
-static int prepare_mount_point(const char *path)
-{
-	struct zsd_mount_obstacle obstacle;
-	bool detached = false;
-	int r = zsd_mount_prepare(path, &detached, &obstacle);
-
-	if (r == -EBUSY) {
-		zs_log(ZS_LOG_ERR, "can't mount at %s: %s %s; %s", path,
-		       obstacle.is_mount ? "it is the mount point of" : "the directory isn't empty, it has",
-		       obstacle.what, obstacle.is_mount ? "unmount that" : "move its content away");
-		return r;
-	}
-	if (r)
-		return fail(r, path, "choose another --runtime-dir or MountPoint=");
-	if (detached)
-		zs_log(ZS_LOG_NOTICE, "detached the dead mount that an earlier zsd left at %s", path);
-	return 0;
-}
-
-static const char *mount_remedy(int r)
-{
-	switch (r) {
-	case -ENOENT:
-	case -ENODEV:
-		return "load the kernel module fuse; users also need fusermount3, in the package fuse3";
-	case -EPERM:
-		return "mounting is for root, for others fusermount3 has said above why it refuses";
-	case -EACCES:
-		return "the user must be allowed to open /dev/fuse";
-	default:
-		return "choose another --runtime-dir or MountPoint=";
-	}
-}
-
+/* The service manager's helper has mounted already, or we do it. */
 static int mount_devices(struct zsd_service *service)
 {
 	ZS_CLEANUP_FREE char *path = NULL;
-	int r = choose_mount_point(service, &path);
+	int r = zsd_mount_point_choose(service->runtime_dir, service->config->mount_point, &path);
 
-	if (!r)
-		r = prepare_mount_point(path);
 	if (r)
 		return r;
-	r = zsd_mount_open(path, &service->mount);
+	if (service->handover.fuse_fd < 0)
+		return zsd_mount_point_open(path, &service->mount);
+	r = zsd_mount_adopt(path, zs_take_fd(service->handover.fuse_fd), &service->mount);
 	if (r)
-		zs_log(ZS_LOG_ERR, "can't mount at %s: %s; %s", path, strerror(-r), mount_remedy(r));
-	return r;
+		return fail(r, "can't start", NULL);
+	/* Ours alone: when we are gone the connection is to end, and not to wait for a successor without the data. */
+	zsd_notify("FDSTOREREMOVE=1\nFDNAME=" ZSD_HANDOVER_FUSE);
+	return 0;
 }
 
 static int start_transport(struct zsd_service *service, const struct zsd_options *options)
@@ -223,6 +206,7 @@ static int start_transport(struct zsd_service *service, const struct zsd_options
 	struct zsd_transport_options transport = {
 		.fuse_fd = service->mount.fuse_fd,
 		.nr_threads = options->nr_threads ? options->nr_threads : service->config->nr_threads,
+		.may_wait = service->config->writeback.path != NULL,
 		.kind = options->transport >= 0 ? (enum zsd_transport_kind)options->transport
 						: service->config->transport,
 		.poll_max_nsec = options->has_poll_max ? options->poll_max_nsec : service->config->poll_max_nsec,
@@ -262,21 +246,19 @@ static int open_door(struct zsd_service *service, enum zsd_door door, int *fd, c
 
 static int start_control(struct zsd_service *service)
 {
-	ZS_CLEANUP_CLOSE int fd = -1;
-	ZS_CLEANUP_CLOSE int metrics_fd = -1;
-	int r = zsd_notify_take_sockets(&fd, &metrics_fd);
+	struct zsd_handover *handover = &service->handover;
+	int r = open_door(service, ZSD_DOOR_CONTROL, &handover->control_fd, SOCKET_NAME, &service->control);
 
-	if (r)
-		return fail(r, "can't take the socket of the service manager", NULL);
-	r = open_door(service, ZSD_DOOR_CONTROL, &fd, SOCKET_NAME, &service->control);
-	return r ? r : open_door(service, ZSD_DOOR_METRICS, &metrics_fd, METRICS_SOCKET_NAME, &service->metrics);
+	return r ? r
+		 : open_door(service, ZSD_DOOR_METRICS, &handover->metrics_fd, METRICS_SOCKET_NAME, &service->metrics);
 }
 
 /* events */
 
 static int on_stop_signal(sd_event_source *source, const struct signalfd_siginfo *info, void *userdata)
 {
-	zs_log(ZS_LOG_INFO, "stopping: %s", info->ssi_signo == SIGINT ? "SIGINT" : "SIGTERM");
+	zs_log_event(ZS_EVENT_STOPPING, ZS_LOG_INFO, NULL, 0, "stopping: %s",
+		     info->ssi_signo == SIGINT ? "SIGINT" : "SIGTERM");
 	return sd_event_exit(sd_event_source_get_event(source), 0);
 }
 
@@ -301,7 +283,7 @@ static int on_transport_ended(sd_event_source *source, int fd, uint32_t events, 
 		zs_log(ZS_LOG_ERR,
 		       "stopping: requests can't be answered any more; start again, with --transport=classic");
 	else
-		zs_log(ZS_LOG_NOTICE, "stopping: the file system has been unmounted");
+		zs_log_event(ZS_EVENT_STOPPING, ZS_LOG_NOTICE, NULL, 0, "stopping: the file system has been unmounted");
 	return sd_event_exit(sd_event_source_get_event(source), failed);
 }
 
@@ -318,6 +300,20 @@ static int create_event_loop(struct zsd_service *service)
 	return r < 0 ? fail(r, "can't make the event loop", NULL) : 0;
 }
 
+static int start_cold_policy(struct zsd_service *service)
+{
+	const struct zsd_config *config = service->config;
+	const struct zsd_cold_options options = {
+		.recompress_sec = config->recompress_sec,
+		.idle_sec = config->writeback.idle_sec,
+		.start_percent = config->writeback.start_percent,
+		.stop_percent = config->writeback.stop_percent,
+	};
+
+	return zsd_cold_policy_create(service->event, service->store, service->frontend, service->tasks, &options,
+				      &service->cold_policy);
+}
+
 static int watch(struct zsd_service *service)
 {
 	int fd = zsd_transport_ended_fd(service->transport);
@@ -328,6 +324,10 @@ static int watch(struct zsd_service *service)
 	if (r >= 0 && service->config->compact)
 		r = zsd_policy_create(service->event, service->store, service->frontend, &service->config->policy,
 				      &service->policy);
+	if (r >= 0)
+		r = start_cold_policy(service);
+	if (r >= 0)
+		r = zsd_watchdog_create(service->event, service->transport, &service->watchdog);
 	return r < 0 ? fail(r, "can't watch the mount", NULL) : 0;
 }
 
@@ -359,9 +359,14 @@ static int start(struct zsd_service *service, const struct zsd_options *options)
 		return r;
 	prepare_signals();
 	zsd_memory_prepare_process();
+	r = zsd_notify_take_handover(&service->handover);
+	if (r)
+		return fail(r, "can't take the descriptors of the service manager", NULL);
 	r = create_event_loop(service);
 	if (!r)
 		r = create_store(service, options);
+	if (!r)
+		r = attach_backing(service);
 	if (!r)
 		r = add_configured_groups(service);
 	if (r)
@@ -382,22 +387,28 @@ static void stop(struct zsd_service *service)
 
 	zsd_control_destroy(service->metrics);
 	zsd_control_destroy(service->control);
+	zsd_watchdog_destroy(service->watchdog);
 	if (service->mount.path) {
 		r = zsd_mount_detach(&service->mount);
 		if (r)
 			fail(r, service->mount.path, "can't unmount; use 'umount -l'");
 	}
+	if (service->frontend)
+		zsd_frontend_stop_waiting(service->frontend);
 	if (service->transport)
 		zsd_transport_destroy(service->transport);
 	/* Their eventfds are written to by the transport's threads. */
 	zsd_policy_destroy(service->policy);
+	zsd_cold_policy_destroy(service->cold_policy);
 	zsd_status_destroy(service->status);
 	if (service->mount.path)
 		zsd_mount_close(&service->mount);
 	zsd_frontend_destroy(service->frontend);
+	zsd_tasks_destroy(service->tasks);
 	if (service->store)
 		zs_store_close(service->store);
 	sd_event_unref(service->event);
+	zsd_notify_drop_handover(&service->handover);
 	zsd_config_free(service->config);
 	free(service->config_path);
 	if (service->lock_fd >= 0)
@@ -411,14 +422,19 @@ static void announce(const struct zsd_service *service)
 	char limit[ZS_SIZE_TEXT_BYTES];
 
 	zs_store_stats(service->store, &stats);
-	zs_log(ZS_LOG_INFO, "ready: %llu device%s, memory limit %s", (unsigned long long)stats.nr_devices,
-	       stats.nr_devices == 1 ? "" : "s", zs_size_format(stats.heap.limit_bytes, limit));
+	zs_log_event(ZS_EVENT_READY, ZS_LOG_INFO, NULL, 0, "ready: %llu device%s, memory limit %s",
+		     (unsigned long long)stats.nr_devices, stats.nr_devices == 1 ? "" : "s",
+		     zs_size_format(stats.heap.limit_bytes, limit));
 	zsd_notify("READY=1");
 }
 
 int zsd_daemon_run(const struct zsd_options *options)
 {
-	struct zsd_service service = {.lock_fd = -1, .mount = {.fuse_fd = -1, .id = -1}};
+	struct zsd_service service = {
+		.lock_fd = -1,
+		.handover = {.control_fd = -1, .metrics_fd = -1, .fuse_fd = -1},
+		.mount = {.fuse_fd = -1, .id = -1},
+	};
 	int r;
 
 	service.started_usec = (uint64_t)zsd_frontend_now_nsec() / 1000;

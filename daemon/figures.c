@@ -6,6 +6,7 @@
 
 #include "figures.h"
 
+#include "base/bits.h"
 #include "store/device.h"
 
 static uint64_t difference(uint64_t all, uint64_t part)
@@ -15,7 +16,7 @@ static uint64_t difference(uint64_t all, uint64_t part)
 
 void zsd_figures_get(struct zs_device *device, struct zsd_figures *ret_figures)
 {
-	struct zsd_figures figures = {.written_back_bytes = 0};
+	struct zsd_figures figures = {0};
 	uint64_t block_size;
 
 	zs_device_info(device, &figures.info);
@@ -24,7 +25,10 @@ void zsd_figures_get(struct zs_device *device, struct zsd_figures *ret_figures)
 	figures.same_bytes = figures.stats.same_blocks * block_size;
 	figures.incompressible_bytes = figures.stats.huge_blocks * block_size;
 	figures.compressed_bytes = difference(figures.stats.object_blocks, figures.stats.huge_blocks) * block_size;
+	figures.zstd_bytes = zs_min(figures.stats.zstd_blocks * block_size, figures.compressed_bytes);
+	figures.written_back_bytes = figures.stats.backed_blocks * block_size;
 	figures.packed_bytes = difference(figures.stats.compressed_bytes, figures.incompressible_bytes);
+	figures.zstd_packed_bytes = zs_min(figures.stats.zstd_bytes, figures.packed_bytes);
 	figures.data_bytes = figures.same_bytes + figures.compressed_bytes + figures.incompressible_bytes +
 			     figures.written_back_bytes;
 	*ret_figures = figures;

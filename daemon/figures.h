@@ -20,6 +20,7 @@ struct zsd_figures {
 	uint64_t written_back_bytes;   /* in the backing file */
 	/* Payload of what is compressed; where blocks repeat a word of 8 bytes, this word, too. */
 	uint64_t packed_bytes;
+	uint64_t zstd_bytes, zstd_packed_bytes; /* the parts of compressed_bytes and packed_bytes that are zstd's */
 };
 
 void zsd_figures_get(struct zs_device *device, struct zsd_figures *ret_figures);

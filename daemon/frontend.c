@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The frontend of a store's devices: data and opens.
+ * The frontend of a store's devices: threads, holes and opens. Data is in frontend_data.c.
  *
  * Every call borrows the device for as long as it lasts, so that it can be removed at any time: what is at work is
  * waited for, and who comes later gets ENODEV.
@@ -17,7 +17,6 @@
 #include "base/check.h"
 #include "codec/stream.h"
 #include "jobs.h"
-#include "split.h"
 #include "store/device.h"
 
 /* activity */
@@ -38,43 +37,35 @@ static void note(_Atomic int *watch)
 		report(watch);
 }
 
-/* After the change, so that whoever looks upon it finds it. */
-static void note_change(struct zsd_frontend *frontend)
+static void note_activity(struct zsd_frontend *frontend)
 {
-	note(&frontend->activity_fd);
+	for (unsigned int i = 0; i < ZSD_WATCHER_NR; i++)
+		note(&frontend->activity_fds[i]);
+}
+
+void zsd_frontend_note_access(struct zsd_frontend *frontend)
+{
+	note_activity(frontend);
+}
+
+void zsd_frontend_note_change(struct zsd_frontend *frontend)
+{
+	note_activity(frontend);
 	note(&frontend->change_fd);
 }
 
-/*
- * latency: from the request's parts being known to its answer being ready, that is looking up the device and all the
- * store's work. What the kernel adds can't be seen from here: its copies, and waking up this thread and who asked.
- */
-
-/* Memory that the kernel shares, no system call. */
-static uint64_t now_nsec(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
-}
-
-/* Only what succeeded is counted: a refusal is quick, and would hide what requests take. */
-static void add_latency(struct zs_device *device, struct zs_stream *stream, enum zs_operation operation,
-			uint64_t began_nsec)
-{
-	zs_device_add_latency(device, stream, operation, now_nsec() - began_nsec);
-}
-
-/* data */
+/* threads */
 
 static int thread_begin(void *argument, unsigned int index, void **ret_thread)
 {
+	const struct zsd_frontend *frontend = argument;
 	struct zs_stream *stream;
 	int r = zs_stream_create(index, &stream);
 
 	if (r)
 		return r;
+	zs_stream_set_nowait(stream, frontend->has_backing);
+	zs_stream_set_retrying(stream, frontend->tasks);
 	*ret_thread = stream;
 	return 0;
 }
@@ -84,79 +75,14 @@ static void thread_end(void *argument, void *thread)
 	zs_stream_destroy(thread);
 }
 
-static int read_data(void *argument, void *thread, uint64_t node, uint64_t offset, void *buffer, size_t length,
-		     size_t *ret_done)
+static void thread_allow_wait(void *argument, void *thread, bool may_wait)
 {
-	struct zsd_frontend *frontend = argument;
-	uint64_t size, began_nsec = now_nsec();
-	struct zs_device *device = zsd_frontend_get(frontend, node, thread);
-	int r = 0;
+	const struct zsd_frontend *frontend = argument;
 
-	/* Reports have no device: the data path pays nothing for them. */
-	if (!device && zsd_is_report(node))
-		return zsd_reports_read(frontend, node, offset, buffer, length, ret_done);
-	if (!device)
-		return -ENODEV;
-	size = zs_device_size(device);
-	length = offset >= size ? 0 : zs_min(length, size - offset);
-	if (length)
-		r = zsd_split_read(frontend->jobs, device, thread, offset, buffer, length);
-	if (length && !r)
-		add_latency(device, thread, ZS_OPERATION_READ, began_nsec);
-	zs_device_put(device, thread);
-	note(&frontend->activity_fd);
-	if (!r)
-		*ret_done = length;
-	return r;
+	zs_stream_set_nowait(thread, frontend->has_backing && !may_wait);
 }
 
-static int write_data(void *argument, void *thread, uint64_t node, uint64_t offset, const void *buffer, size_t length,
-		      size_t *ret_done)
-{
-	struct zsd_frontend *frontend = argument;
-	uint64_t size, began_nsec = now_nsec();
-	struct zs_device *device = zsd_frontend_get(frontend, node, thread);
-	int r;
-
-	if (!device)
-		return zsd_is_report(node) ? -EPERM : -ENODEV;
-	size = zs_device_size(device);
-	if (!length) {
-		*ret_done = 0;
-		r = 0;
-	} else if (offset >= size) {
-		r = -ENOSPC;
-	} else {
-		r = zsd_split_write(frontend->jobs, device, thread, offset, buffer, zs_min(length, size - offset),
-				    ret_done);
-	}
-	if (length && !r)
-		add_latency(device, thread, ZS_OPERATION_WRITE, began_nsec);
-	zs_device_put(device, thread);
-	note_change(frontend);
-	return r;
-}
-
-static int discard_data(void *argument, void *thread, uint64_t node, uint64_t offset, uint64_t length, bool keep_size)
-{
-	struct zsd_frontend *frontend = argument;
-	uint64_t size, began_nsec = now_nsec();
-	struct zs_device *device = zsd_frontend_get(frontend, node, thread);
-	int r = 0;
-
-	if (!device)
-		return zsd_is_report(node) ? -EPERM : -ENODEV;
-	size = zs_device_size(device);
-	if (!keep_size && (offset > size || length > size - offset))
-		r = -ENOSPC;
-	else if (offset < size)
-		r = zs_device_discard(device, thread, offset, zs_min(length, size - offset));
-	if (offset < size && !r)
-		add_latency(device, thread, ZS_OPERATION_DISCARD, began_nsec);
-	zs_device_put(device, thread);
-	note_change(frontend);
-	return r;
-}
+/* holes */
 
 static bool has_page_cache(struct zs_device *device)
 {
@@ -230,7 +156,8 @@ int zsd_frontend_create(struct zs_store *store, struct zsd_frontend **ret_fronte
 	if (!frontend)
 		return -ENOMEM;
 	frontend->store = store;
-	atomic_init(&frontend->activity_fd, -1);
+	for (unsigned int i = 0; i < ZSD_WATCHER_NR; i++)
+		atomic_init(&frontend->activity_fds[i], -1);
 	atomic_init(&frontend->change_fd, -1);
 	atomic_init(&frontend->directory_changed_nsec, zsd_frontend_now_nsec());
 	pthread_mutex_init(&frontend->times_lock, NULL);
@@ -254,16 +181,27 @@ int zsd_frontend_start_helpers(struct zsd_frontend *frontend, unsigned int nr_cp
 	return zsd_jobs_create(nr_cpus, &frontend->jobs);
 }
 
+void zsd_frontend_set_facts(struct zsd_frontend *frontend, const struct zsd_metrics_facts *facts)
+{
+	frontend->reports.facts = facts;
+}
+
+void zsd_frontend_set_backing(struct zsd_frontend *frontend, struct zsd_tasks *tasks)
+{
+	frontend->has_backing = true;
+	frontend->tasks = tasks;
+}
+
+void zsd_frontend_stop_waiting(struct zsd_frontend *frontend)
+{
+	atomic_store_explicit(&frontend->stopping, true, memory_order_relaxed);
+}
+
 void zsd_frontend_helper_stats(struct zsd_frontend *frontend, struct zsd_jobs_stats *ret_stats)
 {
 	*ret_stats = (struct zsd_jobs_stats){0};
 	if (frontend->jobs)
 		zsd_jobs_stats(frontend->jobs, ret_stats);
-}
-
-void zsd_frontend_set_facts(struct zsd_frontend *frontend, const struct zsd_metrics_facts *facts)
-{
-	frontend->reports.facts = facts;
 }
 
 uint64_t zsd_frontend_node(uint64_t id)
@@ -286,9 +224,9 @@ void zsd_frontend_directory_changed(struct zsd_frontend *frontend)
 	atomic_store(&frontend->directory_changed_nsec, zsd_frontend_now_nsec());
 }
 
-void zsd_frontend_watch_activity(struct zsd_frontend *frontend, int eventfd)
+void zsd_frontend_watch_activity(struct zsd_frontend *frontend, enum zsd_watcher watcher, int eventfd)
 {
-	atomic_store(&frontend->activity_fd, eventfd);
+	atomic_store(&frontend->activity_fds[watcher], eventfd);
 }
 
 void zsd_frontend_watch_changes(struct zsd_frontend *frontend, int eventfd)
@@ -299,9 +237,10 @@ void zsd_frontend_watch_changes(struct zsd_frontend *frontend, int eventfd)
 const struct zsd_frontend_ops zsd_store_frontend_ops = {
 	.thread_begin = thread_begin,
 	.thread_end = thread_end,
-	.read = read_data,
-	.write = write_data,
-	.discard = discard_data,
+	.thread_allow_wait = thread_allow_wait,
+	.read = zsd_frontend_read,
+	.write = zsd_frontend_write,
+	.discard = zsd_frontend_discard,
 	.seek = seek_data,
 	.open = open_file,
 	.release = release_file,

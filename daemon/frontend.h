@@ -20,6 +20,7 @@ struct zs_store;
 struct zsd_metrics_facts;
 struct zsd_frontend;
 struct zsd_jobs_stats;
+struct zsd_tasks;
 
 /* The directory with all devices' files; FUSE fixes this number. No file has it, or 0. */
 #define ZSD_ROOT_NODE  UINT64_C(1)
@@ -62,18 +63,28 @@ struct zsd_frontend_ops {
 	 */
 	int (*thread_begin)(void *frontend, unsigned int index, void **ret_thread);
 	void (*thread_end)(void *frontend, void *thread);
+	/*
+	 * Whether the thread may wait for a disk, which it may not at first. NULL: there is nothing to wait for, no
+	 * call answers -EINPROGRESS. Context: whoever has the thread.
+	 */
+	void (*thread_allow_wait)(void *frontend, void *thread, bool may_wait);
 
-	/* data: the hot path; must not wait for anything but the store. Any offset and length. */
+	/*
+	 * data: the hot path; must not wait for anything but the store. Any offset and length. -EINPROGRESS: it would
+	 * have to wait. The same call by a thread that may wait goes on with it; of reads and writes *done bytes are
+	 * done already then, which that call is told. It is 0 at first.
+	 */
 
 	/* Reads up to length bytes; fewer at the end of the file, 0 beyond it. -ENODEV (no such node), -EIO, -ENOMEM */
 	int (*read)(void *frontend, void *thread, uint64_t node, uint64_t offset, void *buffer, size_t length,
-		    size_t *ret_done);
+		    size_t *done);
 	/*
 	 * Writes up to length bytes; fewer at the end of the file or where room runs out. -ENOSPC if not one byte could
-	 * be written, -ENODEV, -EIO, -ENOMEM. The buffer stays the caller's.
+	 * be written, -ENODEV, -EIO, -ENOMEM; -ECONNABORTED from who waited for room when it was time to stop. The
+	 * buffer stays the caller's.
 	 */
 	int (*write)(void *frontend, void *thread, uint64_t node, uint64_t offset, const void *buffer, size_t length,
-		     size_t *ret_done);
+		     size_t *done);
 	/*
 	 * Makes a range read as zeros; what lies beyond the end is ignored if keep_size is true and refused with
 	 * -ENOSPC otherwise. -ENODEV, -EIO, -ENOMEM.
@@ -128,14 +139,22 @@ void zsd_frontend_destroy(struct zsd_frontend *frontend);
  */
 int zsd_frontend_start_helpers(struct zsd_frontend *frontend, unsigned int nr_cpus);
 
-/* What those have done so far; zeros if there are none. Context: any thread. */
-void zsd_frontend_helper_stats(struct zsd_frontend *frontend, struct zsd_jobs_stats *ret_stats);
-
 /* What the files in .zsd tell of the daemon; borrowed. Context: once, before anybody serves it. */
 void zsd_frontend_set_facts(struct zsd_frontend *frontend, const struct zsd_metrics_facts *facts);
 
+/*
+ * There is a backing file: threads that may not wait answer -EINPROGRESS where they would have to. tasks, borrowed:
+ * makes room for writes that find none; NULL: they are refused. Context: once, before anybody serves it.
+ */
+void zsd_frontend_set_backing(struct zsd_frontend *frontend, struct zsd_tasks *tasks);
+/* Nobody waits for room any more. Context: any thread. */
+void zsd_frontend_stop_waiting(struct zsd_frontend *frontend);
+
 /* Unix time. Coarse: a file's times need no better. Context: any thread. */
 int64_t zsd_frontend_now_nsec(void);
+
+/* What those have done so far; zeros if there are none. Context: any thread. */
+void zsd_frontend_helper_stats(struct zsd_frontend *frontend, struct zsd_jobs_stats *ret_stats);
 
 /* The node number of a device. */
 uint64_t zsd_frontend_node(uint64_t id);
@@ -152,10 +171,13 @@ int zsd_frontend_close_device(struct zsd_frontend *frontend, uint64_t id, bool f
 /* A device was added or removed: the directory has changed. */
 void zsd_frontend_directory_changed(struct zsd_frontend *frontend);
 
+/* Who may ask for that, each with an eventfd of its own. */
+enum zsd_watcher { ZSD_WATCHER_STATUS, ZSD_WATCHER_COLD, ZSD_WATCHER_NR };
+
 /*
  * Asks for a wake-up of this eventfd after the next read, write or discard; then not again until asked again. It lets a
  * status line follow the data without a timer that ticks while nothing happens.
  */
-void zsd_frontend_watch_activity(struct zsd_frontend *frontend, int eventfd);
+void zsd_frontend_watch_activity(struct zsd_frontend *frontend, enum zsd_watcher watcher, int eventfd);
 /* The same for the next write or discard, for whoever is not interested in reads. */
 void zsd_frontend_watch_changes(struct zsd_frontend *frontend, int eventfd);

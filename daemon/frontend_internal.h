@@ -1,9 +1,10 @@
 #pragma once
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The frontend of a store's devices; for frontend.c and frontend_names.c only. */
+/* The frontend of a store's devices; for frontend*.c only. */
 
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "frontend.h"
@@ -25,10 +26,13 @@ struct zsd_file_times {
 };
 
 struct zsd_frontend {
-	struct zs_store *store;	 /* immutable after create */
-	struct zsd_jobs *jobs;	 /* immutable once a transport serves; NULL = nobody helps */
-	_Atomic int activity_fd; /* -1 = nobody waits; taken by the first one who does something */
-	_Atomic int change_fd;	 /* the same; taken by the first one who writes or discards */
+	struct zs_store *store;			  /* immutable after create */
+	struct zsd_jobs *jobs;			  /* immutable once a transport serves; NULL = nobody helps */
+	bool has_backing;			  /* immutable once a transport serves, like the next one */
+	struct zsd_tasks *tasks;		  /* NULL: nobody waits for room */
+	_Atomic bool stopping;			  /* relaxed: it is looked at again soon */
+	_Atomic int activity_fds[ZSD_WATCHER_NR]; /* -1 = nobody waits; taken by the first one who does something */
+	_Atomic int change_fd;			  /* the same; taken by the first one who writes or discards */
 	_Atomic int64_t directory_changed_nsec;
 	struct zsd_opens opens;
 	struct zsd_reports reports;
@@ -42,7 +46,16 @@ static inline struct zs_device *zsd_frontend_get(struct zsd_frontend *frontend, 
 	return node < ZSD_NODE_OFFSET ? NULL : zs_device_get(frontend->store, node - ZSD_NODE_OFFSET, stream);
 }
 
+/* After the change, so that whoever looks upon it finds it; the first one after a read. */
+void zsd_frontend_note_access(struct zsd_frontend *frontend);
+void zsd_frontend_note_change(struct zsd_frontend *frontend);
+
 /* Members of zsd_store_frontend_ops. */
+int zsd_frontend_read(void *frontend, void *thread, uint64_t node, uint64_t offset, void *buffer, size_t length,
+		      size_t *done);
+int zsd_frontend_write(void *frontend, void *thread, uint64_t node, uint64_t offset, const void *buffer, size_t length,
+		       size_t *done);
+int zsd_frontend_discard(void *frontend, void *thread, uint64_t node, uint64_t offset, uint64_t length, bool keep_size);
 int zsd_frontend_lookup(void *frontend, uint64_t directory, const char *name, uint64_t *ret_node);
 int zsd_frontend_getattr(void *frontend, uint64_t node, struct zsd_attributes *ret_attributes);
 int zsd_frontend_setattr(void *frontend, uint64_t node, unsigned int changes, const struct zsd_attributes *wanted);

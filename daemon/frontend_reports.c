@@ -235,7 +235,9 @@ static int write_io_stat(const struct zsd_figures *figures, char *text)
 static int write_bd_stat(const struct zsd_figures *figures, char *text)
 {
 	return snprintf(text, TEXT_BYTES, "%8llu %8llu %8llu\n",
-			(unsigned long long)(figures->written_back_bytes / ZRAM_PAGE), 0ULL, 0ULL);
+			(unsigned long long)(figures->written_back_bytes / ZRAM_PAGE),
+			(unsigned long long)(figures->stats.read_back_bytes / ZRAM_PAGE),
+			(unsigned long long)(figures->stats.written_back_bytes / ZRAM_PAGE));
 }
 
 /* All codecs, the device's in brackets. */

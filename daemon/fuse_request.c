@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "base/bits.h"
+#include "base/check.h"
 #include "frontend.h"
 
 /* Of a discard: clearing the slots of so much data takes 0.12 ms, some times what another thread takes to wake up. */
@@ -46,13 +47,14 @@ static int serve_read(const struct zsd_fuse_server *server, const struct zsd_fus
 		      struct zsd_fuse_reply *reply)
 {
 	const struct zsd_fuse_read_in *in = request->argument;
-	size_t done = 0;
+	size_t done = request->done;
 	int r;
 
 	if (in->size > request->output_capacity || check_range(in->offset, in->size))
 		return zsd_fuse_refuse(server, -EINVAL);
 	r = server->ops->read(server->frontend, server->thread, request->header->node, in->offset, request->output,
 			      in->size, &done);
+	reply->done = done;
 	if (r)
 		return r;
 	set_body(reply, request->output, done);
@@ -63,13 +65,14 @@ static int serve_write(const struct zsd_fuse_server *server, const struct zsd_fu
 		       struct zsd_fuse_reply *reply)
 {
 	const struct zsd_fuse_write_in *in = request->argument;
-	size_t done = 0;
+	size_t done = request->done;
 	int r;
 
 	if (in->size != request->payload_length || check_range(in->offset, in->size))
 		return zsd_fuse_refuse(server, -EINVAL);
 	r = server->ops->write(server->frontend, server->thread, request->header->node, in->offset, request->payload,
 			       in->size, &done);
+	reply->done = done;
 	if (r)
 		return r;
 	reply->small.write = (struct zsd_fuse_write_out){.size = (uint32_t)done};
@@ -197,6 +200,7 @@ bool zsd_fuse_split(const void *bytes, size_t length, struct zsd_fuse_request *r
 	ret_request->argument_length = argument_length;
 	ret_request->payload = (const char *)bytes + sizeof(*header) + argument_length;
 	ret_request->payload_length = rest - argument_length;
+	ret_request->done = 0;
 	return true;
 }
 
@@ -232,7 +236,10 @@ enum zsd_fuse_verdict zsd_fuse_serve(const struct zsd_fuse_server *server, const
 	if (!is_ours(opcode))
 		return ZSD_FUSE_RARE;
 	set_body(ret_reply, NULL, 0);
+	ret_reply->done = 0;
 	r = serve(server, request, ret_reply);
+	if (r == -EINPROGRESS)
+		return ZSD_FUSE_WAIT;
 	if (r < -ZSD_FUSE_ERRNO_MAX)
 		r = -EIO;
 	ret_reply->header = (struct zsd_fuse_out_header){
@@ -241,6 +248,20 @@ enum zsd_fuse_verdict zsd_fuse_serve(const struct zsd_fuse_server *server, const
 		.unique = request->header->unique,
 	};
 	return ZSD_FUSE_REPLY;
+}
+
+void zsd_fuse_allow_wait(const struct zsd_fuse_server *server, bool may_wait)
+{
+	if (server->ops->thread_allow_wait)
+		server->ops->thread_allow_wait(server->frontend, server->thread, may_wait);
+}
+
+void zsd_fuse_serve_waiting(const struct zsd_fuse_server *server, const struct zsd_fuse_request *request,
+			    struct zsd_fuse_reply *ret_reply)
+{
+	zsd_fuse_allow_wait(server, true);
+	zs_assert(zsd_fuse_serve(server, request, ret_reply) == ZSD_FUSE_REPLY);
+	zsd_fuse_allow_wait(server, false);
 }
 
 void zsd_fuse_undelivered(const struct zsd_fuse_server *server, const struct zsd_fuse_request *request,

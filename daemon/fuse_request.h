@@ -38,12 +38,14 @@ struct zsd_fuse_request {
 	size_t payload_length;
 	void *output; /* where the data of a READ goes; may not overlap the argument */
 	size_t output_capacity;
+	size_t done; /* bytes of a READ or WRITE that are done already: see ZSD_FUSE_WAIT */
 };
 
 struct zsd_fuse_reply {
 	struct zsd_fuse_out_header header;
 	const void *body; /* into small or into the request's output */
 	size_t body_length;
+	size_t done; /* for ZSD_FUSE_WAIT only */
 	union {
 		struct zsd_fuse_open_out open;
 		struct zsd_fuse_write_out write;
@@ -55,6 +57,7 @@ enum zsd_fuse_verdict {
 	ZSD_FUSE_REPLY,	 /* *ret_reply is to be sent */
 	ZSD_FUSE_SILENT, /* done; the kernel expects no answer */
 	ZSD_FUSE_RARE,	 /* not ours: libfuse serves it */
+	ZSD_FUSE_WAIT,	 /* to be served once more, with this reply's done, by a thread that may wait */
 };
 
 /*
@@ -75,6 +78,13 @@ int zsd_fuse_refuse(const struct zsd_fuse_server *server, int error);
 /* Serves one request. */
 enum zsd_fuse_verdict zsd_fuse_serve(const struct zsd_fuse_server *server, const struct zsd_fuse_request *request,
 				     struct zsd_fuse_reply *ret_reply);
+
+/* Whether the server's thread may wait; which it may not at first. */
+void zsd_fuse_allow_wait(const struct zsd_fuse_server *server, bool may_wait);
+
+/* The same, waiting if it has to: what was to be served once more, and there is nobody else for it. */
+void zsd_fuse_serve_waiting(const struct zsd_fuse_server *server, const struct zsd_fuse_request *request,
+			    struct zsd_fuse_reply *ret_reply);
 
 /* The kernel did not take the reply, since whoever asked is gone: an open that it doesn't know of ends here. */
 void zsd_fuse_undelivered(const struct zsd_fuse_server *server, const struct zsd_fuse_request *request,

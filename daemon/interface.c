@@ -66,6 +66,8 @@ static const char control_text[] =
 	"  state: State,\n"
 	"  # The codec that writes use, with its level where that isn't the default: lz4, lz4:4, zstd:9.\n"
 	"  algorithm: string,\n"
+	"  # The codecs for recompression, as in zstd:3 zstd:19; absent if there are none.\n"
+	"  recompress: ?string,\n"
 	"  # Size of the file.\n"
 	"  size_bytes: int,\n"
 	"  # Unit of compression.\n"
@@ -317,7 +319,9 @@ static const char control_text[] =
 	"  memory_limit_bytes: ?int,\n"
 	"  mode: ?string,\n"
 	"  group: ?string,\n"
-	"  cache: ?string\n"
+	"  cache: ?string,\n"
+	"  # Codecs for recompression, as in zstd:3 zstd:19; three at most, none by default.\n"
+	"  recompress: ?string\n"
 	") -> (file: string)\n"
 	"\n"
 	"# Removes a device and its data. A device that is open is refused, or, with force, taken away from those who "
@@ -400,11 +404,11 @@ static const char control_text[] =
 static const struct {
 	const char *name;
 	const char *text;
-	const char *more[2];
+	const char *more[3];
 } interfaces[] = {
-	{ZSD_INTERFACE_SERVICE, service_text, {"", ""}},
-	{ZSD_INTERFACE_CONTROL, control_text, {zsd_interface_observe, zsd_interface_change}},
-	{ZSD_INTERFACE_METRICS, zsd_interface_metrics, {"", ""}},
+	{ZSD_INTERFACE_SERVICE, service_text, {"", "", ""}},
+	{ZSD_INTERFACE_CONTROL, control_text, {zsd_interface_observe, zsd_interface_change, zsd_interface_cold}},
+	{ZSD_INTERFACE_METRICS, zsd_interface_metrics, {"", "", ""}},
 };
 
 char *zsd_interface_text(const char *name)
@@ -413,8 +417,8 @@ char *zsd_interface_text(const char *name)
 
 	for (size_t i = 0; i < sizeof(interfaces) / sizeof(interfaces[0]); i++) {
 		if (strcmp(interfaces[i].name, name) == 0)
-			return asprintf(&text, "%s%s%s", interfaces[i].text, interfaces[i].more[0],
-					interfaces[i].more[1]) < 0
+			return asprintf(&text, "%s%s%s%s", interfaces[i].text, interfaces[i].more[0],
+					interfaces[i].more[1], interfaces[i].more[2]) < 0
 				       ? NULL
 				       : text;
 	}

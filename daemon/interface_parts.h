@@ -4,6 +4,7 @@
 
 extern const char zsd_interface_observe[];
 extern const char zsd_interface_change[];
+extern const char zsd_interface_cold[];
 
 /* io.zsd.metrics, all of it. */
 extern const char zsd_interface_metrics[];

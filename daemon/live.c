@@ -107,13 +107,23 @@ static int apply_device_limit(struct zs_device *device, const struct zs_device_o
 	return zs_device_set_limit(device, options->memory_limit_bytes);
 }
 
+/* What is stored stays as it is; recompression may change that. */
+static int apply_algorithm(struct zs_device *device, const struct zs_device_options *options)
+{
+	return zs_device_set_codec(device, &options->codec);
+}
+
+static int apply_recompress(struct zs_device *device, const struct zs_device_options *options)
+{
+	return zs_device_set_recompress(device, options->recompress, options->nr_recompress);
+}
+
 static const struct {
 	const char *key;
 	int (*apply)(struct zs_device *device, const struct zs_device_options *options);
 } device_keys[] = {
-	{"MemoryLimit", apply_device_limit},
-	{"Mode", apply_mode},
-	{"Owner", apply_owner},
+	{"Algorithm", apply_algorithm}, {"MemoryLimit", apply_device_limit}, {"Mode", apply_mode},
+	{"Owner", apply_owner},		{"Recompress", apply_recompress},
 };
 
 bool zsd_live_is_device(const char *key)

@@ -239,22 +239,25 @@ static void write_divided(const struct metrics *metrics)
 	}
 }
 
+static void write_stored_as(const struct metrics *metrics, const struct device_row *row, const char *codec,
+			    uint64_t bytes)
+{
+	write_name(metrics, "zsd_device_stored_bytes", row);
+	fprintf(metrics->stream, ",algorithm=\"%s\"", codec);
+	write_value(metrics, bytes);
+}
+
 /* Payload in memory by codec; what is stored as it is has none. */
 static void write_stored(const struct metrics *metrics)
 {
-	char codec[ZS_CODEC_TEXT_BYTES];
-
 	write_head(metrics, "zsd_device_stored_bytes", "gauge", "Payload in memory after compression, by codec.");
 	for (size_t i = 0; i < metrics->nr_devices; i++) {
 		const struct device_row *row = &metrics->devices[i];
+		const struct zsd_figures *figures = &row->figures;
 
-		zs_codec_format(&row->figures.info.codec, codec);
-		write_name(metrics, "zsd_device_stored_bytes", row);
-		fprintf(metrics->stream, ",algorithm=\"%s\"", codec);
-		write_value(metrics, row->figures.packed_bytes);
-		write_name(metrics, "zsd_device_stored_bytes", row);
-		fputs(",algorithm=\"none\"", metrics->stream);
-		write_value(metrics, row->figures.incompressible_bytes);
+		write_stored_as(metrics, row, "lz4", figures->packed_bytes - figures->zstd_packed_bytes);
+		write_stored_as(metrics, row, "zstd", figures->zstd_packed_bytes);
+		write_stored_as(metrics, row, "none", figures->incompressible_bytes);
 	}
 }
 

@@ -281,6 +281,31 @@ int zsd_mount_open(const char *path, struct zsd_mount *ret_mount)
 	return 0;
 }
 
+int zsd_mount_adopt(const char *path, int fuse_fd, struct zsd_mount *ret_mount)
+{
+	char *copy = strdup(path);
+
+	if (!copy) {
+		close(fuse_fd);
+		return -ENOMEM;
+	}
+	*ret_mount = (struct zsd_mount){.path = copy, .fuse_fd = fuse_fd, .id = -1, .for_all = true};
+	return 0;
+}
+
+int zsd_mount_detach_all(const char *path)
+{
+	struct mount_entry entry;
+	int r = find_mount(path, &entry);
+
+	for (int i = 0; !r && !strcmp(entry.type, MOUNT_TYPE) && i < DETACH_MAX; i++) {
+		r = detach(path);
+		if (!r)
+			r = find_mount(path, &entry);
+	}
+	return r == -ENOENT ? 0 : r;
+}
+
 int zsd_mount_detach(const struct zsd_mount *mount)
 {
 	struct mount_entry entry;

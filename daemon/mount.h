@@ -46,6 +46,18 @@ struct zsd_mount {
 int zsd_mount_open(const char *path, struct zsd_mount *ret_mount);
 
 /*
+ * Takes over the connection of a mount that somebody else has made, for all users, and will unmount. fuse_fd is the
+ * mount's from then on, also after an error. Returns 0 or -ENOMEM.
+ */
+int zsd_mount_adopt(const char *path, int fuse_fd, struct zsd_mount *ret_mount);
+
+/*
+ * Detaches all mounts of zsd's type at a path, whoever serves them, or nobody. Returns 0 or an errno of umount(2).
+ * Unlike the rest of this file it says nothing of mounts below or above others.
+ */
+int zsd_mount_detach_all(const char *path);
+
+/*
  * Takes the mount out of the tree, also while its files are open; nothing happens if it isn't there any more. Returns 0
  * or an errno of umount(2).
  */

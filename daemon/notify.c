@@ -7,15 +7,17 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <stdint.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <systemd/sd-daemon.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "journal.h"
 
-#define SOCKET_NAME	    "varlink"
-#define METRICS_SOCKET_NAME "varlink-metrics"
+#define STORE_TIMEOUT_USEC (UINT64_C(10) * 1000000)
 
 /* $JOURNAL_STREAM is "DEVICE:INODE" of the descriptor that the journal reads; see systemd.exec(5). */
 static bool stderr_is_journal(void)
@@ -39,9 +41,18 @@ static void log_to_journal(enum zs_log_level level, const char *line)
 	fprintf(stderr, "<%d>%s\n", level, line);
 }
 
+static void log_event(const struct zs_event_line *what)
+{
+	if (zsd_journal_send(what) < 0)
+		log_to_journal(what->level, what->line);
+}
+
 void zsd_notify_log(enum zs_log_level max_level)
 {
-	zs_log_set_sink(stderr_is_journal() ? log_to_journal : log_to_terminal, max_level);
+	bool is_journal = stderr_is_journal();
+
+	zs_log_set_event_sink(is_journal && zsd_journal_is_there() ? log_event : NULL);
+	zs_log_set_sink(is_journal ? log_to_journal : log_to_terminal, max_level);
 }
 
 bool zsd_notify_is_wanted(void)
@@ -70,25 +81,77 @@ static void free_names(char ***names)
 	free(*names);
 }
 
-int zsd_notify_take_sockets(int *ret_control_fd, int *ret_metrics_fd)
+static const struct zsd_handover nothing = {.control_fd = -1, .metrics_fd = -1, .fuse_fd = -1};
+
+/* Which member a descriptor is for; NULL = none. nr_sockets: how many there are. */
+static int *find_place(struct zsd_handover *handover, int fd, const char *name, int nr_sockets)
+{
+	bool is_socket = sd_is_socket(fd, AF_UNIX, SOCK_STREAM, 1) > 0;
+
+	if (is_socket && !strcmp(name, ZSD_HANDOVER_METRICS))
+		return &handover->metrics_fd;
+	if (is_socket && (nr_sockets == 1 || !strcmp(name, ZSD_HANDOVER_CONTROL)))
+		return &handover->control_fd;
+	return !is_socket && !strcmp(name, ZSD_HANDOVER_FUSE) ? &handover->fuse_fd : NULL;
+}
+
+static int count_sockets(int nr)
+{
+	int nr_sockets = 0;
+
+	for (int i = 0; i < nr; i++)
+		nr_sockets += sd_is_socket(SD_LISTEN_FDS_START + i, AF_UNIX, SOCK_STREAM, 1) > 0;
+	return nr_sockets;
+}
+
+int zsd_notify_take_handover(struct zsd_handover *ret_handover)
 {
 	ZS_CLEANUP(free_names) char **names = NULL;
+	struct zsd_handover handover = nothing;
 	int nr = sd_listen_fds_with_names(true, &names);
-	int fd = -1, metrics_fd = -1;
+	int nr_sockets = count_sockets(nr);
 
 	if (nr < 0)
 		return nr;
 	for (int i = 0; i < nr; i++) {
-		int candidate = SD_LISTEN_FDS_START + i;
+		int fd = SD_LISTEN_FDS_START + i;
+		int *place = find_place(&handover, fd, names[i], nr_sockets);
 
-		if (metrics_fd < 0 && !strcmp(names[i], METRICS_SOCKET_NAME))
-			metrics_fd = candidate;
-		else if (fd < 0 && (nr == 1 || !strcmp(names[i], SOCKET_NAME)))
-			fd = candidate;
+		if (place && *place < 0)
+			*place = fd;
 		else
-			close(candidate);
+			close(fd);
 	}
-	*ret_control_fd = fd;
-	*ret_metrics_fd = metrics_fd;
+	*ret_handover = handover;
 	return 0;
+}
+
+static void drop(int fd)
+{
+	if (fd >= 0)
+		close(fd);
+}
+
+void zsd_notify_drop_handover(struct zsd_handover *handover)
+{
+	drop(handover->control_fd);
+	drop(handover->metrics_fd);
+	drop(handover->fuse_fd);
+	*handover = nothing;
+}
+
+int zsd_notify_store_fuse(int fuse_fd)
+{
+	static const char remove[] = "FDSTOREREMOVE=1\nFDNAME=" ZSD_HANDOVER_FUSE;
+	/* Without FDPOLL=0 process 1 would be woken by each request. */
+	static const char store[] = "FDSTORE=1\nFDPOLL=0\nFDNAME=" ZSD_HANDOVER_FUSE;
+	int r = sd_notify(false, remove);
+
+	if (r > 0)
+		r = sd_pid_notify_with_fds(0, false, store, &fuse_fd, 1);
+	if (r > 0)
+		r = sd_notify_barrier(false, STORE_TIMEOUT_USEC);
+	if (r < 0)
+		return r;
+	return r ? 0 : -EPIPE;
 }

@@ -54,7 +54,10 @@ int zsd_path_config(char **ret_path)
 {
 	const char *configuration = directory_from("XDG_CONFIG_HOME");
 	const char *home = directory_from("HOME");
+	const char *service = directory_from("CONFIGURATION_DIRECTORY");
 
+	if (service)
+		return zsd_path_join(service, "zsd.conf", ret_path);
 	if (!geteuid())
 		return duplicate(ZSD_CONFIG_PATH, ret_path);
 	if (configuration)

@@ -10,7 +10,10 @@
  */
 int zsd_path_runtime(const char *wanted, char **ret_path);
 
-/* The default configuration: ZSD_CONFIG_PATH for root, zsd/zsd.conf where users keep theirs. Errnos as above. */
+/*
+ * The default configuration: in $CONFIGURATION_DIRECTORY, which a service manager sets, since the user whom it runs us
+ * as doesn't tell; ZSD_CONFIG_PATH for root, zsd/zsd.conf where users keep theirs. Errnos as above.
+ */
 int zsd_path_config(char **ret_path);
 
 /*

@@ -17,6 +17,11 @@ struct zs_store *zsd_service_store(struct zsd_service *service)
 	return service->store;
 }
 
+struct zsd_tasks *zsd_service_tasks(struct zsd_service *service)
+{
+	return service->tasks;
+}
+
 const char *zsd_service_mount_point(const struct zsd_service *service)
 {
 	return service->mount.path;

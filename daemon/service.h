@@ -17,6 +17,7 @@ struct zsd_config;
 struct zsd_metrics_facts;
 struct zsd_policy_stats;
 struct zsd_service;
+struct zsd_tasks;
 
 /* Requests since the start. */
 struct zsd_request_stats {
@@ -46,6 +47,9 @@ const struct zsd_metrics_facts *zsd_service_facts(const struct zsd_service *serv
 
 /* Opens of the device's file that are not closed yet, loop devices and memory maps included. Any thread. */
 unsigned int zsd_service_open_count(struct zsd_service *service, uint64_t id);
+
+/* Long work on the data of devices. */
+struct zsd_tasks *zsd_service_tasks(struct zsd_service *service);
 
 /* What compaction in the background has done. */
 void zsd_service_policy_stats(const struct zsd_service *service, struct zsd_policy_stats *ret_stats);

@@ -5,7 +5,7 @@
  * Parts are cut where blocks end, so that each block is read or replaced by one thread and as a whole, as ever. They
  * are begun in their order, and a failure ends that; so everything before the first failure has been done, and the
  * first failure is the one that a single thread would have met. A helper that has no memory for a codec's context is
- * no failure: the owner has one, and runs that part again.
+ * no failure: the owner has one, and runs that part again. A helper waits for the backing file if the owner would.
  */
 
 #include "split.h"
@@ -14,6 +14,7 @@
 #include <stdatomic.h>
 
 #include "base/bits.h"
+#include "codec/stream.h"
 #include "jobs.h"
 #include "store/device.h"
 
@@ -51,6 +52,14 @@ static size_t start_of(const struct request *request, unsigned int part)
 	return part ? zs_min(part * request->part_bytes - before, request->length) : 0;
 }
 
+static void take_mode(const struct request *request, struct zs_stream *stream)
+{
+	if (stream == request->stream)
+		return;
+	zs_stream_set_nowait(stream, zs_stream_is_nowait(request->stream));
+	zs_stream_set_retrying(stream, zs_stream_is_retrying(request->stream));
+}
+
 /* The end of a part, of which so many bytes of the request lie before the error. */
 static enum zsd_part end_part(struct request *request, const struct zs_stream *stream, size_t done, int error)
 {
@@ -68,9 +77,11 @@ static enum zsd_part read_part(struct zsd_job *job, struct zs_stream *stream, un
 	size_t start = start_of(request, part), length = start_of(request, part + 1) - start;
 	uint64_t offset = request->offset + start;
 	char *target = request->target + start;
-	int error = part ? zs_device_read_more(request->device, stream, offset, target, length)
-			 : zs_device_read(request->device, stream, offset, target, length);
+	int error;
 
+	take_mode(request, stream);
+	error = part ? zs_device_read_more(request->device, stream, offset, target, length)
+		     : zs_device_read(request->device, stream, offset, target, length);
 	return end_part(request, stream, start, error);
 }
 
@@ -80,9 +91,11 @@ static enum zsd_part write_part(struct zsd_job *job, struct zs_stream *stream, u
 	size_t start = start_of(request, part), length = start_of(request, part + 1) - start, done = 0;
 	uint64_t offset = request->offset + start;
 	const char *source = request->source + start;
-	int error = part ? zs_device_write_more(request->device, stream, offset, source, length, &done)
-			 : zs_device_write(request->device, stream, offset, source, length, &done);
+	int error;
 
+	take_mode(request, stream);
+	error = part ? zs_device_write_more(request->device, stream, offset, source, length, &done)
+		     : zs_device_write(request->device, stream, offset, source, length, &done);
 	/* Fewer bytes: room ran out. */
 	if (!error && done < length)
 		error = -ENOSPC;
@@ -113,7 +126,7 @@ static bool is_big(const struct zsd_jobs *jobs, const struct zs_device *device, 
 }
 
 int zsd_split_read(struct zsd_jobs *jobs, struct zs_device *device, struct zs_stream *stream, uint64_t offset,
-		   void *buffer, size_t length)
+		   void *buffer, size_t length, size_t *ret_done)
 {
 	struct request request = {
 		.job.run_part = read_part,
@@ -122,11 +135,16 @@ int zsd_split_read(struct zsd_jobs *jobs, struct zs_device *device, struct zs_st
 		.length = length,
 		.target = buffer,
 	};
-	size_t done;
+	size_t done = 0;
+	int error;
 
-	if (!is_big(jobs, device, offset, length))
-		return zs_device_read(device, stream, offset, buffer, length);
-	return run(jobs, &request, stream, &done);
+	if (is_big(jobs, device, offset, length))
+		error = run(jobs, &request, stream, &done);
+	else
+		error = zs_device_read(device, stream, offset, buffer, length);
+	if (error == -EINPROGRESS)
+		*ret_done = done;
+	return error;
 }
 
 int zsd_split_write(struct zsd_jobs *jobs, struct zs_device *device, struct zs_stream *stream, uint64_t offset,
@@ -145,8 +163,10 @@ int zsd_split_write(struct zsd_jobs *jobs, struct zs_device *device, struct zs_s
 	if (!is_big(jobs, device, offset, length))
 		return zs_device_write(device, stream, offset, buffer, length, ret_done);
 	error = run(jobs, &request, stream, &done);
-	if (error && (!done || error != -ENOSPC))
-		return error;
-	*ret_done = done;
-	return 0;
+	/* Running out of room half-way is a short write. */
+	if (error == -ENOSPC && done)
+		error = 0;
+	if (!error || error == -EINPROGRESS)
+		*ret_done = done;
+	return error;
 }

@@ -19,9 +19,12 @@ struct zsd_jobs;
 /* A part has so many bytes, or one block if that is more, and ends where a block does. */
 #define ZSD_SPLIT_PART_BYTES ((size_t)16 << 10)
 
-/* As zs_device_read(). jobs may be NULL: then nobody helps. */
+/*
+ * As zs_device_read(); with -EINPROGRESS *ret_done says how many bytes at the start were read, and it is
+ * zs_device_read_more() that goes on if that is not 0. jobs may be NULL: then nobody helps.
+ */
 int zsd_split_read(struct zsd_jobs *jobs, struct zs_device *device, struct zs_stream *stream, uint64_t offset,
-		   void *buffer, size_t length);
+		   void *buffer, size_t length, size_t *ret_done);
 
 /*
  * As zs_device_write(): *ret_done counts the bytes before the first one that could not be written. As on a disk, some

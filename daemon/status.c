@@ -94,7 +94,7 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *userdata)
 	/* usec is when it was due. */
 	sd_event_now(sd_event_source_get_event(source), CLOCK_MONOTONIC, &status->sent_usec);
 	/* First this: what happens from now on wakes us up again, what happened before is in the line. */
-	zsd_frontend_watch_activity(status->frontend, status->activity_fd);
+	zsd_frontend_watch_activity(status->frontend, ZSD_WATCHER_STATUS, status->activity_fd);
 	send_line(status);
 	return 0;
 }
@@ -161,7 +161,7 @@ void zsd_status_destroy(struct zsd_status *status)
 {
 	if (!status)
 		return;
-	zsd_frontend_watch_activity(status->frontend, -1);
+	zsd_frontend_watch_activity(status->frontend, ZSD_WATCHER_STATUS, -1);
 	sd_event_source_disable_unref(status->timer);
 	sd_event_source_disable_unref(status->activity);
 	if (status->activity_fd >= 0)

@@ -135,6 +135,7 @@ static int make_rings(struct zsd_transport *transport)
 		.frontend = transport->frontend,
 		.max_threads = transport->options.nr_threads,
 		.first_index = 1, /* 0 is the one classic thread's */
+		.may_wait = transport->options.may_wait,
 	};
 	int r = zsd_uring_create(&options, &transport->uring);
 
@@ -269,6 +270,13 @@ void zsd_transport_stats(const struct zsd_transport *transport, struct zsd_trans
 		.classic_refused = zsd_classic_nr_refused(transport->classic),
 		.uring_refused = transport->uring ? zsd_uring_nr_refused(transport->uring) : 0,
 	};
+}
+
+unsigned int zsd_transport_roll_call(struct zsd_transport *transport)
+{
+	unsigned int nr = zsd_classic_roll_call(transport->classic);
+
+	return transport->uring ? nr + zsd_uring_roll_call(transport->uring) : nr;
 }
 
 const char *zsd_transport_describe(const struct zsd_transport *transport, char text[static ZSD_TRANSPORT_TEXT_BYTES])

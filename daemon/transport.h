@@ -32,6 +32,7 @@ struct zsd_transport_options {
 	int fuse_fd;		 /* of a mount that no request was read from yet (daemon/mount.h); borrowed */
 	unsigned int nr_threads; /* at least 1; over io_uring one for each CPU that we may use is the most */
 	enum zsd_transport_kind kind;
+	bool may_wait; /* requests may have to wait for a disk: see -EINPROGRESS in daemon/frontend.h */
 	/*
 	 * Classic: how long a thread that has served a request may look for the next one before it sleeps, at most
 	 * ZSD_POLL_LIMIT_NSEC; 0 = not at all.
@@ -79,6 +80,12 @@ struct zsd_transport_stats {
 void zsd_transport_stats(const struct zsd_transport *transport, struct zsd_transport_stats *ret_stats);
 
 #define ZSD_TRANSPORT_TEXT_BYTES 128
+
+/*
+ * How many threads have not moved on since the last call of this. One that sleeps is woken up, so that
+ * it has moved on by the next call, if it can. None at the first call. Context: the thread that created it.
+ */
+unsigned int zsd_transport_roll_call(struct zsd_transport *transport);
 
 /* How it serves, for people: "2 threads, ...". Answers text. */
 const char *zsd_transport_describe(const struct zsd_transport *transport, char text[static ZSD_TRANSPORT_TEXT_BYTES]);

@@ -7,7 +7,7 @@
  * /dev/fuse (a daemon that got its mount from fusermount3) shares the mount's descriptor, which works as well.
  *
  * The threads serve frequent requests themselves (fuse_request.h) and give the others to libfuse, and those that take
- * long to the slow lane.
+ * long to the slow lane. What has to wait for a disk is given to waiters, which are made when they are needed.
  *
  * Polling. After a request the next one often comes soon, and sleeping until then costs two wake-ups: of the thread,
  * and of the client, whose CPU goes to sleep as well. So a thread looks for it for a window (crew.h) before it sleeps.
@@ -47,11 +47,12 @@
 #include "base/log.h"
 #include "crew.h"
 #include "frontend.h"
+#include "pulse.h"
 #include "threads.h"
 #include "transport_classic_lane.h"
 #include "transport_classic_request.h"
+#include "transport_classic_wait.h"
 
-#define STOP_SIGNAL	   SIGUSR1
 #define STOP_INTERVAL_NSEC 2000000
 
 /* How many requests are taken without asking whether they are there at once, where nobody looks for them. */
@@ -64,6 +65,7 @@ struct worker {
 	unsigned int index;
 	bool cloned;
 	struct zsd_crew_member *member;
+	struct zsd_pulse pulse;
 	struct zsd_tally tally;
 	struct zsd_window window;
 	bool has_backlog; /* when it asked last */
@@ -78,7 +80,8 @@ struct zsd_classic {
 	_Atomic unsigned int nr_serving; /* threads that have not left */
 	_Atomic uint64_t nr_refused;	 /* relaxed, statistics */
 	unsigned int nr_clones;
-	struct zsd_classic_lane *lane; /* NULL: none; immutable once a thread runs */
+	struct zsd_classic_lane *lane; /* NULL: none; immutable once a thread runs, like the next one */
+	struct zsd_classic_wait *wait;
 	struct zsd_crew crew;
 	struct zsd_crew_member *members;
 	unsigned int nr_workers; /* with a running or finished thread */
@@ -86,6 +89,18 @@ struct zsd_classic {
 };
 
 /* requests */
+
+/* Returns the length of a request, or -errno; -EAGAIN if there is nothing to serve this time. */
+static ssize_t receive(struct worker *worker)
+{
+	ssize_t length;
+
+	zsd_pulse_look(&worker->pulse);
+	length = zsd_classic_receive(&worker->port);
+	if (length >= 0)
+		zsd_pulse_serve(&worker->pulse);
+	return length;
+}
 
 static bool is_stopping(const struct worker *worker)
 {
@@ -104,7 +119,7 @@ static void serve_blocking(struct worker *worker)
 	ssize_t length;
 
 	while (!is_stopping(worker)) {
-		length = zsd_classic_receive(&worker->port);
+		length = receive(worker);
 		if (length >= 0)
 			zsd_classic_serve(&worker->port, (size_t)length);
 		else if (length != -EAGAIN)
@@ -130,6 +145,7 @@ static int stay_off(struct worker *worker)
 	while (!zsd_crew_wait(crew, worker->member)) {
 		if (is_stopping(worker) || zsd_crew_has_ended(crew))
 			return -ECANCELED;
+		zsd_pulse_look(&worker->pulse);
 	}
 	return 0;
 }
@@ -156,13 +172,13 @@ static void look(struct worker *worker)
 	}
 }
 
-/* Sleeps until there is a request. Returns its length, or -errno as zsd_classic_receive() does. */
+/* Sleeps until there is a request. Returns its length, or -errno as receive() does. */
 static ssize_t rest(struct worker *worker)
 {
 	ssize_t length;
 
 	zsd_crew_rest_begin(worker->member);
-	length = zsd_classic_receive(&worker->port);
+	length = receive(worker);
 	zsd_crew_rest_end(&worker->classic->crew, worker->member);
 	return length;
 }
@@ -256,7 +272,7 @@ static void *run(void *argument)
 	sigset_t signals;
 
 	sigemptyset(&signals);
-	sigaddset(&signals, STOP_SIGNAL);
+	sigaddset(&signals, ZSD_PULSE_SIGNAL);
 	pthread_sigmask(SIG_UNBLOCK, &signals, NULL);
 	if (worker->classic->options.poll_max_nsec)
 		serve_polling(worker);
@@ -276,7 +292,7 @@ static int handle_stop_signal(void)
 	/* No SA_RESTART: read(2) is to come back. */
 	struct sigaction action = {.sa_handler = interrupt};
 
-	return sigaction(STOP_SIGNAL, &action, NULL) ? -errno : 0;
+	return sigaction(ZSD_PULSE_SIGNAL, &action, NULL) ? -errno : 0;
 }
 
 /* Own descriptor of the same connection, or -1. */
@@ -320,6 +336,7 @@ static int init_worker(struct zsd_classic *classic, struct worker *worker, unsig
 				.server = make_server(classic),
 				.session = classic->options.session,
 				.lane = classic->lane,
+				.wait = classic->wait,
 				.buffer = buffer == MAP_FAILED ? NULL : buffer,
 			},
 		.index = index,
@@ -359,17 +376,22 @@ static int start_worker(struct zsd_classic *classic)
 	return 0;
 }
 
-static int start_lane(struct zsd_classic *classic)
+/* What serves beside the workers. */
+static int start_lanes(struct zsd_classic *classic)
 {
 	const struct zsd_classic_options *options = &classic->options;
 	const struct zsd_fuse_server server = make_server(classic);
+	int r;
 
-	return options->has_lane ? zsd_classic_lane_create(&server, options->nr_threads, &classic->lane) : 0;
+	if (!options->has_lane)
+		return 0;
+	r = zsd_classic_wait_create(&server, options->nr_threads + 1, &classic->wait);
+	return r ?: zsd_classic_lane_create(&server, options->nr_threads, &classic->lane);
 }
 
 static int start_threads(struct zsd_classic *classic)
 {
-	int r = start_lane(classic);
+	int r = start_lanes(classic);
 
 	if (!r && classic->options.poll_max_nsec)
 		r = zsd_crew_start_guard(&classic->crew);
@@ -416,6 +438,15 @@ int zsd_classic_create(const struct zsd_classic_options *options, struct zsd_cla
 	return 0;
 }
 
+unsigned int zsd_classic_roll_call(struct zsd_classic *classic)
+{
+	unsigned int nr_hanging = 0;
+
+	for (struct worker *worker = classic->workers; worker < classic->workers + classic->nr_workers; worker++)
+		nr_hanging += !atomic_load(&worker->left) && !zsd_pulse_call(&worker->pulse, worker->thread);
+	return nr_hanging;
+}
+
 /* How many were still there. */
 static unsigned int interrupt_workers(struct zsd_classic *classic)
 {
@@ -424,7 +455,7 @@ static unsigned int interrupt_workers(struct zsd_classic *classic)
 	for (unsigned int i = 0; i < classic->nr_workers; i++) {
 		if (atomic_load(&classic->workers[i].left))
 			continue;
-		pthread_kill(classic->workers[i].thread, STOP_SIGNAL);
+		pthread_kill(classic->workers[i].thread, ZSD_PULSE_SIGNAL);
 		nr++;
 	}
 	return nr;
@@ -436,6 +467,8 @@ void zsd_classic_destroy(struct zsd_classic *classic)
 
 	if (!classic)
 		return;
+	/* What they don't take any more the workers do themselves. */
+	zsd_classic_wait_stop(classic->wait);
 	atomic_store(&classic->stopping, true);
 	zsd_crew_end(&classic->crew);
 	while (interrupt_workers(classic))
@@ -444,6 +477,7 @@ void zsd_classic_destroy(struct zsd_classic *classic)
 		pthread_join(classic->workers[i].thread, NULL);
 	/* It answers on their descriptors. */
 	zsd_classic_lane_destroy(classic->lane);
+	zsd_classic_wait_destroy(classic->wait);
 	for (unsigned int i = 0; i < classic->nr_workers; i++)
 		deinit_worker(&classic->workers[i]);
 	zsd_crew_join_guard(&classic->crew);

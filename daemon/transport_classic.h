@@ -23,7 +23,11 @@ struct zsd_classic_options {
 	void *frontend;
 	uint64_t poll_max_nsec;	 /* how long a thread may look for a request before it sleeps, 0 = not at all */
 	unsigned int nr_threads; /* at least 1; they have the indices from 0 in ops->thread_begin() */
-	bool has_lane;		 /* one thread more, for requests that take long; its index is nr_threads */
+	/*
+	 * One thread more, for requests that take long; its index is nr_threads. Those that come and go, for requests
+	 * that have to wait, have the indices behind.
+	 */
+	bool has_lane;
 };
 
 /* Starts the threads. Returns 0, -ENOMEM or -EAGAIN (no more threads). */
@@ -31,6 +35,9 @@ int zsd_classic_create(const struct zsd_classic_options *options, struct zsd_cla
 
 /* Lets each thread finish the request at hand, and ends them. NULL is allowed. */
 void zsd_classic_destroy(struct zsd_classic *classic);
+
+/* As zsd_transport_roll_call(). */
+unsigned int zsd_classic_roll_call(struct zsd_classic *classic);
 
 /* How many threads have a /dev/fuse descriptor of their own instead of sharing the mount's. */
 unsigned int zsd_classic_nr_clones(const struct zsd_classic *classic);

@@ -114,6 +114,8 @@ int zsd_classic_lane_create(const struct zsd_fuse_server *server, unsigned int i
 		lane->server.ops = NULL;
 		return r;
 	}
+	/* Of what takes long, some more. */
+	zsd_fuse_allow_wait(&lane->server, true);
 	r = zsd_thread_start("zsd-slow", run, lane, &lane->thread);
 	if (r)
 		return r;

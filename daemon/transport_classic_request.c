@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "transport_classic_lane.h"
+#include "transport_classic_wait.h"
 
 ssize_t zsd_classic_receive(const struct zsd_classic_port *port)
 {
@@ -50,6 +51,17 @@ static bool is_for_lane(const struct zsd_classic_port *port, const struct zsd_fu
 	return port->lane && !request->payload_length && zsd_fuse_takes_long(request);
 }
 
+/* To where it may wait, or else all others wait with it. */
+static void serve_waiting(const struct zsd_classic_port *port, struct zsd_fuse_request *request,
+			  struct zsd_fuse_reply *reply)
+{
+	request->done = reply->done;
+	if (port->wait && !zsd_classic_wait_add(port->wait, request, port->fd))
+		return;
+	zsd_fuse_serve_waiting(&port->server, request, reply);
+	zsd_classic_send(port->fd, &port->server, request, reply);
+}
+
 void zsd_classic_serve(const struct zsd_classic_port *port, size_t length)
 {
 	struct zsd_fuse_request request;
@@ -69,6 +81,9 @@ void zsd_classic_serve(const struct zsd_classic_port *port, size_t length)
 		break;
 	case ZSD_FUSE_RARE:
 		serve_rare(port, length);
+		break;
+	case ZSD_FUSE_WAIT:
+		serve_waiting(port, &request, &reply);
 		break;
 	case ZSD_FUSE_SILENT:
 		break;

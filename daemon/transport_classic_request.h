@@ -11,6 +11,7 @@
 #include "fuse_session.h"
 
 struct zsd_classic_lane;
+struct zsd_classic_wait;
 
 /*
  * A request is read to where the data of a WRITE begins on a page. The kernel refuses a smaller buffer than header,
@@ -28,6 +29,7 @@ struct zsd_classic_port {
 	struct zsd_fuse_server server;
 	struct zsd_fuse_session *session;
 	struct zsd_classic_lane *lane; /* NULL: what takes long is served as the rest */
+	struct zsd_classic_wait *wait; /* NULL: what has to wait does so here */
 	char *buffer;		       /* ZSD_CLASSIC_BUFFER_BYTES, page-aligned */
 };
 

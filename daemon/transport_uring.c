@@ -10,6 +10,7 @@
 #include "transport_uring.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -21,6 +22,7 @@
 #include "frontend.h"
 #include "threads.h"
 #include "transport_uring_internal.h"
+#include "transport_uring_request.h"
 
 /* Far from where programs, libraries, heaps and stacks are put. A hint: if it is taken, any other will do. */
 #define BUFFERS_ADDRESS ((void *)0x200000000000)
@@ -55,7 +57,7 @@ static int map_buffers(struct zsd_uring *uring)
 static void init_entry(struct zsd_uring *uring, unsigned int index)
 {
 	struct zsd_ring_entry *entry = &uring->entries[index];
-	unsigned int queue = index / zsd_ring_depth;
+	unsigned int queue = index / uring->depth;
 
 	entry->header = (void *)(uring->buffers + header_offset(index));
 	entry->payload = uring->buffers + payload_offset(uring, index);
@@ -69,7 +71,9 @@ static int make_entries(struct zsd_uring *uring)
 {
 	int r;
 
-	uring->nr_entries = uring->placement.nr_queues * zsd_ring_depth;
+	/* Those that wait for a disk don't keep others from coming. */
+	uring->depth = zsd_ring_depth + (uring->options.may_wait ? ZSD_WAITERS_MAX : 0);
+	uring->nr_entries = uring->placement.nr_queues * uring->depth;
 	uring->entries = zs_calloc(uring->nr_entries, sizeof(*uring->entries));
 	if (!uring->entries)
 		return -ENOMEM;
@@ -111,6 +115,40 @@ static int make_rings(struct zsd_uring *uring)
 	return r;
 }
 
+/* waiting */
+
+static void serve_waiting(void *context, const struct zsd_fuse_server *server, struct zsd_waiter_item *item)
+{
+	struct zsd_ring_entry *entry = zs_container_of(item, struct zsd_ring_entry, waiter);
+	struct zsd_uring *uring = context;
+	int r;
+
+	zsd_ring_answer_waiting(server, entry);
+	r = zsd_ring_post(&uring->rings[entry->home], entry, ZSD_RING_COMMIT);
+	if (r)
+		zsd_uring_fail(uring, "can't send an answer to its ring", r);
+}
+
+/* It fails when the connection ends. */
+static void drop_waiting(void *context, struct zsd_waiter_item *item)
+{
+}
+
+static int make_waiters(struct zsd_uring *uring)
+{
+	const struct zsd_waiters_options options = {
+		.server = {.ops = uring->options.ops,
+			   .frontend = uring->options.frontend,
+			   .nr_refused = &uring->nr_refused},
+		.first_index = uring->options.first_index + zsd_uring_nr_rings(uring),
+		.serve = serve_waiting,
+		.drop = drop_waiting,
+		.context = uring,
+	};
+
+	return zsd_waiters_create(&options, &uring->waiters);
+}
+
 /* threads */
 
 static void wait_for(sem_t *semaphore)
@@ -122,7 +160,12 @@ static void wait_for(sem_t *semaphore)
 static void *run(void *argument)
 {
 	struct zsd_ring *ring = argument;
+	sigset_t signals;
 
+	sigemptyset(&signals);
+	/* Its handler is the classic transport's. */
+	sigaddset(&signals, ZSD_PULSE_SIGNAL);
+	pthread_sigmask(SIG_UNBLOCK, &signals, NULL);
 	wait_for(&ring->uring->go);
 	if (ring->uring->is_started)
 		zsd_ring_run(ring);
@@ -138,6 +181,8 @@ static int start_thread(struct zsd_ring *ring)
 
 	if (r)
 		return r;
+	/* Of what takes long, some more. */
+	zsd_fuse_allow_wait(&ring->server, zsd_ring_is_slow_lane(ring));
 	snprintf(name, sizeof(name), "zsd-ring-%u", ring->index);
 	r = zsd_thread_start(zsd_ring_is_slow_lane(ring) ? "zsd-slow" : name, run, ring, &ring->thread);
 	if (r)
@@ -196,6 +241,8 @@ int zsd_uring_create(const struct zsd_uring_options *options, struct zsd_uring *
 	if (uring->stop_fd < 0)
 		return -errno;
 	r = make_entries(uring);
+	if (!r)
+		r = make_waiters(uring);
 	if (!r)
 		r = make_rings(uring);
 	if (!r)
@@ -259,8 +306,11 @@ void zsd_uring_destroy(struct zsd_uring *uring)
 {
 	if (!uring)
 		return;
+	/* While the rings take their answers. */
+	zsd_waiters_stop(uring->waiters);
 	if (uring->rings)
 		end_threads(uring);
+	zsd_waiters_destroy(uring->waiters);
 	free(uring->rings);
 	free(uring->entries);
 	if (uring->buffers)
@@ -282,6 +332,15 @@ bool zsd_uring_has_failed(const struct zsd_uring *uring)
 uint64_t zsd_uring_nr_refused(const struct zsd_uring *uring)
 {
 	return atomic_load_explicit(&uring->nr_refused, memory_order_relaxed);
+}
+
+unsigned int zsd_uring_roll_call(struct zsd_uring *uring)
+{
+	unsigned int nr_hanging = 0;
+
+	for (unsigned int i = 0; i < zsd_uring_nr_rings(uring); i++)
+		nr_hanging += !zsd_pulse_call(&uring->rings[i].pulse, uring->rings[i].thread);
+	return nr_hanging;
 }
 
 const char *zsd_uring_describe(const struct zsd_uring *uring, char *text, size_t size)

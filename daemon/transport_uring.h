@@ -25,6 +25,7 @@ struct zsd_uring_options {
 	void *frontend;
 	unsigned int max_threads;	       /* at least 1 */
 	unsigned int first_index;	       /* of the threads in ops->thread_begin() */
+	bool may_wait;			       /* requests may have to wait for a disk */
 	const struct zsd_placement *placement; /* not kept; NULL: what the machine has, max_threads at most */
 };
 
@@ -55,6 +56,9 @@ bool zsd_uring_has_failed(const struct zsd_uring *uring);
 
 /* Requests that were malformed, or asked for what there is not. Context: any thread. */
 uint64_t zsd_uring_nr_refused(const struct zsd_uring *uring);
+
+/* As zsd_transport_roll_call(). */
+unsigned int zsd_uring_roll_call(struct zsd_uring *uring);
 
 /* "2 threads over io_uring, ..." into text of that size; answers text. */
 const char *zsd_uring_describe(const struct zsd_uring *uring, char *text, size_t size);

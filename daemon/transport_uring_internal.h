@@ -14,11 +14,13 @@
 #include "fuse_abi.h"
 #include "fuse_request.h"
 #include "placement.h"
+#include "pulse.h"
 #include "transport_uring.h"
+#include "waiters.h"
 
 /*
  * An entry brings one request at a time. It belongs to one queue for ever, and at each moment to one thread: the one
- * that registered it, or that answered its last request, gets the next one.
+ * that registered it, or that answered its last request, gets the next one; or a waiter, until that has answered it.
  */
 struct zsd_ring_entry {
 	struct zsd_fuse_ring_header *header; /* a page of its own */
@@ -28,7 +30,9 @@ struct zsd_ring_entry {
 	/* enum zsd_ring_message: what another thread is to do with it. Released by zsd_ring_send(), acquired by it. */
 	_Atomic unsigned int message;
 	uint16_t queue;
-	uint16_t home; /* index of the ring whose queue this is */
+	uint16_t home;		       /* index of the ring whose queue this is */
+	struct zsd_waiter_item waiter; /* of a request that has to wait, like done */
+	size_t done;		       /* bytes of it that are done; of who has the entry */
 };
 
 /* What a completion says, in the low bits of its user data; the rest is the entry. */
@@ -55,6 +59,7 @@ struct zsd_ring {
 	int result;		 /* of registering; before started is posted */
 	pthread_t thread;
 	bool has_thread;
+	struct zsd_pulse pulse;
 
 	/* Any thread: may be given work. A hint. */
 	_Alignas(ZS_NO_SHARE) _Atomic bool asleep;
@@ -75,11 +80,13 @@ struct zsd_uring {
 	int buffers_fd;
 	size_t buffers_bytes;
 	struct zsd_ring_entry *entries; /* those of one queue next to each other */
+	unsigned int depth;		/* entries of a queue */
 	unsigned int nr_entries;
-	struct zsd_ring *rings; /* placement.nr_threads, and the slow lane */
+	struct zsd_ring *rings;	     /* placement.nr_threads, and the slow lane */
+	struct zsd_waiters *waiters; /* for requests that have to wait; immutable like all but the counters */
 };
 
-/* Entries of a queue. */
+/* Entries of a queue that are never kept by requests that wait. */
 extern unsigned int zsd_ring_depth;
 
 /* Of a rare request: its payload is names and the like. */
@@ -114,6 +121,9 @@ void zsd_ring_send(struct zsd_ring *ring, struct zsd_ring *target, struct zsd_ri
 		   enum zsd_ring_message message);
 void zsd_ring_watch_stop(struct zsd_ring *ring);
 
+/* As zsd_ring_send(), at once, by a thread that has no ring. Returns 0 or an errno that won't pass. */
+int zsd_ring_post(struct zsd_ring *target, struct zsd_ring_entry *entry, enum zsd_ring_message message);
+
 /*
  * Submit; the second one also takes in what other threads have sent, the third one waits for a completion. Return 0,
  * also if something is left to be submitted by the next one, or an errno of io_uring_enter(2) that won't pass.
@@ -134,3 +144,6 @@ void zsd_ring_pause(unsigned int msec);
  * other threads then, and waits until that is true of all of them.
  */
 void zsd_ring_run(struct zsd_ring *ring);
+
+/* Requests can't be answered any more, what and error say why: says so, which ends the daemon. Context: any thread. */
+void zsd_uring_fail(struct zsd_uring *uring, const char *what, int error);

@@ -21,6 +21,11 @@
 /* Commands that are submitted together. */
 #define SUBMISSIONS 64
 
+/* enum io_uring_register_op: a message without a ring of one's own, since Linux 6.13. New in liburing 2.9. */
+#define REGISTER_SEND_MSG_RING 31
+/* After 1, 2, 4, ... ms: one second in all. */
+#define POST_RETRIES_MAX 10
+
 static uint64_t pack(const struct zsd_ring_entry *entry, enum zsd_ring_message message)
 {
 	return (uint64_t)(uintptr_t)entry | message;
@@ -155,6 +160,21 @@ static int check(int r)
 	}
 }
 
+int zsd_ring_post(struct zsd_ring *target, struct zsd_ring_entry *entry, enum zsd_ring_message message)
+{
+	struct io_uring_sqe sqe = {0};
+	int r;
+
+	atomic_store_explicit(&entry->message, message, memory_order_release);
+	io_uring_prep_msg_ring(&sqe, target->io.ring_fd, 0, pack(entry, message), 0);
+	r = io_uring_register(UINT32_MAX, REGISTER_SEND_MSG_RING, &sqe, 1);
+	for (unsigned int i = 0; (r == -ENOMEM || r == -EAGAIN || r == -EINTR) && i < POST_RETRIES_MAX; i++) {
+		zsd_ring_pause(1u << i);
+		r = io_uring_register(UINT32_MAX, REGISTER_SEND_MSG_RING, &sqe, 1);
+	}
+	return r < 0 ? r : 0;
+}
+
 int zsd_ring_submit(struct zsd_ring *ring)
 {
 	return check(io_uring_submit(&ring->io));
@@ -169,6 +189,7 @@ int zsd_ring_wait(struct zsd_ring *ring)
 {
 	int r;
 
+	zsd_pulse_look(&ring->pulse);
 	atomic_store_explicit(&ring->asleep, true, memory_order_relaxed);
 	r = io_uring_submit_and_wait(&ring->io, 1);
 	atomic_store_explicit(&ring->asleep, false, memory_order_relaxed);

@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "base/check.h"
 #include "fuse_session.h"
 #include "transport_uring_internal.h"
 
@@ -133,7 +134,7 @@ static void answer_rare(struct zsd_ring *ring, struct zsd_ring_entry *entry, con
 		put_answer(entry, rare.unique, -EIO, 0);
 }
 
-void zsd_ring_answer(struct zsd_ring *ring, struct zsd_ring_entry *entry)
+bool zsd_ring_answer(struct zsd_ring *ring, struct zsd_ring_entry *entry)
 {
 	uint64_t unique = entry->header->in.unique;
 	struct zsd_fuse_request request;
@@ -141,7 +142,7 @@ void zsd_ring_answer(struct zsd_ring *ring, struct zsd_ring_entry *entry)
 
 	if (!split(entry, &request)) {
 		put_answer(entry, unique, zsd_fuse_refuse(&ring->server, -EIO), 0);
-		return;
+		return true;
 	}
 	switch (zsd_fuse_serve(&ring->server, &request, &reply)) {
 	case ZSD_FUSE_REPLY:
@@ -154,5 +155,20 @@ void zsd_ring_answer(struct zsd_ring *ring, struct zsd_ring_entry *entry)
 		/* Never comes this way; each request has to be given back. */
 		put_answer(entry, unique, 0, 0);
 		break;
+	case ZSD_FUSE_WAIT:
+		entry->done = reply.done;
+		return false;
 	}
+	return true;
+}
+
+void zsd_ring_answer_waiting(const struct zsd_fuse_server *server, struct zsd_ring_entry *entry)
+{
+	struct zsd_fuse_request request;
+	struct zsd_fuse_reply reply;
+
+	zs_assert(split(entry, &request));
+	request.done = entry->done;
+	zs_assert(zsd_fuse_serve(server, &request, &reply) == ZSD_FUSE_REPLY);
+	answer_frequent(entry, &reply);
 }

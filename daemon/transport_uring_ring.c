@@ -14,7 +14,8 @@
  *
  * Small requests are never given away: a wake-up of another CPU takes longer than they do. What takes long, a discard
  * of much, goes to the slow lane (SERVE): a further ring that is the home of no queue, does one of them at a time, and
- * sends each answer home (COMMIT).
+ * sends each answer home (COMMIT). What has to wait for a disk goes to a waiter (waiters.h), which does the same. Until
+ * then it keeps its entry; there are as many more of them as there are waiters.
  *
  * Requests of the same queue that find no free entry wait in the kernel. Few entries are enough to keep a thread at
  * work, since what waits is fetched with the answer; more of them would hand a thread more than it can do while others
@@ -62,28 +63,33 @@ static bool may_pass(int error)
 	       error == -EACCES;
 }
 
-static bool has_connection(const struct zsd_ring *ring)
+static bool has_connection(const struct zsd_uring *uring)
 {
-	struct pollfd connection = {.fd = ring->uring->options.fuse_fd, .events = 0};
+	struct pollfd connection = {.fd = uring->options.fuse_fd, .events = 0};
 
 	return poll(&connection, 1, 0) == 0;
+}
+
+void zsd_uring_fail(struct zsd_uring *uring, const char *what, int error)
+{
+	uint64_t one = 1;
+
+	/* At its end anything may fail, in any order. */
+	if (!has_connection(uring))
+		return;
+	zs_log(ZS_LOG_ERR, "%s: %s", what, strerror(-error));
+	atomic_store_explicit(&uring->failed, true, memory_order_relaxed);
+	/* An eventfd takes 8 bytes. */
+	if (write(uring->options.ended_fd, &one, sizeof(one)) < 0)
+		zs_log(ZS_LOG_ERR, "can't report the end of the transport: %s", strerror(errno));
 }
 
 /* Nothing is answered here any more. */
 static void fail(struct zsd_ring *ring, const char *what, int error)
 {
-	uint64_t one = 1;
-
 	ring->leaving = true;
 	ring->failed = true;
-	/* At its end anything may fail, in any order. */
-	if (!has_connection(ring))
-		return;
-	zs_log(ZS_LOG_ERR, "%s: %s", what, strerror(-error));
-	atomic_store_explicit(&ring->uring->failed, true, memory_order_relaxed);
-	/* An eventfd takes 8 bytes. */
-	if (write(ring->uring->options.ended_fd, &one, sizeof(one)) < 0)
-		zs_log(ZS_LOG_ERR, "can't report the end of the transport: %s", strerror(errno));
+	zsd_uring_fail(ring->uring, what, error);
 }
 
 static void submit(struct zsd_ring *ring)
@@ -142,7 +148,14 @@ static void answer(struct zsd_ring *ring, struct zsd_ring_entry *entry)
 {
 	bool is_large = zsd_ring_is_large(entry);
 
-	zsd_ring_answer(ring, entry);
+	if (!zsd_ring_answer(ring, entry)) {
+		if (!zsd_waiters_add(ring->uring->waiters, &entry->waiter))
+			return;
+		/* All others have to wait with it. */
+		zsd_fuse_allow_wait(&ring->server, true);
+		zsd_ring_answer_waiting(&ring->server, entry);
+		zsd_fuse_allow_wait(&ring->server, false);
+	}
 	commit(ring, entry, is_large);
 }
 
@@ -153,6 +166,7 @@ static unsigned int serve(struct zsd_ring *ring, struct zsd_ring_entry *entry)
 	unsigned int work = zsd_ring_work(entry);
 	bool is_long = zsd_ring_is_long(entry);
 
+	zsd_pulse_serve(&ring->pulse);
 	/* Nobody should wait for it to stop: not begun, it fails when the connection ends. */
 	if (is_long && atomic_load_explicit(&uring->stopping, memory_order_relaxed))
 		return work;

@@ -9,6 +9,7 @@
 #include "base/bits.h"
 #include "base/cleanup.h"
 #include "command.h"
+#include "command_cold.h"
 #include "command_metrics.h"
 #include "interface.h"
 
@@ -176,16 +177,22 @@ static int answer_unknown(const struct zsd_peer *peer, const char *method, struc
 	return 0;
 }
 
-static const struct zsd_method *find_method(const struct zsd_peer *peer, const char *name)
+static const struct zsd_method *find_in(const struct zsd_method *method, const char *name)
 {
-	const char *dot = strrchr(name, '.');
-	const struct zsd_method *method = dot ? method_table(peer, name, (size_t)(dot - name)) : NULL;
-
 	for (; method && method->name; method++) {
-		if (strcmp(method->name, dot + 1) == 0)
+		if (strcmp(method->name, name) == 0)
 			return method;
 	}
 	return NULL;
+}
+
+static const struct zsd_method *find_method(const struct zsd_peer *peer, const char *name)
+{
+	const char *dot = strrchr(name, '.');
+	const struct zsd_method *table = dot ? method_table(peer, name, (size_t)(dot - name)) : NULL, *method;
+
+	method = table ? find_in(table, dot + 1) : NULL;
+	return method || table != zsd_command_methods ? method : find_in(zsd_cold_methods, dot + 1);
 }
 
 void zsd_call_init(struct zsd_call *call, struct zs_wire_call *wire, struct zsd_service *service,

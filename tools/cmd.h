@@ -13,8 +13,11 @@ enum zsctl_exit {
 };
 
 enum zsctl_exit cmd_add(const struct zsctl_options *options, char *const *names);
+enum zsctl_exit cmd_ages(const struct zsctl_options *options, char *const *names);
 enum zsctl_exit cmd_attach(const struct zsctl_options *options, char *const *names);
+enum zsctl_exit cmd_backing(const struct zsctl_options *options, char *const *names);
 enum zsctl_exit cmd_caches(const struct zsctl_options *options, char *const *names);
+enum zsctl_exit cmd_cancel(const struct zsctl_options *options, char *const *names);
 enum zsctl_exit cmd_classes(const struct zsctl_options *options, char *const *names);
 enum zsctl_exit cmd_compact(const struct zsctl_options *options, char *const *names);
 enum zsctl_exit cmd_config(const struct zsctl_options *options, char *const *words);
@@ -23,6 +26,7 @@ enum zsctl_exit cmd_doctor(const struct zsctl_options *options, char *const *nam
 enum zsctl_exit cmd_dump_config(const struct zsctl_options *options, char *const *names);
 enum zsctl_exit cmd_group(const struct zsctl_options *options, char *const *names);
 enum zsctl_exit cmd_groups(const struct zsctl_options *options, char *const *names);
+enum zsctl_exit cmd_idle(const struct zsctl_options *options, char *const *names);
 enum zsctl_exit cmd_iostat(const struct zsctl_options *options, char *const *names);
 enum zsctl_exit cmd_list(const struct zsctl_options *options, char *const *names);
 enum zsctl_exit cmd_log_level(const struct zsctl_options *options, char *const *words);
@@ -30,12 +34,15 @@ enum zsctl_exit cmd_metrics(const struct zsctl_options *options, char *const *na
 enum zsctl_exit cmd_monitor(const struct zsctl_options *options, char *const *words);
 enum zsctl_exit cmd_mount(const struct zsctl_options *options, char *const *names);
 enum zsctl_exit cmd_owners(const struct zsctl_options *options, char *const *names);
+enum zsctl_exit cmd_recompress(const struct zsctl_options *options, char *const *names);
 enum zsctl_exit cmd_reload(const struct zsctl_options *options, char *const *names);
 enum zsctl_exit cmd_remove(const struct zsctl_options *options, char *const *names);
 enum zsctl_exit cmd_run(const struct zsctl_options *options, char *const *words);
 enum zsctl_exit cmd_set(const struct zsctl_options *options, char *const *words);
 enum zsctl_exit cmd_stats(const struct zsctl_options *options, char *const *names);
 enum zsctl_exit cmd_status(const struct zsctl_options *options, char *const *names);
+enum zsctl_exit cmd_tasks(const struct zsctl_options *options, char *const *names);
 enum zsctl_exit cmd_top(const struct zsctl_options *options, char *const *names);
 enum zsctl_exit cmd_umount(const struct zsctl_options *options, char *const *names);
 enum zsctl_exit cmd_usage(const struct zsctl_options *options, char *const *names);
+enum zsctl_exit cmd_writeback(const struct zsctl_options *options, char *const *names);

@@ -20,6 +20,7 @@ const struct zsctl_column zsctl_list_columns[] = {
 	{"BLOCK-SIZE", "block_size_bytes", ZSCTL_SIZE, false, "unit of compression"},
 	{"LIMIT", "memory_limit_bytes", ZSCTL_SIZE, false, "the most that TOTAL may be"},
 	{"GROUP", "group", ZSCTL_TEXT, false, "group whose limit it shares"},
+	{"RECOMPRESS", "recompress", ZSCTL_TEXT, false, "codecs for recompression"},
 	{"CACHE", "cache", ZSCTL_TEXT, false, "kernel if the page cache is used, or none"},
 	{"OPEN", "open_count", ZSCTL_COUNT, false, "how often the file is open"},
 	{"ERRORS", "errors", ZSCTL_COUNT, false, "blocks found damaged, each time one was read"},
@@ -146,5 +147,41 @@ const struct zsctl_column zsctl_caches_columns[] = {
 	{"MAGAZINES", "magazine_objects", ZSCTL_COUNT, true, "free objects that threads keep at hand"},
 	{"LOCK-WAITS", "lock_waits", ZSCTL_COUNT, true, "how often a thread found the cache locked"},
 	{"LOCK-WAIT-NS", "lock_wait_ns", ZSCTL_COUNT, false, "how long it waited then, nanoseconds"},
+	{},
+};
+
+const struct zsctl_column zsctl_ages_columns[] = {
+	{"AGE", "age", ZSCTL_TEXT, true, "time since the last access"},
+	{"BLOCKS", "blocks", ZSCTL_COUNT, true, "blocks with an object"},
+	{"DATA", "data_bytes", ZSCTL_SIZE, true, "data in them"},
+	{},
+};
+
+const struct zsctl_column zsctl_tasks_columns[] = {
+	{"TASK", "task", ZSCTL_COUNT, true, "number, for cancel"},
+	{"KIND", "kind", ZSCTL_TEXT, true, "what it does"},
+	{"STATE", "state", ZSCTL_TEXT, true, "waiting, running, done, cancelled or failed"},
+	{"NAME", "name", ZSCTL_TEXT, true, "name of the device"},
+	{"REASON", "reason", ZSCTL_TEXT, true, "who wanted it: command, or a policy"},
+	{"BLOCKS", "blocks", ZSCTL_COUNT, true, "blocks to look at"},
+	{"LOOKED", "blocks_done", ZSCTL_COUNT, true, "looked at so far"},
+	{"TRIED", "blocks_tried", ZSCTL_COUNT, true, "worked on"},
+	{"CHANGED", "blocks_changed", ZSCTL_COUNT, true, "stored anew"},
+	{"SAVED", "saved_bytes", ZSCTL_SIZE, true, "memory"},
+	{"WRITTEN", "written_bytes", ZSCTL_SIZE, false, "to the backing file"},
+	{"BUSY", "blocks_busy", ZSCTL_COUNT, false, "left alone since they were in use"},
+	{"FAILED", "blocks_failed", ZSCTL_COUNT, false, "could not be read, or had no memory"},
+	{"ERROR", "error", ZSCTL_TEXT, false, "why it failed"},
+	{},
+};
+
+const struct zsctl_column zsctl_backing_columns[] = {
+	{"REASON", "reason", ZSCTL_TEXT, true, "why: command, or a policy"},
+	{"TASKS", "tasks", ZSCTL_COUNT, true, "that have ended"},
+	{"BLOCKS", "written_back_blocks", ZSCTL_COUNT, true, "written back"},
+	{"WRITTEN", "written_back_bytes", ZSCTL_SIZE, true, "to the backing file"},
+	{"FREED", "freed_bytes", ZSCTL_SIZE, true, "memory"},
+	{"RECOMPRESSED", "recompressed_blocks", ZSCTL_COUNT, true, "blocks that got a denser codec"},
+	{"SAVED", "recompression_saved_bytes", ZSCTL_SIZE, true, "memory"},
 	{},
 };

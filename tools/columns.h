@@ -12,3 +12,6 @@ extern const struct zsctl_column zsctl_groups_columns[];
 extern const struct zsctl_column zsctl_owners_columns[];
 extern const struct zsctl_column zsctl_classes_columns[];
 extern const struct zsctl_column zsctl_caches_columns[];
+extern const struct zsctl_column zsctl_ages_columns[];
+extern const struct zsctl_column zsctl_tasks_columns[];
+extern const struct zsctl_column zsctl_backing_columns[];

@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <getopt.h>
+#include <inttypes.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -28,13 +29,16 @@ enum kind {
 	SIZE,  /* uint64_t; a size that isn't 0 */
 	LIMIT, /* the same, or "none" for 0 */
 	NODE,  /* int */
+	COUNT, /* uint64_t; not 0 */
+	SPAN,  /* uint64_t; seconds, not 0 */
+	RANGE, /* struct zsctl_range */
 };
 
 struct specification {
 	const char *name;
 	char letter;	      /* 0 = none. Two options may share one if no command takes both */
 	const char *argument; /* what --help calls it, or NULL */
-	unsigned int commands;
+	uint64_t commands;
 	enum kind kind;
 	size_t offset; /* of the member of struct zsctl_options */
 	const char *help;
@@ -74,6 +78,28 @@ static const struct specification specifications[] = {
 	{"histogram", 'w', NULL, ZSCTL_FOR_IOSTAT, FLAG, MEMBER(histogram), "show how many requests took how long"},
 	{"skip-first", 'y', NULL, ZSCTL_FOR_IOSTAT, FLAG, MEMBER(skip_first),
 	 "leave out the first report, which is about all the time before"},
+	{"recompress", 'r', "LIST", ZSCTL_FOR_ADD | ZSCTL_FOR_RECOMPRESS, TEXT, MEMBER(recompress),
+	 "denser codecs to try in turn, as in 'zstd:3 zstd:19'"},
+	{"older", 0, "AGE", ZSCTL_FOR_IDLE | ZSCTL_FOR_RECOMPRESS | ZSCTL_FOR_WRITEBACK, SPAN, MEMBER(older_sec),
+	 "blocks that were not accessed for so long, as in 10min"},
+	{"blocks", 0, "FIRST-LAST", ZSCTL_FOR_IDLE | ZSCTL_FOR_RECOMPRESS, RANGE, MEMBER(blocks),
+	 "these blocks of the device only"},
+	{"types", 't', "LIST", ZSCTL_FOR_RECOMPRESS, TEXT, MEMBER(types), "which blocks: idle, huge, or all"},
+	{"threshold", 0, "SIZE", ZSCTL_FOR_RECOMPRESS, SIZE, MEMBER(threshold_bytes),
+	 "blocks that take this much memory at least"},
+	{"max-blocks", 0, "NUMBER", ZSCTL_FOR_RECOMPRESS | ZSCTL_FOR_WRITEBACK, COUNT, MEMBER(max_blocks),
+	 "stop after so many blocks; recompress takes the largest first"},
+	{"again", 0, NULL, ZSCTL_FOR_RECOMPRESS, FLAG, MEMBER(again), "blocks for which it was in vain before, too"},
+	{"share", 0, "PERCENT", ZSCTL_FOR_RECOMPRESS, COUNT, MEMBER(share_percent), "part of one CPU; 100 by default"},
+	{"detach", 'd', NULL, ZSCTL_FOR_RECOMPRESS | ZSCTL_FOR_WRITEBACK, FLAG, MEMBER(detach),
+	 "don't wait for the end of the task"},
+	{"type", 0, "TYPE", ZSCTL_FOR_WRITEBACK, TEXT, MEMBER(type),
+	 "which blocks: all, idle, huge, huge_idle or incompressible"},
+	{"order", 0, "ORDER", ZSCTL_FOR_WRITEBACK, TEXT, MEMBER(order), "index (default), largest or coldest first"},
+	{"ranges", 0, "LIST", ZSCTL_FOR_WRITEBACK, TEXT, MEMBER(ranges), "these blocks only, as in '0-1023 4096-8191'"},
+	{"max-bytes", 0, "SIZE", ZSCTL_FOR_WRITEBACK, SIZE, MEMBER(max_bytes), "stop when so much is written"},
+	{"daily-limit", 0, "SIZE", ZSCTL_FOR_BACKING, LIMIT, MEMBER(daily_limit_bytes),
+	 "let so much be written each day; none: any"},
 	{"bytes", 'b', NULL, ZSCTL_FOR_TABLES, FLAG, MEMBER(bytes), "print sizes in bytes, times in nanoseconds"},
 	{"noheadings", 'n', NULL, ZSCTL_FOR_TABLES, FLAG, MEMBER(no_headings), "print no headings"},
 	{"output", 'o', "[+]LIST", ZSCTL_FOR_TABLES, TEXT, MEMBER(columns),
@@ -90,7 +116,7 @@ static const struct specification specifications[] = {
 _Static_assert(NR_SPECIFICATIONS <= 64, "zsctl_options.given has a bit for each");
 
 /* The option that a letter stands for with this command: one that the command takes, if there is one. */
-static const struct specification *find_letter(int letter, unsigned int command)
+static const struct specification *find_letter(int letter, uint64_t command)
 {
 	const struct specification *found = NULL;
 
@@ -104,13 +130,13 @@ static const struct specification *find_letter(int letter, unsigned int command)
 	return found;
 }
 
-static const struct specification *find_code(int code, unsigned int command)
+static const struct specification *find_code(int code, uint64_t command)
 {
 	return code >= FIRST_CODE ? &specifications[code - FIRST_CODE] : find_letter(code, command);
 }
 
 /* Fills what getopt_long(3) reads; first says where to stop, and that a missing argument is told apart. */
-static void fill_getopt(const char *first, unsigned int command, struct option options[static NR_SPECIFICATIONS + 1],
+static void fill_getopt(const char *first, uint64_t command, struct option options[static NR_SPECIFICATIONS + 1],
 			char letters[static 2 * NR_SPECIFICATIONS + 3])
 {
 	letters = stpcpy(letters, first);
@@ -167,6 +193,53 @@ static enum zsctl_exit take_node(const char *value, int *ret_node)
 	return ZSCTL_USAGE;
 }
 
+static enum zsctl_exit take_count(const char *option, const char *value, uint64_t *ret_count)
+{
+	size_t length = strlen(value);
+
+	if (length && length < 19 && strspn(value, "0123456789") == length && strspn(value, "0") != length) {
+		*ret_count = strtoull(value, NULL, 10);
+		return ZSCTL_OK;
+	}
+	fprintf(stderr, "zsctl: --%s %s: not a number; use 1 or more\n", option, value);
+	return ZSCTL_USAGE;
+}
+
+/* "90s", "10min", "12h" or "7d" */
+static enum zsctl_exit take_span(const char *option, const char *value, uint64_t *ret_sec)
+{
+	static const struct {
+		const char *name;
+		uint64_t sec;
+	} units[] = {{"s", 1}, {"min", 60}, {"h", 3600}, {"d", 86400}};
+	size_t digits = strspn(value, "0123456789");
+
+	for (size_t i = 0; digits && digits < 10 && i < ZS_ARRAY_SIZE(units); i++) {
+		if (strcmp(value + digits, units[i].name) != 0)
+			continue;
+		*ret_sec = strtoull(value, NULL, 10) * units[i].sec;
+		if (*ret_sec)
+			return ZSCTL_OK;
+	}
+	fprintf(stderr, "zsctl: --%s %s: not a time; write it as in 90s, 10min, 12h or 7d\n", option, value);
+	return ZSCTL_USAGE;
+}
+
+/* "FIRST-LAST"; where the device ends is the daemon's to say. */
+static enum zsctl_exit take_range(const char *option, const char *value, struct zsctl_range *ret_range)
+{
+	int length = -1;
+
+	if (strspn(value, "0123456789-") == strlen(value) &&
+	    sscanf(value, "%18" SCNu64 "-%18" SCNu64 "%n", &ret_range->first, &ret_range->last, &length) == 2 &&
+	    length >= 0 && !value[length]) {
+		ret_range->given = true;
+		return ZSCTL_OK;
+	}
+	fprintf(stderr, "zsctl: --%s %s: not a range of blocks; write it as in 0-1023\n", option, value);
+	return ZSCTL_USAGE;
+}
+
 static enum zsctl_exit take_option(struct zsctl_options *options, const struct specification *specification,
 				   char *value)
 {
@@ -188,6 +261,12 @@ static enum zsctl_exit take_option(struct zsctl_options *options, const struct s
 		return take_size(specification->name, value, member);
 	case NODE:
 		return take_node(value, member);
+	case COUNT:
+		return take_count(specification->name, value, member);
+	case SPAN:
+		return take_span(specification->name, value, member);
+	case RANGE:
+		return take_range(specification->name, value, member);
 	}
 	return ZSCTL_OK;
 }
@@ -210,7 +289,7 @@ static enum zsctl_exit refuse_unknown(const char *typed, int letter)
 	return ZSCTL_USAGE;
 }
 
-static enum zsctl_exit take_result(struct zsctl_options *options, int code, unsigned int command, char **argv)
+static enum zsctl_exit take_result(struct zsctl_options *options, int code, uint64_t command, char **argv)
 {
 	const struct specification *specification;
 
@@ -261,13 +340,13 @@ static const char *find_command(int argc, char **argv)
 	return optind < argc ? argv[optind] : NULL;
 }
 
-enum zsctl_exit zsctl_options_parse(int argc, char **argv, unsigned int (*bit_of)(const char *command),
+enum zsctl_exit zsctl_options_parse(int argc, char **argv, uint64_t (*bit_of)(const char *command),
 				    struct zsctl_options *ret_options)
 {
 	struct option long_options[NR_SPECIFICATIONS + 1];
 	char letters[2 * NR_SPECIFICATIONS + 3];
 	enum zsctl_exit status = ZSCTL_OK;
-	unsigned int command = bit_of(find_command(argc, argv));
+	uint64_t command = bit_of(find_command(argc, argv));
 	int code;
 
 	*ret_options = (struct zsctl_options){.node = -1};
@@ -289,7 +368,7 @@ void zsctl_options_deinit(struct zsctl_options *options)
 	free(options->default_socket);
 }
 
-const char *zsctl_options_misfit(const struct zsctl_options *options, unsigned int command)
+const char *zsctl_options_misfit(const struct zsctl_options *options, uint64_t command)
 {
 	for (size_t i = 0; i < NR_SPECIFICATIONS; i++) {
 		if (options->given & UINT64_C(1) << i && !(specifications[i].commands & command))
@@ -318,7 +397,7 @@ static bool is_first_of_its_kind(size_t index)
 	return true;
 }
 
-void zsctl_options_help(void (*print_heading)(unsigned int commands))
+void zsctl_options_help(void (*print_heading)(uint64_t commands))
 {
 	for (size_t i = 0; i < NR_SPECIFICATIONS; i++) {
 		if (!is_first_of_its_kind(i))

@@ -22,6 +22,13 @@ enum {
 	ZSCTL_FOR_USAGE = 1 << 10,
 	ZSCTL_FOR_IOSTAT = 1 << 11,
 	ZSCTL_FOR_METRICS = 1 << 12,
+	ZSCTL_FOR_AGES = UINT64_C(1) << 40,
+	ZSCTL_FOR_IDLE = UINT64_C(1) << 41,
+	ZSCTL_FOR_RECOMPRESS = UINT64_C(1) << 42,
+	ZSCTL_FOR_TASKS = UINT64_C(1) << 43,
+	ZSCTL_FOR_CANCEL = UINT64_C(1) << 44,
+	ZSCTL_FOR_WRITEBACK = UINT64_C(1) << 45,
+	ZSCTL_FOR_BACKING = UINT64_C(1) << 46,
 	ZSCTL_FOR_ATTACH = 1 << 13,
 	ZSCTL_FOR_DETACH = 1 << 14,
 	ZSCTL_FOR_MOUNT = 1 << 15,
@@ -36,8 +43,14 @@ enum {
 	ZSCTL_FOR_RELOAD = 1 << 24,
 	ZSCTL_FOR_TOP = 1 << 25,
 	ZSCTL_FOR_TABLES = ZSCTL_FOR_LIST | ZSCTL_FOR_STATS | ZSCTL_FOR_GROUPS | ZSCTL_FOR_CLASSES | ZSCTL_FOR_CACHES |
-			   ZSCTL_FOR_USAGE | ZSCTL_FOR_IOSTAT,
-	ZSCTL_FOR_ALL = INT32_MAX,
+			   ZSCTL_FOR_USAGE | ZSCTL_FOR_IOSTAT | ZSCTL_FOR_AGES | ZSCTL_FOR_TASKS | ZSCTL_FOR_BACKING,
+	ZSCTL_FOR_ALL = INT64_MAX,
+};
+
+/* Blocks, both included. */
+struct zsctl_range {
+	uint64_t first, last;
+	bool given;
 };
 
 struct zsctl_options {
@@ -97,6 +110,22 @@ struct zsctl_options {
 	bool histogram;
 	bool skip_first;
 
+	/* idle, recompress; 0 = not given */
+	uint64_t older_sec;
+	struct zsctl_range blocks;
+	const char *types;
+	const char *recompress; /* also of add */
+	uint64_t threshold_bytes;
+	uint64_t max_blocks;
+	uint64_t share_percent;
+	bool again;
+	bool detach;
+	const char *type; /* writeback */
+	const char *order;
+	const char *ranges;
+	uint64_t max_bytes;
+	uint64_t daily_limit_bytes; /* backing; memory_limit_given says that it was given */
+
 	char **words; /* the command and its names, ending with NULL; borrowed from argv */
 	unsigned int nr_words;
 	uint64_t given; /* bit set of the options, for zsctl_options_misfit() */
@@ -106,12 +135,12 @@ struct zsctl_options {
  * Reads the command line. bit_of tells which command a word is: ZSCTL_FOR_..., 0 for none, and for NULL the default
  * one. A letter means what it means to the command. Returns ZSCTL_OK, or ZSCTL_USAGE after a message.
  */
-enum zsctl_exit zsctl_options_parse(int argc, char **argv, unsigned int (*bit_of)(const char *command),
+enum zsctl_exit zsctl_options_parse(int argc, char **argv, uint64_t (*bit_of)(const char *command),
 				    struct zsctl_options *ret_options);
 void zsctl_options_deinit(struct zsctl_options *options);
 
 /* An option that was given and that this command does not take, or NULL. */
-const char *zsctl_options_misfit(const struct zsctl_options *options, unsigned int command);
+const char *zsctl_options_misfit(const struct zsctl_options *options, uint64_t command);
 
 /* Prints all options, those that the same commands take together, each such group below its heading. */
-void zsctl_options_help(void (*print_heading)(unsigned int commands));
+void zsctl_options_help(void (*print_heading)(uint64_t commands));

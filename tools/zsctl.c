@@ -15,7 +15,7 @@
 
 struct command {
 	const char *name;
-	unsigned int bit; /* ZSCTL_FOR_... */
+	uint64_t bit; /* ZSCTL_FOR_... */
 	unsigned int names_min;
 	unsigned int names_max;
 	enum zsctl_exit (*run)(const struct zsctl_options *options, char *const *names);
@@ -27,6 +27,7 @@ static const struct command commands[] = {
 	{"list", ZSCTL_FOR_LIST, 0, UINT32_MAX, cmd_list, "[NAME...]", "show the devices; the default command"},
 	{"add", ZSCTL_FOR_ADD, 1, 1, cmd_add, "NAME --size SIZE", "add a device and print the path of its file"},
 	{"remove", ZSCTL_FOR_REMOVE, 1, UINT32_MAX, cmd_remove, "NAME...", "remove devices and their data"},
+	{"ages", ZSCTL_FOR_AGES, 1, 1, cmd_ages, "NAME", "show how long ago blocks were accessed"},
 	{"attach", ZSCTL_FOR_ATTACH, 1, 1, cmd_attach, "NAME", "make a loop device and print its path"},
 	{"detach", ZSCTL_FOR_DETACH, 1, 1, cmd_detach, "NAME", "end the loop devices of a device"},
 	{"mount", ZSCTL_FOR_MOUNT, 2, 2, cmd_mount, "NAME DIRECTORY", "mount the file system on a device"},
@@ -39,18 +40,27 @@ static const struct command commands[] = {
 	{"run", ZSCTL_FOR_RUN, 1, UINT32_MAX, cmd_run, "--size SIZE -- COMMAND", "run with a daemon of its own"},
 	{"doctor", ZSCTL_FOR_DOCTOR, 0, 0, cmd_doctor, "", "look for what keeps the daemon from working well"},
 	{"dump-config", ZSCTL_FOR_DUMP_CONFIG, 0, 0, cmd_dump_config, "", "print what was built, as KEY=VALUE"},
+	{"backing", ZSCTL_FOR_BACKING, 0, 0, cmd_backing, "[--daily-limit SIZE]",
+	 "show the backing file and what was written to it"},
 	{"caches", ZSCTL_FOR_CACHES, 0, 0, cmd_caches, "", "show the caches of handles and zspage descriptors"},
+	{"cancel", ZSCTL_FOR_CANCEL, 1, 1, cmd_cancel, "TASK", "end a task"},
 	{"classes", ZSCTL_FOR_CLASSES, 0, 0, cmd_classes, "[--all]", "show the size classes of the allocator"},
 	{"compact", ZSCTL_FOR_COMPACT, 0, 0, cmd_compact, "", "give memory back that fragmentation holds"},
 	{"group", ZSCTL_FOR_GROUP, 1, 1, cmd_group, "NAME --mem-limit SIZE", "change the memory limit of a group"},
 	{"groups", ZSCTL_FOR_GROUPS, 0, 1, cmd_groups, "[NAME]", "show the groups of devices"},
+	{"idle", ZSCTL_FOR_IDLE, 1, 1, cmd_idle, "NAME [--older AGE]", "mark blocks as idle"},
 	{"iostat", ZSCTL_FOR_IOSTAT, 0, UINT32_MAX, cmd_iostat, "[NAME...] [SECS [COUNT]]", "show I/O rates"},
 	{"metrics", ZSCTL_FOR_METRICS, 0, 0, cmd_metrics, "[--format FORMAT]", "print all counters for Prometheus"},
+	{"recompress", ZSCTL_FOR_RECOMPRESS, 1, 1, cmd_recompress, "NAME", "store blocks again with a denser codec"},
+	{"stats", ZSCTL_FOR_STATS, 0, 1, cmd_stats, "[NAME]", "show counters of the pool and of the devices"},
+	{"status", ZSCTL_FOR_STATUS, 0, 0, cmd_status, "", "show how the daemon and its pool are"},
+	{"tasks", ZSCTL_FOR_TASKS, 0, 0, cmd_tasks, "", "show long work that runs, or has ended"},
 	{"monitor", ZSCTL_FOR_MONITOR, 0, 1, cmd_monitor, "[SECS]", "print what changes, as JSON lines"},
 	{"stats", ZSCTL_FOR_STATS, 0, 1, cmd_stats, "[NAME]", "show counters of the pool and of the devices"},
 	{"status", ZSCTL_FOR_STATUS, 0, 0, cmd_status, "", "show how the daemon and its pool are"},
 	{"top", ZSCTL_FOR_TOP, 0, 0, cmd_top, "[--once]", "watch pool and devices"},
 	{"usage", ZSCTL_FOR_USAGE, 0, 1, cmd_usage, "[NAME]", "show what the data is stored as"},
+	{"writeback", ZSCTL_FOR_WRITEBACK, 0, 1, cmd_writeback, "[NAME]", "move blocks to the backing file"},
 };
 
 /* The columns of commands that print tables. */
@@ -63,12 +73,15 @@ static const struct {
 	{"stats, for devices", zsctl_stats_columns},
 	{"stats --owners", zsctl_owners_columns},
 	{"iostat", zsctl_iostat_columns},
+	{"ages", zsctl_ages_columns},
+	{"tasks", zsctl_tasks_columns},
+	{"backing", zsctl_backing_columns},
 	{"groups", zsctl_groups_columns},
 	{"classes", zsctl_classes_columns},
 	{"caches", zsctl_caches_columns},
 };
 
-static void print_options_heading(unsigned int bits)
+static void print_options_heading(uint64_t bits)
 {
 	const char *separator = " of ";
 
@@ -113,7 +126,7 @@ static void print_help(void)
 	     "Exit status: 0 ok, 1 refused or failed, 2 usage, 3 no daemon answers.");
 }
 
-static unsigned int bit_of(const char *name)
+static uint64_t bit_of(const char *name)
 {
 	for (size_t i = 0; name && i < ZS_ARRAY_SIZE(commands); i++) {
 		if (strcmp(commands[i].name, name) == 0)

@@ -66,6 +66,17 @@ const struct zs_codec *zs_codec_find(enum zs_codec_id id);
  */
 int zs_codec_parse(const char *text, struct zs_codec_params *ret_params, const struct zs_codec **ret_codec);
 
+/* Codec and level in one word, for places that change with one store. The word 0 is no codec. */
+static inline uint32_t zs_codec_pack(const struct zs_codec_params *params)
+{
+	return params->codec | (uint32_t)params->level << 8;
+}
+
+static inline struct zs_codec_params zs_codec_unpack(uint32_t word)
+{
+	return (struct zs_codec_params){.codec = (uint8_t)word, .level = (int32_t)word >> 8};
+}
+
 /* True if the codec compresses and has this level: what zs_codec_parse() answers always is. */
 bool zs_codec_params_are_valid(const struct zs_codec_params *params);
 

@@ -30,6 +30,9 @@ struct stream_compressor {
 struct zs_stream {
 	unsigned int shard; /* immutable */
 	uint64_t clock;	    /* compressed blocks so far */
+	bool nowait;
+	bool retrying;
+	void *io; /* NULL until it is needed */
 	struct stream_compressor compressors[NR_COMPRESSORS];
 	void *decompressors[ZS_CODEC_NR];
 	_Alignas(ZS_CACHE_LINE) char payload[ZS_BLOCK_MAX_BYTES];
@@ -48,6 +51,9 @@ int zs_stream_create(unsigned int shard, struct zs_stream **ret_stream)
 	/* Only what is read before it is written: the scratch memory stays untouched until a block comes. */
 	stream->shard = shard;
 	stream->clock = 0;
+	stream->nowait = false;
+	stream->retrying = false;
+	stream->io = NULL;
 	for (unsigned int i = 0; i < NR_COMPRESSORS; i++)
 		stream->compressors[i] = (struct stream_compressor){0};
 	for (unsigned int i = 0; i < ZS_CODEC_NR; i++)
@@ -73,6 +79,7 @@ void zs_stream_destroy(struct zs_stream *stream)
 		if (stream->decompressors[i])
 			zs_codec_find(i)->decompressor_destroy(stream->decompressors[i]);
 	}
+	free(stream->io);
 	free(stream);
 }
 
@@ -187,4 +194,31 @@ int zs_stream_decompress(struct zs_stream *stream, enum zs_codec_id id, const vo
 void *zs_stream_block(struct zs_stream *stream)
 {
 	return stream->block;
+}
+
+void zs_stream_set_nowait(struct zs_stream *stream, bool nowait)
+{
+	stream->nowait = nowait;
+}
+
+bool zs_stream_is_nowait(const struct zs_stream *stream)
+{
+	return stream->nowait;
+}
+
+void zs_stream_set_retrying(struct zs_stream *stream, bool retrying)
+{
+	stream->retrying = retrying;
+}
+
+bool zs_stream_is_retrying(const struct zs_stream *stream)
+{
+	return stream->retrying;
+}
+
+void *zs_stream_io(struct zs_stream *stream)
+{
+	if (!stream->io && !zs_fault())
+		stream->io = aligned_alloc(ZS_PAGE_SIZE, ZS_STREAM_IO_BYTES);
+	return stream->io;
 }

@@ -5,6 +5,7 @@
  * scratch memory. It belongs to one thread at a time and takes no lock.
  */
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -34,3 +35,18 @@ int zs_stream_decompress(struct zs_stream *stream, enum zs_codec_id codec, const
 
 /* Scratch memory of ZS_BLOCK_MAX_BYTES for a partly written block; zs_stream_compress() does not touch it. */
 void *zs_stream_block(struct zs_stream *stream);
+
+/*
+ * A thread that must not wait for a disk says so: what it asks for is then refused where it would have to.
+ * See store/device.h.
+ */
+void zs_stream_set_nowait(struct zs_stream *stream, bool nowait);
+bool zs_stream_is_nowait(const struct zs_stream *stream);
+
+/* A thread that tries again what finds no room says so: it isn't counted as refused then, see zs_device_refused(). */
+void zs_stream_set_retrying(struct zs_stream *stream, bool retrying);
+bool zs_stream_is_retrying(const struct zs_stream *stream);
+
+/* Page-aligned scratch memory for what comes from a disk, made at the first use; NULL if memory is short. */
+#define ZS_STREAM_IO_BYTES ((size_t)264 << 10)
+void *zs_stream_io(struct zs_stream *stream);

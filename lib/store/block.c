@@ -1,14 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * One block.
+ * One block: storing, modifying, discarding. Loading is in block_load.c.
  *
  * Storing: same-filled? -> compress -> huge? -> allocate object and handle -> copy -> store the slot -> free the old
  * object. The slot's 8-byte store is the only commit point: a process killed between any two instructions leaves the
  * old block or the new one, and garbage that the next open reclaims.
- *
- * Loading: slot -> pin the handle -> is the slot still the same? -> verify -> decompress -> unpin. The second look at
- * the slot is what makes the pin safe: between the first look and the pin the object may have been freed and the handle
- * given to another block.
  *
  * Modifying: the old object stays pinned until the slot is replaced. So its handle can't be reused meanwhile, and a
  * slot that still has the old value has the old content, too (no ABA).
@@ -23,26 +19,24 @@
 #include <string.h>
 
 #include "base/check.h"
-#include "base/log.h"
 #include "codec/stream.h"
+#include "store/age.h"
+#include "store/block_internal.h"
 #include "store/charge.h"
+#include "store/device.h"
 #include "store/device_internal.h"
 #include "store/slot.h"
-
-/* Tries to pin what a slot names before the slot counts as damaged: far more than any race can need. */
-#define PIN_TRIES 10000
+#include "store/trouble.h"
 
 /* What is compacted at a time for a block that finds the pool full: a zspage of the largest, and some more. */
 #define ROOM_PAGES 128
-
-/* Damaged blocks of a device that are all named in the log; of further ones each time their number has doubled. */
-#define DAMAGE_LOGGED 16
 
 /* What a block is about to be stored as. */
 struct candidate {
 	const void *payload; /* NULL: no object, slot is final */
 	struct zs_object_info info;
-	uint64_t slot; /* of a same-filled block; else set when the object exists */
+	uint64_t flags; /* of the slot, with an object */
+	uint64_t slot;	/* of a same-filled block; else set when the object exists */
 };
 
 /* What slots say by themselves. */
@@ -81,128 +75,13 @@ static void count_slot(struct zs_device *device, unsigned int shard, uint64_t sl
 }
 
 /* Adds or takes off what an object costs. */
-static void count_object(struct zs_device *device, unsigned int shard, uint32_t size, uint64_t sign)
+static void count_object(struct zs_device *device, unsigned int shard, const struct zs_object_info *info, uint64_t sign)
 {
+	uint32_t size = info->size;
+
+	zs_count_codec(&device->shards, shard, info->codec, size, sign);
 	zs_count(&device->shards, shard, ZS_COUNT_COMPRESSED_BYTES, size * sign);
 	zs_count(&device->shards, shard, ZS_COUNT_COST_BYTES, (zs_pool_cost(size) + sizeof(uint64_t)) * sign);
-}
-
-/* Counts every damaged block, and logs some: a client that reads one for ever must not fill the journal. */
-static void report_damage(struct zs_device *device, struct zs_stream *stream, uint64_t block, const char *what)
-{
-	uint64_t count = zs_shards_sum(&device->shards, ZS_COUNT_CORRUPT) + 1;
-
-	zs_count(&device->shards, zs_stream_shard(stream), ZS_COUNT_CORRUPT, 1);
-	if (count > DAMAGE_LOGGED && !zs_is_power_of_two(count))
-		return;
-	zs_log(ZS_LOG_ERR, "device=%s block=%llu damaged: %s", device->entry->name, (unsigned long long)block, what);
-}
-
-/*
- * loading
- */
-
-static void fill(void *buffer, size_t size, uint64_t word)
-{
-	for (char *at = buffer; size; at += sizeof(word), size -= sizeof(word))
-		memcpy(at, &word, sizeof(word));
-}
-
-/* Pins the object of a slot. Returns 0; -EAGAIN if the slot is a different one by now (*slot says which); -EBADMSG. */
-static int pin_object(struct zs_device *device, uint64_t block, uint64_t *slot, struct zs_object *ret_object)
-{
-	uint64_t now;
-	int error;
-
-	for (unsigned int tries = 0; tries < PIN_TRIES; tries++) {
-		error = zs_obj_read_begin(device->pool, zs_slot_handle(*slot), ret_object);
-		now = zs_table_load(&device->table, block);
-		if (now != *slot) {
-			if (!error)
-				zs_obj_read_end(device->pool, ret_object);
-			*slot = now;
-			return -EAGAIN;
-		}
-		if (error != -EAGAIN)
-			return error;
-	}
-	return -EBADMSG;
-}
-
-static int unpack(struct zs_stream *stream, const struct zs_object *object, void *buffer, size_t block_size)
-{
-	uint64_t word;
-
-	if (zs_obj_verify(object))
-		return -EBADMSG;
-	switch (object->info.codec) {
-	case ZS_CODEC_RAW:
-		if (object->info.size != block_size)
-			return -EBADMSG;
-		memcpy(buffer, object->payload, block_size);
-		return 0;
-	case ZS_CODEC_FILL:
-		if (object->info.size != sizeof(word))
-			return -EBADMSG;
-		memcpy(&word, object->payload, sizeof(word));
-		fill(buffer, block_size, word);
-		return 0;
-	default:
-		return zs_stream_decompress(stream, object->info.codec, object->payload, object->info.size, buffer,
-					    block_size);
-	}
-}
-
-/*
- * Reads what *slot says, following it if it changes. With ret_object the object that was read stays pinned (its handle
- * is 0 if there was none), and the caller unpins it.
- */
-static int load_slot(struct zs_device *device, struct zs_stream *stream, uint64_t block, uint64_t *slot, void *buffer,
-		     struct zs_object *ret_object)
-{
-	struct zs_object object = {.handle = ZS_NO_HANDLE};
-	int error = -EAGAIN;
-
-	while (error == -EAGAIN) {
-		if (!zs_slot_is_sound(*slot) || zs_slot_state(*slot) == ZS_SLOT_LOST)
-			return -EBADMSG;
-		if (zs_slot_state(*slot) != ZS_SLOT_OBJECT) {
-			uint64_t word = zs_slot_word(*slot);
-
-			fill(buffer, device->block_size, word | word << 32);
-			break;
-		}
-		error = pin_object(device, block, slot, &object);
-		if (error) {
-			/* It was pinned for a moment, perhaps: what is there next may have no object to unpin. */
-			object.handle = ZS_NO_HANDLE;
-			continue;
-		}
-		error = unpack(stream, &object, buffer, device->block_size);
-		if (error || !ret_object)
-			zs_obj_read_end(device->pool, &object);
-	}
-	if (error == -EAGAIN)
-		error = 0;
-	if (!error && ret_object)
-		*ret_object = object;
-	return error;
-}
-
-int zs_block_load(struct zs_device *device, struct zs_stream *stream, uint64_t block, void *buffer)
-{
-	uint64_t slot = zs_table_load(&device->table, block);
-	int error;
-
-	if (!slot) {
-		memset(buffer, 0, device->block_size);
-		return 0;
-	}
-	error = load_slot(device, stream, block, &slot, buffer, NULL);
-	if (error != -EBADMSG)
-		return error;
-	report_damage(device, stream, block, "reading");
-	return -EIO;
 }
 
 /*
@@ -221,6 +100,7 @@ static bool is_same_filled(const void *buffer, size_t size)
 static int choose(struct zs_device *device, struct zs_stream *stream, const void *buffer,
 		  struct candidate *ret_candidate)
 {
+	const struct zs_codec_params codec = zs_device_codec(device);
 	struct candidate candidate = {.payload = buffer};
 	const void *payload;
 	size_t length;
@@ -230,19 +110,24 @@ static int choose(struct zs_device *device, struct zs_stream *stream, const void
 	if (is_same_filled(buffer, device->block_size)) {
 		memcpy(&word, buffer, sizeof(word));
 		candidate.info = (struct zs_object_info){.size = sizeof(word), .codec = ZS_CODEC_FILL};
+		candidate.flags = ZS_SLOT_FILL;
 		if ((uint32_t)word == word >> 32)
 			candidate = (struct candidate){.slot = zs_slot_same((uint32_t)word)};
+		candidate.flags |= zs_slot_tick_flags(zs_age_now());
 		*ret_candidate = candidate;
 		return 0;
 	}
-	error = zs_stream_compress(stream, &device->codec, buffer, device->block_size, &payload, &length);
+	error = zs_stream_compress(stream, &codec, buffer, device->block_size, &payload, &length);
 	if (error && error != -ENOSPC)
 		return error;
 	candidate.info = (struct zs_object_info){.size = device->block_size, .codec = ZS_CODEC_RAW};
+	candidate.flags = ZS_SLOT_INCOMPRESSIBLE;
 	if (!error && !zs_pool_is_huge(length, device->block_size)) {
 		candidate.payload = payload;
-		candidate.info = (struct zs_object_info){.size = (uint32_t)length, .codec = device->codec.codec};
+		candidate.flags = 0;
+		candidate.info = (struct zs_object_info){.size = (uint32_t)length, .codec = codec.codec};
 	}
+	candidate.flags |= zs_slot_tick_flags(zs_age_now());
 	*ret_candidate = candidate;
 	return 0;
 }
@@ -277,10 +162,16 @@ static int make_object(struct zs_device *device, struct candidate *candidate, en
 	}
 	candidate->info.owner = (uint16_t)zs_device_owner(device);
 	zs_obj_write(device->pool, handle, &candidate->info, candidate->payload);
-	candidate->slot = zs_slot_object(handle, candidate->info.codec == ZS_CODEC_RAW	  ? ZS_SLOT_INCOMPRESSIBLE
-						 : candidate->info.codec == ZS_CODEC_FILL ? ZS_SLOT_FILL
-											  : 0);
+	candidate->slot = zs_slot_object(handle, candidate->flags);
 	return 0;
+}
+
+/* In memory it had only its handle. */
+static void free_backed(struct zs_device *device, unsigned int shard, uint32_t units)
+{
+	zs_uncharge(device, sizeof(uint64_t));
+	zs_count(&device->shards, shard, ZS_COUNT_COST_BYTES, -sizeof(uint64_t));
+	zs_cold_count(device, shard, units, UINT64_MAX);
 }
 
 void zs_device_free_object(struct zs_device *device, unsigned int shard, struct zs_handle handle)
@@ -288,12 +179,16 @@ void zs_device_free_object(struct zs_device *device, unsigned int shard, struct 
 	struct zs_object_info info;
 
 	zs_pool_free(device->pool, handle, &info);
+	if (info.units) {
+		free_backed(device, shard, info.units);
+		return;
+	}
 	if (!info.size) {
 		zs_count(&device->shards, shard, ZS_COUNT_CORRUPT, 1);
 		return;
 	}
 	zs_uncharge(device, zs_pool_cost(info.size) + sizeof(uint64_t));
-	count_object(device, shard, info.size, UINT64_MAX);
+	count_object(device, shard, &info, UINT64_MAX);
 }
 
 /* Frees what a slot held that is no longer in the table. */
@@ -352,7 +247,7 @@ static int prepare(struct zs_device *device, struct zs_stream *stream, uint64_t 
 		error = prepare_once(device, block, old, candidate);
 	}
 	if (!error && candidate->payload)
-		count_object(device, zs_stream_shard(stream), candidate->info.size, 1);
+		count_object(device, zs_stream_shard(stream), &candidate->info, 1);
 	return error;
 }
 
@@ -360,7 +255,7 @@ static int prepare(struct zs_device *device, struct zs_stream *stream, uint64_t 
 static void lose_slot(struct zs_device *device, struct zs_stream *stream, uint64_t block)
 {
 	zs_pool_note_leak(device->pool);
-	report_damage(device, stream, block, "replaced; its object is lost until the next start");
+	zs_trouble_damage(device, zs_stream_shard(stream), block, "replaced; its object is lost until the next start");
 }
 
 /* Counts a commit that has happened, and frees what it replaced. */
@@ -378,8 +273,8 @@ static void committed(struct zs_device *device, struct zs_stream *stream, uint64
 
 static int count_failure(struct zs_device *device, struct zs_stream *stream, int error)
 {
-	if (error == -ENOSPC)
-		zs_count(&device->shards, zs_stream_shard(stream), ZS_COUNT_NO_SPACE, 1);
+	if (error == -ENOSPC && !zs_stream_is_retrying(stream))
+		zs_device_refused(device, stream);
 	return error;
 }
 
@@ -404,58 +299,140 @@ int zs_block_store(struct zs_device *device, struct zs_stream *stream, uint64_t 
 	return 0;
 }
 
+int zs_block_recode(struct zs_device *device, struct zs_stream *stream, uint64_t block, uint64_t slot, uint64_t flags,
+		    const struct zs_object_info *info, const void *payload)
+{
+	struct candidate candidate = {
+		.payload = payload,
+		.info = *info,
+		.flags = flags | zs_slot_tick_flags(zs_slot_tick(slot)) | (slot & ZS_SLOT_IDLE),
+	};
+	unsigned int shard = zs_stream_shard(stream);
+	/* It gives back more than it takes. */
+	int error = make_object(device, &candidate, ZS_URGENCY_MUST);
+
+	if (error)
+		return error;
+	count_object(device, shard, info, 1);
+	if (!zs_table_replace(&device->table, block, &slot, candidate.slot)) {
+		zs_device_free_object(device, shard, zs_slot_handle(candidate.slot));
+		return -EAGAIN;
+	}
+	committed(device, stream, block, slot, &candidate);
+	return 0;
+}
+
 /*
  * modifying
  */
 
-/* One attempt. Returns -EAGAIN if somebody else replaced the block meanwhile. */
-static int try_modify(struct zs_device *device, struct zs_stream *stream, uint64_t block, size_t offset,
-		      const void *data, size_t length)
+/* A part of a block, and what is to be there; data NULL stands for zeros. */
+struct part {
+	uint64_t block;
+	size_t offset;
+	size_t length;
+	const void *data;
+};
+
+/* Lock: one of store->modify. Not for a cold block: nobody waits for a file that is read by somebody else. */
+static struct zs_lock *modify_lock(struct zs_device *device, uint64_t block)
 {
-	struct zs_object object = {.handle = ZS_NO_HANDLE};
-	uint64_t old = zs_table_load(&device->table, block);
+	return &device->store->modify[(block * 31 + device->index) % ZS_MODIFY_LOCKS];
+}
+
+/*
+ * Changes what was loaded from old into the stream's block, and commits it. Returns -EAGAIN if somebody else has
+ * replaced the block meanwhile. Under the lock.
+ */
+static int modify_loaded(struct zs_device *device, struct zs_stream *stream, const struct part *part, uint64_t old)
+{
 	char *buffer = zs_stream_block(stream);
 	struct candidate candidate;
 	int error;
 
-	error = load_slot(device, stream, block, &old, buffer, &object);
-	if (error)
-		return error;
-	if (data)
-		memcpy(buffer + offset, data, length);
+	if (part->data)
+		memcpy(buffer + part->offset, part->data, part->length);
 	else
-		memset(buffer + offset, 0, length);
+		memset(buffer + part->offset, 0, part->length);
 	error = choose(device, stream, buffer, &candidate);
 	if (!error)
-		error = prepare(device, stream, block, old, &candidate);
-	if (!error && !zs_table_replace(&device->table, block, &old, candidate.slot)) {
-		if (candidate.payload)
-			zs_device_free_object(device, zs_stream_shard(stream), zs_slot_handle(candidate.slot));
-		error = -EAGAIN;
-	} else if (!error) {
-		committed(device, stream, block, old, &candidate);
+		error = prepare(device, stream, part->block, old, &candidate);
+	if (error)
+		return error;
+	if (zs_table_replace(&device->table, part->block, &old, candidate.slot)) {
+		committed(device, stream, part->block, old, &candidate);
+		return 0;
 	}
+	if (candidate.payload)
+		zs_device_free_object(device, zs_stream_shard(stream), zs_slot_handle(candidate.slot));
+	return -EAGAIN;
+}
+
+/* One attempt, unless the block is cold: then -EREMOTE, its object being pinned. */
+static int modify_warm(struct zs_device *device, struct zs_stream *stream, const struct part *part, uint64_t *ret_old,
+		       struct zs_object *ret_object)
+{
+	struct zs_object object = {.handle = ZS_NO_HANDLE};
+	int error;
+	ZS_LOCK_SCOPE(modify_lock(device, part->block));
+
+	*ret_old = zs_table_load(&device->table, part->block);
+	error = zs_block_load_slot(device, stream, part->block, ret_old, zs_stream_block(stream), &object);
+	if (error == -EREMOTE)
+		*ret_object = object;
+	if (error)
+		return error;
+	error = modify_loaded(device, stream, part, *ret_old);
 	if (object.handle.index)
 		zs_obj_read_end(device->pool, &object);
+	return error;
+}
+
+/* One attempt with a block that is in the backing file; its object stays pinned. */
+static int modify_cold(struct zs_device *device, struct zs_stream *stream, const struct part *part, uint64_t old,
+		       struct zs_object *object)
+{
+	int error;
+
+	if (zs_stream_is_nowait(stream))
+		return -EINPROGRESS;
+	error = zs_cold_fetch(device, stream, part->block, object);
+	if (!error)
+		error = zs_block_unpack(stream, object, zs_stream_block(stream), device->block_size);
+	if (error)
+		return error;
+	ZS_LOCK_SCOPE(modify_lock(device, part->block));
+	return modify_loaded(device, stream, part, old);
+}
+
+static int try_modify(struct zs_device *device, struct zs_stream *stream, const struct part *part)
+{
+	struct zs_object object;
+	uint64_t old;
+	int error = modify_warm(device, stream, part, &old, &object);
+
+	if (__builtin_expect(error != -EREMOTE, 1))
+		return error;
+	error = modify_cold(device, stream, part, old, &object);
+	zs_obj_read_end(device->pool, &object);
 	return error;
 }
 
 int zs_block_modify(struct zs_device *device, struct zs_stream *stream, uint64_t block, size_t offset, const void *data,
 		    size_t length)
 {
-	struct zs_store *store = device->store;
+	const struct part part = {.block = block, .offset = offset, .length = length, .data = data};
 	int error;
 
 	/* Zeros into an empty block change nothing. */
 	if (!data && !zs_table_load(&device->table, block))
 		return 0;
-	ZS_LOCK_SCOPE(&store->modify[(block * 31 + device->index) % ZS_MODIFY_LOCKS]);
 	do {
-		error = try_modify(device, stream, block, offset, data, length);
+		error = try_modify(device, stream, &part);
 	} while (error == -EAGAIN);
 	if (error != -EBADMSG)
 		return error ? count_failure(device, stream, error) : 0;
-	report_damage(device, stream, block, "modifying");
+	zs_trouble_damage(device, zs_stream_shard(stream), block, "modifying");
 	return -EIO;
 }
 

@@ -14,15 +14,21 @@
 struct zs_device;
 struct zs_stream;
 
-/* Reads a block. Returns 0, -EIO (damaged; counted) or -ENOMEM (codec context). */
-int zs_block_load(struct zs_device *device, struct zs_stream *stream, uint64_t block, void *buffer);
+/*
+ * Reads a block, and those behind it that come with it if it is cold: nr (1 or more) at most. Returns 0 and how many
+ * were read; -EIO (the first one is damaged, or can't be read from the backing file; counted), -EINPROGRESS (the stream
+ * must not wait for the backing file) or -ENOMEM (codec context, buffer).
+ */
+int zs_block_load(struct zs_device *device, struct zs_stream *stream, uint64_t block, uint64_t nr, void *buffer,
+		  uint64_t *ret_nr);
 
 /* Replaces a block. Returns 0, -ENOSPC or -ENOMEM, and the old content stays. */
 int zs_block_store(struct zs_device *device, struct zs_stream *stream, uint64_t block, const void *buffer);
 
 /*
- * Replaces a part of a block; data NULL stands for zeros. Returns 0, -EIO (the rest is damaged), -ENOSPC, -ENOMEM.
- * Lock: one of store->modify, so that neighbours in one block do not undo and redo each other's work.
+ * Replaces a part of a block; data NULL stands for zeros. Returns 0, -EIO (the rest is damaged or can't be read),
+ * -EINPROGRESS (the stream must not wait for the rest), -ENOSPC, -ENOMEM. Lock: one of store->modify, so that
+ * neighbours in one block do not undo and redo each other's work; not while the backing file is read.
  */
 int zs_block_modify(struct zs_device *device, struct zs_stream *stream, uint64_t block, size_t offset, const void *data,
 		    size_t length);

@@ -11,6 +11,7 @@
 #include "store/block.h"
 #include "store/device_internal.h"
 #include "store/slot.h"
+#include "store/trouble.h"
 
 /* The part of a range that lies in one block. */
 struct piece {
@@ -40,16 +41,23 @@ static bool is_inside(const struct zs_device *device, uint64_t offset, uint64_t 
 	return offset <= device->size_bytes && length <= device->size_bytes - offset;
 }
 
-static int read_piece(struct zs_device *device, struct zs_stream *stream, struct piece piece, char *buffer)
+/* Reads a part of a block, or whole ones: the first, and what comes with it. Answers the bytes. */
+static int read_piece(struct zs_device *device, struct zs_stream *stream, struct piece piece, size_t left, char *buffer,
+		      size_t *ret_done)
 {
 	char *block = zs_stream_block(stream);
+	uint64_t nr;
 	int error;
 
-	if (is_whole(device, piece))
-		return zs_block_load(device, stream, piece.block, buffer);
-	error = zs_block_load(device, stream, piece.block, block);
+	if (is_whole(device, piece)) {
+		error = zs_block_load(device, stream, piece.block, left >> device->block_shift, buffer, &nr);
+		*ret_done = nr << device->block_shift;
+		return error;
+	}
+	error = zs_block_load(device, stream, piece.block, 1, block, &nr);
 	if (!error)
 		memcpy(buffer, block + piece.start, piece.length);
+	*ret_done = piece.length;
 	return error;
 }
 
@@ -61,14 +69,14 @@ int zs_device_read_more(struct zs_device *device, struct zs_stream *stream, uint
 	if (!is_inside(device, offset, length))
 		return -EINVAL;
 	for (size_t left = length; left;) {
-		struct piece piece = cut(device, offset, left);
-		int error = read_piece(device, stream, piece, at);
+		size_t done;
+		int error = read_piece(device, stream, cut(device, offset, left), left, at, &done);
 
 		if (error)
 			return error;
-		offset += piece.length;
-		at += piece.length;
-		left -= piece.length;
+		offset += done;
+		at += done;
+		left -= done;
 	}
 	zs_count(&device->shards, zs_stream_shard(stream), ZS_COUNT_READ_BYTES, length);
 	return 0;
@@ -108,12 +116,14 @@ int zs_device_write_more(struct zs_device *device, struct zs_stream *stream, uin
 		done += piece.length;
 	}
 	/* Running out of room half-way is a short write; whatever else went wrong must be heard. */
-	if (error && (!done || error != -ENOSPC))
+	if (error == -ENOSPC && done)
+		error = 0;
+	if (error && error != -EINPROGRESS)
 		return error;
 	zs_count(&device->shards, shard, ZS_COUNT_WRITTEN_BYTES, done);
 	zs_shards_touch(&device->shards, shard);
 	*ret_done = done;
-	return 0;
+	return error;
 }
 
 int zs_device_write(struct zs_device *device, struct zs_stream *stream, uint64_t offset, const void *buffer,
@@ -121,9 +131,15 @@ int zs_device_write(struct zs_device *device, struct zs_stream *stream, uint64_t
 {
 	int error = zs_device_write_more(device, stream, offset, buffer, length, ret_done);
 
-	if (!error)
+	/* Who goes on with it doesn't count it once more. */
+	if (!error || (error == -EINPROGRESS && *ret_done))
 		zs_count(&device->shards, zs_stream_shard(stream), ZS_COUNT_WRITES, 1);
 	return error;
+}
+
+void zs_device_refused(struct zs_device *device, struct zs_stream *stream)
+{
+	zs_trouble_no_space(device, zs_stream_shard(stream));
 }
 
 /* Empties whole blocks from first up to end, a page of slots at a time where it can, skipping what has no slot. */
@@ -142,21 +158,20 @@ static void discard_blocks(struct zs_device *device, struct zs_stream *stream, u
 	}
 }
 
-int zs_device_discard(struct zs_device *device, struct zs_stream *stream, uint64_t offset, uint64_t length)
+static void count_discard(struct zs_device *device, unsigned int shard, uint64_t length)
 {
-	unsigned int shard = zs_stream_shard(stream);
-	struct piece piece;
-	uint64_t end;
-	int error;
-
-	if (offset >= device->size_bytes || !length)
-		return 0;
-	length = zs_min(length, device->size_bytes - offset);
-	end = offset + length;
 	zs_count(&device->shards, shard, ZS_COUNT_DISCARDS, 1);
 	zs_count(&device->shards, shard, ZS_COUNT_DISCARDED_BYTES, length);
 	zs_shards_touch(&device->shards, shard);
-	piece = cut(device, offset, length);
+}
+
+/* The range lies inside the device. */
+static int discard_range(struct zs_device *device, struct zs_stream *stream, uint64_t offset, uint64_t length)
+{
+	struct piece piece = cut(device, offset, length);
+	uint64_t end = offset + length;
+	int error;
+
 	if (!is_whole(device, piece)) {
 		error = zs_block_modify(device, stream, piece.block, piece.start, NULL, piece.length);
 		if (error)
@@ -167,6 +182,20 @@ int zs_device_discard(struct zs_device *device, struct zs_stream *stream, uint64
 	if (offset >= end || !(end & (device->block_size - 1)))
 		return 0;
 	return zs_block_modify(device, stream, end >> device->block_shift, 0, NULL, end & (device->block_size - 1));
+}
+
+int zs_device_discard(struct zs_device *device, struct zs_stream *stream, uint64_t offset, uint64_t length)
+{
+	int error;
+
+	if (offset >= device->size_bytes || !length)
+		return 0;
+	length = zs_min(length, device->size_bytes - offset);
+	error = discard_range(device, stream, offset, length);
+	/* It will be asked for again, all of it. */
+	if (error != -EINPROGRESS)
+		count_discard(device, zs_stream_shard(stream), length);
+	return error;
 }
 
 /* The first block >= block that is empty or not, as data says; nr_blocks if there is none. */
@@ -200,12 +229,16 @@ int zs_device_seek(struct zs_device *device, uint64_t offset, bool data, uint64_
 	return 0;
 }
 
-static enum zs_block_kind kind_of(uint64_t slot)
+static enum zs_block_kind kind_of(const struct zs_device *device, uint64_t slot)
 {
+	struct zs_place place;
+
 	if (zs_slot_state(slot) == ZS_SLOT_LOST)
 		return ZS_BLOCK_LOST;
 	if (zs_slot_state(slot) == ZS_SLOT_SAME || slot & ZS_SLOT_FILL)
 		return ZS_BLOCK_SAME;
+	if (zs_obj_place(device->store->heap, zs_slot_handle(slot), &place))
+		return ZS_BLOCK_WRITTEN_BACK;
 	return slot & ZS_SLOT_INCOMPRESSIBLE ? ZS_BLOCK_INCOMPRESSIBLE : ZS_BLOCK_COMPRESSED;
 }
 
@@ -222,7 +255,7 @@ bool zs_device_next_block(struct zs_device *device, uint64_t *block, enum zs_blo
 		if (slot != ZS_SLOT_NONE)
 			break;
 	}
-	*ret_kind = kind_of(slot);
+	*ret_kind = kind_of(device, slot);
 	return true;
 }
 
@@ -252,7 +285,7 @@ void zs_device_info(struct zs_device *device, struct zs_device_info *ret_info)
 		.id = zs_device_id(device),
 		.size_bytes = device->size_bytes,
 		.block_size = device->block_size,
-		.codec = device->codec,
+		.codec = zs_device_codec(device),
 		.memory_limit_bytes = attributes->memory_limit_bytes,
 		.mode = attributes->mode,
 		.uid = attributes->uid,
@@ -260,6 +293,8 @@ void zs_device_info(struct zs_device *device, struct zs_device_info *ret_info)
 		.page_cache = attributes->flags & ZS_ATTRIBUTE_PAGE_CACHE,
 		.created_sec = entry->created_sec,
 	};
+	for (unsigned int i = 1; i < ZS_CODECS && attributes->codecs[i]; i++)
+		ret_info->recompress[ret_info->nr_recompress++] = zs_codec_unpack(attributes->codecs[i]);
 	memcpy(ret_info->name, entry->name, sizeof(ret_info->name));
 	strcpy(ret_info->group, zs_group_name(device));
 }
@@ -269,7 +304,8 @@ void zs_device_stats(struct zs_device *device, struct zs_device_stats *ret_stats
 	uint64_t table_pages = atomic_load_explicit(&device->table.nr_present, memory_order_relaxed);
 
 	zs_shards_stats(&device->shards, ret_stats);
-	ret_stats->data_bytes = (ret_stats->same_blocks + ret_stats->object_blocks) * device->block_size;
+	ret_stats->data_bytes = (ret_stats->same_blocks + ret_stats->object_blocks + ret_stats->backed_blocks) *
+				device->block_size;
 	ret_stats->memory_bytes += table_pages * ZS_PAGE_SIZE;
 }
 
@@ -323,4 +359,39 @@ void zs_device_set_owner(struct zs_device *device, uint32_t uid, uint32_t gid)
 	attributes.uid = uid;
 	attributes.gid = gid;
 	zs_entry_set_attributes(device->entry, &attributes);
+}
+
+/* Under the store's lock. */
+static void set_codecs(struct zs_device *device, const struct zs_device_attributes *attributes)
+{
+	zs_entry_set_attributes(device->entry, attributes);
+	for (unsigned int i = 0; i < ZS_CODECS; i++)
+		atomic_store_explicit(&device->codecs[i], attributes->codecs[i], memory_order_relaxed);
+}
+
+int zs_device_set_codec(struct zs_device *device, const struct zs_codec_params *codec)
+{
+	struct zs_device_attributes attributes;
+	ZS_LOCK_SCOPE(&device->store->lock);
+
+	if (!zs_codec_params_are_valid(codec))
+		return -EINVAL;
+	attributes = *zs_entry_attributes(device->entry);
+	attributes.codecs[0] = zs_codec_pack(codec);
+	set_codecs(device, &attributes);
+	return 0;
+}
+
+int zs_device_set_recompress(struct zs_device *device, const struct zs_codec_params *codecs, unsigned int nr)
+{
+	struct zs_device_attributes attributes;
+	ZS_LOCK_SCOPE(&device->store->lock);
+
+	if (!zs_codecs_are_valid(codecs, nr))
+		return -EINVAL;
+	attributes = *zs_entry_attributes(device->entry);
+	for (unsigned int i = 0; i < ZS_RECOMPRESS_CODECS; i++)
+		attributes.codecs[1 + i] = i < nr ? zs_codec_pack(&codecs[i]) : 0;
+	set_codecs(device, &attributes);
+	return 0;
 }

@@ -8,6 +8,11 @@
  * overlap: each block is replaced as a whole, by one 8-byte store, so a reader sees the old block or the new one.
  * Offsets and lengths are in bytes and need no alignment. Ranges beyond the end are the caller's mistake where no errno
  * is listed for it.
+ *
+ * Cold blocks (store/cold.h) are read from the backing file, by the calling thread. With a stream that must not wait
+ * for it (zs_stream_set_nowait()) the calls that move data answer -EINPROGRESS instead, and a thread that may wait goes
+ * on: a read or a discard is given to it as it was; of a write *ret_done says how much is done already, and it gets the
+ * rest, by zs_device_write_more() if that is not 0.
  */
 
 #include <stdbool.h>
@@ -16,18 +21,22 @@
 
 #include "store/latency.h"
 
+struct zs_codec_params;
 struct zs_device;
 struct zs_device_info;
 struct zs_device_stats;
 struct zs_stream;
 
-/* Never-written and discarded blocks read as zeros. Returns 0, -EINVAL (range), -EIO (damaged block) or -ENOMEM. */
+/*
+ * Never-written and discarded blocks read as zeros. Returns 0, -EINVAL (range), -EIO (damaged block, or one that can't
+ * be read from the backing file), -EINPROGRESS or -ENOMEM.
+ */
 int zs_device_read(struct zs_device *device, struct zs_stream *stream, uint64_t offset, void *buffer, size_t length);
 
 /*
  * Returns 0 and the bytes written, which are fewer than length only if room ran out on the way; -ENOSPC if nothing
- * was written or the range passes the end; -EIO (the rest of a partly written block is damaged), -ENOMEM. A block that
- * could not be stored keeps its old content.
+ * was written or the range passes the end; -EIO (the rest of a partly written block is damaged), -EINPROGRESS,
+ * -ENOMEM. A block that could not be stored keeps its old content.
  */
 int zs_device_write(struct zs_device *device, struct zs_stream *stream, uint64_t offset, const void *buffer,
 		    size_t length, size_t *ret_done);
@@ -43,7 +52,7 @@ int zs_device_write_more(struct zs_device *device, struct zs_stream *stream, uin
 
 /*
  * Makes a range read as zeros and frees its memory: discard and write-zeroes alike. The part of the range beyond the
- * end is ignored. Returns 0; -ENOSPC, -EIO, -ENOMEM from a partly covered block at either end.
+ * end is ignored. Returns 0; -ENOSPC, -EIO, -EINPROGRESS, -ENOMEM from a partly covered block at either end.
  */
 int zs_device_discard(struct zs_device *device, struct zs_stream *stream, uint64_t offset, uint64_t length);
 
@@ -64,6 +73,16 @@ enum zs_block_kind {
 
 /* The first block at or after *block that is not empty; false, and *block is the end, if there is none. */
 bool zs_device_next_block(struct zs_device *device, uint64_t *block, enum zs_block_kind *ret_kind);
+
+/*
+ * Where memory has to become free after a write found no room: returns the id of the device itself, if its own limit is
+ * in the way; if it is its group's, of the group's device that has most in memory; 0 for any device of the pool.
+ * Lock: the store's.
+ */
+uint64_t zs_device_short_of(struct zs_device *device);
+
+/* Counts a write that was refused for lack of room: for who has tried again, and gives up. */
+void zs_device_refused(struct zs_device *device, struct zs_stream *stream);
 
 uint64_t zs_device_id(const struct zs_device *device);
 /* Size in bytes; constant for the device's life. */
@@ -94,3 +113,8 @@ int zs_device_set_limit(struct zs_device *device, uint64_t memory_limit_bytes);
 /* Permission bits and owner of the device's file; each is one 8-byte store in the arena. */
 void zs_device_set_mode(struct zs_device *device, uint32_t mode);
 void zs_device_set_owner(struct zs_device *device, uint32_t uid, uint32_t gid);
+
+/* What writes use from now on; what is stored stays as it is. Returns 0 or -EINVAL. */
+int zs_device_set_codec(struct zs_device *device, const struct zs_codec_params *codec);
+/* What recompression uses from now on, in order; nr 0 = none. Returns 0 or -EINVAL. */
+int zs_device_set_recompress(struct zs_device *device, const struct zs_codec_params *codecs, unsigned int nr);

@@ -6,6 +6,7 @@
 
 #include "base/lock.h"
 #include "store/charge.h"
+#include "store/cold_internal.h"
 #include "store/deferred.h"
 #include "store/entry.h"
 #include "store/group_internal.h"
@@ -30,14 +31,15 @@ enum zs_device_state { ZS_DEVICE_FREE, ZS_DEVICE_ACTIVE, ZS_DEVICE_REMOVING };
 struct zs_device {
 	struct zs_store *store; /* immutable, like index and entry */
 	unsigned int index;
-	struct zs_device_entry *entry; /* in the arena */
-	enum zs_device_state state;    /* guarded by store->lock */
-	_Atomic uint64_t id;	       /* seq_cst with ZS_COUNT_INFLIGHT: see zs_device_get() */
+	struct zs_device_entry *entry;	    /* in the arena */
+	enum zs_device_state state;	    /* guarded by store->lock */
+	_Atomic uint64_t id;		    /* seq_cst with ZS_COUNT_INFLIGHT: see zs_device_get() */
+	_Atomic uint32_t codecs[ZS_CODECS]; /* as in the entry; relaxed, each word stands by itself */
 	/* Constant while id is not 0. */
+	uint64_t own_id; /* the same as id; stays when the device is being removed */
 	uint64_t size_bytes;
 	uint32_t block_size;
 	unsigned int block_shift;
-	struct zs_codec_params codec;
 	struct zs_pool *pool;	 /* the store's, or its own (pool_per_device) */
 	struct zs_table table;	 /* its place also guarded by store->lock while state is not FREE */
 	struct zs_budget budget; /* its own limit; kept only while there is one */
@@ -60,9 +62,21 @@ struct zs_store {
 	struct zs_lock modify[ZS_MODIFY_LOCKS];
 	unsigned int nr_shards; /* of counters and of deferred frees; immutable */
 	struct zs_deferred deferred;
+	struct zs_cold cold;
 	_Atomic unsigned int compact_device; /* relaxed, a hint: index of the pool that is compacted next */
 	_Atomic(struct zs_device *) devices[ZS_DEVICES_MAX];
 };
+
+/* What writes use from now on. */
+static inline struct zs_codec_params zs_device_codec(const struct zs_device *device)
+{
+	return zs_codec_unpack(atomic_load_explicit(&device->codecs[0], memory_order_relaxed));
+}
+
+static inline bool zs_device_has_recompress(const struct zs_device *device)
+{
+	return atomic_load_explicit(&device->codecs[1], memory_order_relaxed) != 0;
+}
 
 /* Who is charged for a device's objects. */
 static inline unsigned int zs_device_owner(const struct zs_device *device)

@@ -86,23 +86,59 @@ void zs_entry_set_attributes(struct zs_device_entry *entry, const struct zs_devi
 	atomic_store_explicit(&entry->current, zs_residue_seal((current + 1) & UINT32_MAX), memory_order_release);
 }
 
+void zs_options_codecs(const struct zs_device_options *options, uint32_t words[static ZS_CODECS])
+{
+	memset(words, 0, ZS_CODECS * sizeof(words[0]));
+	words[0] = zs_codec_pack(&options->codec);
+	for (unsigned int i = 0; i < options->nr_recompress; i++)
+		words[1 + i] = zs_codec_pack(&options->recompress[i]);
+}
+
+bool zs_codecs_are_valid(const struct zs_codec_params *codecs, unsigned int nr)
+{
+	if (nr > ZS_RECOMPRESS_CODECS)
+		return false;
+	for (unsigned int i = 0; i < nr; i++) {
+		if (!zs_codec_params_are_valid(&codecs[i]))
+			return false;
+	}
+	return true;
+}
+
+/* The first one is there, and none comes after a gap. */
+static bool words_are_valid(const uint32_t words[static ZS_CODECS])
+{
+	bool ended = false;
+
+	for (unsigned int i = 0; i < ZS_CODECS; i++) {
+		struct zs_codec_params params = zs_codec_unpack(words[i]);
+
+		ended = ended || (i && !words[i]);
+		if (ended ? words[i] != 0 : !zs_codec_params_are_valid(&params))
+			return false;
+	}
+	return true;
+}
+
 void zs_entry_commit(struct zs_device_entry *entry, uint64_t id, const struct zs_device_options *options,
 		     uint16_t group, uint64_t table_offset, int64_t created_sec)
 {
+	struct zs_device_attributes attributes = {
+		.mode = options->mode,
+		.uid = options->uid,
+		.gid = options->gid,
+		.flags = options->page_cache ? ZS_ATTRIBUTE_PAGE_CACHE : 0,
+		.memory_limit_bytes = options->memory_limit_bytes,
+	};
+
 	zs_assert(!atomic_load(&entry->id) && zs_name_is_valid(options->name));
 	memset(&entry->current, 0, sizeof(*entry) - offsetof(struct zs_device_entry, current));
-	zs_entry_set_attributes(
-		entry, &(struct zs_device_attributes){.mode = options->mode,
-						      .uid = options->uid,
-						      .gid = options->gid,
-						      .flags = options->page_cache ? ZS_ATTRIBUTE_PAGE_CACHE : 0,
-						      .memory_limit_bytes = options->memory_limit_bytes});
+	zs_options_codecs(options, attributes.codecs);
+	zs_entry_set_attributes(entry, &attributes);
 	entry->size_bytes = options->size_bytes;
 	entry->table_offset = table_offset;
 	entry->created_sec = created_sec;
 	entry->block_size = options->block_size;
-	entry->level = options->codec.level;
-	entry->codec = options->codec.codec;
 	entry->group = group;
 	memcpy(entry->name, options->name, strlen(options->name));
 	entry->checksum = entry_checksum(entry, id);
@@ -137,7 +173,5 @@ int zs_entry_check(const struct zs_device_entry *entry, unsigned int index, uint
 	if (!shape_is_sound(entry, slots_bytes) || !memchr(entry->name, 0, sizeof(entry->name)) ||
 	    !zs_name_is_valid(entry->name))
 		return -EBADMSG;
-	if (!zs_codec_params_are_valid(&(struct zs_codec_params){.codec = entry->codec, .level = entry->level}))
-		return -EBADMSG;
-	return 0;
+	return words_are_valid(attributes->codecs) ? 0 : -EBADMSG;
 }

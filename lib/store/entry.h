@@ -24,7 +24,8 @@ struct zs_device_attributes {
 	uint32_t gid;
 	uint32_t flags; /* ZS_ATTRIBUTE_PAGE_CACHE */
 	uint64_t memory_limit_bytes;
-	uint64_t checksum; /* XXH3-64 of all above */
+	uint32_t codecs[ZS_CODECS]; /* packed: that of writes, then those of recompression until a 0 */
+	uint64_t checksum;	    /* XXH3-64 of all above */
 };
 
 struct zs_device_entry {
@@ -36,11 +37,9 @@ struct zs_device_entry {
 	uint64_t table_offset; /* in ZS_REGION_SLOTS */
 	int64_t created_sec;
 	uint32_t block_size;
-	int32_t level;
-	uint8_t codec;
 	char name[ZS_DEVICE_NAME_BYTES];
 	uint16_t group;	      /* index in the group table + 1; 0 = none */
-	uint8_t reserved[68]; /* 0 */
+	uint8_t reserved[40]; /* 0 */
 	uint64_t checksum;    /* XXH3-64 of id and of all from size_bytes on */
 };
 
@@ -62,6 +61,11 @@ bool zs_name_is_valid(const char *name);
 /* Writes all but the id of a free entry, and then commits it with the id. group as in the entry. */
 void zs_entry_commit(struct zs_device_entry *entry, uint64_t id, const struct zs_device_options *options,
 		     uint16_t group, uint64_t table_offset, int64_t created_sec);
+
+/* The codecs of the options as attributes have them. */
+void zs_options_codecs(const struct zs_device_options *options, uint32_t words[static ZS_CODECS]);
+/* True for at most ZS_RECOMPRESS_CODECS valid ones. */
+bool zs_codecs_are_valid(const struct zs_codec_params *codecs, unsigned int nr);
 
 /* Judges an entry at this index of the table. Returns 0, -ENOENT (free) or -EBADMSG (damaged). */
 int zs_entry_check(const struct zs_device_entry *entry, unsigned int index, uint64_t slots_bytes);

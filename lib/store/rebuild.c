@@ -93,19 +93,36 @@ int zs_store_check_entries(struct zs_store *store)
 
 /* What one slot counts for, found in the arena. */
 struct tally {
-	uint64_t same, objects, huge, compressed, cost, handles, lost;
+	uint64_t same, objects, huge, huge_in_memory, zstd, compressed, cost, handles, backed, backed_bytes, lost;
 };
 
 static void tally_object(struct tally *tally, uint64_t slot, const struct zs_object_info *info)
 {
-	bool is_fill = info->codec == ZS_CODEC_FILL;
+	bool is_fill = slot & ZS_SLOT_FILL;
 
 	tally->same += is_fill;
 	tally->objects += !is_fill;
 	tally->huge += (slot & ZS_SLOT_INCOMPRESSIBLE) != 0;
-	tally->compressed += info->size;
-	tally->cost += zs_pool_cost(info->size) + sizeof(uint64_t);
+	tally->cost += sizeof(uint64_t);
 	tally->handles++;
+	if (info->units) {
+		tally->backed++;
+		tally->backed_bytes += zs_place_bytes(info->units);
+		return;
+	}
+	tally->huge_in_memory += (slot & ZS_SLOT_INCOMPRESSIBLE) != 0;
+	tally->zstd += info->codec == ZS_CODEC_ZSTD;
+	tally->compressed += info->size;
+	tally->cost += zs_pool_cost(info->size);
+}
+
+/* What is counted by object rather than by slot. */
+static void count_adopted(struct zs_device *device, const struct zs_object_info *info)
+{
+	if (info->units)
+		zs_cold_count(device, 0, info->units, 1);
+	else
+		zs_count_codec(&device->shards, 0, info->codec, info->size, 1);
 }
 
 /* Adopts what a slot names, or marks the block as lost. */
@@ -119,8 +136,10 @@ static int adopt_slot(struct zs_device *device, uint64_t block, struct tally *ta
 		tally->same++;
 	if (!error && zs_slot_state(slot) == ZS_SLOT_OBJECT) {
 		error = zs_pool_adopt(device->pool, zs_slot_handle(slot), zs_device_owner(device), &info);
-		if (!error)
+		if (!error) {
 			tally_object(tally, slot, &info);
+			count_adopted(device, &info);
+		}
 	}
 	if (error == -ENOMEM)
 		return error;
@@ -150,8 +169,9 @@ static int adopt_device(struct zs_device *device)
 	zs_count(&device->shards, 0, ZS_COUNT_COST_BYTES, tally.cost);
 	zs_count(&device->shards, 0, ZS_COUNT_CORRUPT, tally.lost);
 	if (tally.lost)
-		zs_log(ZS_LOG_ERR, "device=%s lost_blocks=%llu: damaged in the arena; they read as I/O errors",
-		       device->entry->name, (unsigned long long)tally.lost);
+		zs_log_event(ZS_EVENT_DAMAGED, ZS_LOG_ERR, device->entry->name, -EIO,
+			     "device=%s lost_blocks=%llu: damaged in the arena; they read as I/O errors",
+			     device->entry->name, (unsigned long long)tally.lost);
 	atomic_store(&device->budget.charged_bytes, tally.cost);
 	if (device->group)
 		atomic_fetch_add(&device->group->budget.charged_bytes, tally.cost);
@@ -161,13 +181,18 @@ static int adopt_device(struct zs_device *device)
 /* A device's options as its entry tells them. */
 static struct zs_device_options entry_options(const struct zs_device_entry *entry)
 {
-	return (struct zs_device_options){
+	const struct zs_device_attributes *attributes = zs_entry_attributes(entry);
+	struct zs_device_options options = {
 		.name = entry->name,
 		.size_bytes = entry->size_bytes,
 		.block_size = entry->block_size,
-		.codec = {.codec = entry->codec, .level = entry->level},
-		.memory_limit_bytes = zs_entry_attributes(entry)->memory_limit_bytes,
+		.codec = zs_codec_unpack(attributes->codecs[0]),
+		.memory_limit_bytes = attributes->memory_limit_bytes,
 	};
+
+	for (unsigned int i = 1; i < ZS_CODECS && attributes->codecs[i]; i++)
+		options.recompress[options.nr_recompress++] = zs_codec_unpack(attributes->codecs[i]);
+	return options;
 }
 
 static int start_device(struct zs_store *store, unsigned int index)
@@ -186,7 +211,8 @@ static int start_device(struct zs_store *store, unsigned int index)
 	if (error)
 		return error;
 	device->state = ZS_DEVICE_ACTIVE;
-	atomic_store(&device->id, zs_residue_value(atomic_load(&device->entry->id)));
+	device->own_id = zs_residue_value(atomic_load(&device->entry->id));
+	atomic_store(&device->id, device->own_id);
 	return 0;
 }
 
@@ -276,14 +302,17 @@ static void check_device(struct zs_device *device, struct tally *total)
 	tally_device(device, &tally);
 	zs_device_stats(device, &stats);
 	total->handles += tally.handles;
+	total->backed += tally.backed;
+	total->backed_bytes += tally.backed_bytes;
 	total->lost += tally.lost;
 	/* A damaged block could not be taken off the counters exactly. */
 	if (stats.corrupt)
 		return;
 	zs_assert(!tally.lost);
 	zs_assert(stats.same_blocks == tally.same);
-	zs_assert(stats.object_blocks == tally.objects);
-	zs_assert(stats.huge_blocks == tally.huge);
+	zs_assert(stats.object_blocks + stats.backed_blocks == tally.objects);
+	zs_assert(stats.backed_blocks == tally.backed && stats.backed_bytes == tally.backed_bytes);
+	zs_assert(stats.huge_blocks == tally.huge_in_memory && stats.zstd_blocks == tally.zstd);
 	zs_assert(stats.compressed_bytes == tally.compressed);
 	zs_assert(stats.memory_bytes == tally.cost + atomic_load(&device->table.nr_present) * ZS_PAGE_SIZE);
 	if (atomic_load(&device->budget.limit_bytes))
@@ -334,6 +363,7 @@ void zs_store_check(struct zs_store *store)
 	zs_assert(stats.heap.slot_table_pages == table_pages);
 	if (!total.lost && !stats.heap.leaked_objects) {
 		zs_assert(stats.heap.handles.objects == total.handles);
-		zs_assert(stats.pool.objects == total.handles);
+		zs_assert(stats.pool.objects == total.handles - total.backed);
+		zs_cold_check(store, total.backed, total.backed_bytes);
 	}
 }

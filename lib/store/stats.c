@@ -62,10 +62,25 @@ uint64_t zs_shards_sum(const struct zs_shards *shards, enum zs_counter counter)
 
 void zs_shards_stats(const struct zs_shards *shards, struct zs_device_stats *ret_stats)
 {
+	/* What waits to be freed is no block any more, but may still be in the backing file. */
+	uint64_t objects = zs_shards_sum(shards, ZS_COUNT_OBJECTS);
+	uint64_t backed = zs_min(zs_shards_sum(shards, ZS_COUNT_BACKED), objects);
+	uint64_t huge = zs_shards_sum(shards, ZS_COUNT_HUGE);
+
 	*ret_stats = (struct zs_device_stats){
 		.same_blocks = zs_shards_sum(shards, ZS_COUNT_SAME),
-		.object_blocks = zs_shards_sum(shards, ZS_COUNT_OBJECTS),
-		.huge_blocks = zs_shards_sum(shards, ZS_COUNT_HUGE),
+		.object_blocks = objects - backed,
+		.backed_blocks = backed,
+		.backed_bytes = zs_shards_sum(shards, ZS_COUNT_BACKED_BYTES),
+		.written_back_blocks = zs_shards_sum(shards, ZS_COUNT_WRITTEN_BACK),
+		.written_back_bytes = zs_shards_sum(shards, ZS_COUNT_WRITTEN_BACK_BYTES),
+		.read_back_blocks = zs_shards_sum(shards, ZS_COUNT_READ_BACK),
+		.read_back_bytes = zs_shards_sum(shards, ZS_COUNT_READ_BACK_BYTES),
+		.promoted_blocks = zs_shards_sum(shards, ZS_COUNT_PROMOTED),
+		.unreadable = zs_shards_sum(shards, ZS_COUNT_UNREADABLE),
+		.huge_blocks = huge - zs_min(zs_shards_sum(shards, ZS_COUNT_BACKED_HUGE), huge),
+		.zstd_blocks = zs_shards_sum(shards, ZS_COUNT_ZSTD),
+		.zstd_bytes = zs_shards_sum(shards, ZS_COUNT_ZSTD_BYTES),
 		.compressed_bytes = zs_shards_sum(shards, ZS_COUNT_COMPRESSED_BYTES),
 		.memory_bytes = zs_shards_sum(shards, ZS_COUNT_COST_BYTES),
 		.reads = zs_shards_sum(shards, ZS_COUNT_READS),
@@ -76,6 +91,8 @@ void zs_shards_stats(const struct zs_shards *shards, struct zs_device_stats *ret
 		.discarded_bytes = zs_shards_sum(shards, ZS_COUNT_DISCARDED_BYTES),
 		.no_space = zs_shards_sum(shards, ZS_COUNT_NO_SPACE),
 		.corrupt = zs_shards_sum(shards, ZS_COUNT_CORRUPT),
+		.recompressed = zs_shards_sum(shards, ZS_COUNT_RECOMPRESSED),
+		.recompression_saved_bytes = zs_shards_sum(shards, ZS_COUNT_RECOMPRESSION_SAVED),
 	};
 	for (unsigned int i = 0; i <= shards->mask; i++) {
 		int64_t modified = atomic_load_explicit(&shards->shards[i].modified_nsec, memory_order_relaxed);

@@ -9,16 +9,22 @@
 #include <stdint.h>
 
 #include "base/bits.h"
+#include "codec/codec.h"
 
 struct zs_device_stats;
 
 enum zs_counter {
 	ZS_COUNT_INFLIGHT, /* borrowers of the device: zs_device_get() */
 	ZS_COUNT_SAME,
-	ZS_COUNT_OBJECTS, /* without fill objects */
+	ZS_COUNT_OBJECTS, /* without fill objects; in memory or in the backing file */
 	ZS_COUNT_HUGE,
+	ZS_COUNT_ZSTD, /* of the objects in memory: blocks, and bytes of payload */
+	ZS_COUNT_ZSTD_BYTES,
 	ZS_COUNT_COMPRESSED_BYTES,
-	ZS_COUNT_COST_BYTES, /* the objects' share of pages, and their handle words */
+	ZS_COUNT_COST_BYTES,  /* the objects' share of pages, and their handle words */
+	ZS_COUNT_BACKED,      /* objects in the backing file */
+	ZS_COUNT_BACKED_HUGE, /* of those, stored raw */
+	ZS_COUNT_BACKED_BYTES,
 	ZS_COUNT_READS,
 	ZS_COUNT_READ_BYTES,
 	ZS_COUNT_WRITES,
@@ -27,6 +33,14 @@ enum zs_counter {
 	ZS_COUNT_DISCARDED_BYTES,
 	ZS_COUNT_NO_SPACE,
 	ZS_COUNT_CORRUPT,
+	ZS_COUNT_RECOMPRESSED,
+	ZS_COUNT_RECOMPRESSION_SAVED, /* bytes of memory */
+	ZS_COUNT_WRITTEN_BACK,
+	ZS_COUNT_WRITTEN_BACK_BYTES,
+	ZS_COUNT_READ_BACK,
+	ZS_COUNT_READ_BACK_BYTES,
+	ZS_COUNT_PROMOTED,
+	ZS_COUNT_UNREADABLE,
 	ZS_COUNT_NR,
 };
 
@@ -58,4 +72,14 @@ static inline void zs_count(struct zs_shards *shards, unsigned int shard, enum z
 {
 	atomic_fetch_add_explicit(&shards->shards[shard & shards->mask].counters[counter], amount,
 				  memory_order_relaxed);
+}
+
+/* An object in memory, by its codec: it comes (sign 1) or goes (UINT64_MAX). Those of the others are what is left. */
+static inline void zs_count_codec(struct zs_shards *shards, unsigned int shard, uint8_t codec, uint32_t size,
+				  uint64_t sign)
+{
+	if (codec != ZS_CODEC_ZSTD)
+		return;
+	zs_count(shards, shard, ZS_COUNT_ZSTD, sign);
+	zs_count(shards, shard, ZS_COUNT_ZSTD_BYTES, size * sign);
 }

@@ -26,9 +26,6 @@
 #include "store/owners.h"
 #include "store/slot.h"
 
-/* How often a remover looks whether the last borrower has gone; a request takes a millisecond at most. */
-#define DRAIN_INTERVAL_NSEC 50000
-
 static void store_closep(struct zs_store **store)
 {
 	zs_store_close(*store);
@@ -68,6 +65,15 @@ int zs_store_slot(struct zs_store *store, unsigned int index, struct zs_device *
 	return 0;
 }
 
+static void load_codecs(struct zs_device *device, const struct zs_device_options *options)
+{
+	uint32_t words[ZS_CODECS];
+
+	zs_options_codecs(options, words);
+	for (unsigned int i = 0; i < ZS_CODECS; i++)
+		atomic_store_explicit(&device->codecs[i], words[i], memory_order_relaxed);
+}
+
 int zs_device_start(struct zs_device *device, const struct zs_device_options *options, uint64_t table_offset)
 {
 	struct zs_store *store = device->store;
@@ -76,7 +82,7 @@ int zs_device_start(struct zs_device *device, const struct zs_device_options *op
 	device->size_bytes = options->size_bytes;
 	device->block_size = options->block_size;
 	device->block_shift = zs_ilog2(options->block_size);
-	device->codec = options->codec;
+	load_codecs(device, options);
 	atomic_store(&device->budget.limit_bytes, options->memory_limit_bytes);
 	atomic_store(&device->budget.charged_bytes, 0);
 	zs_shards_reset(&device->shards);
@@ -133,6 +139,9 @@ static int check_options(const struct zs_device_options *options, enum zs_device
 		return -EINVAL;
 	*ret_field = ZS_FIELD_CODEC;
 	if (!zs_codec_params_are_valid(&options->codec))
+		return -EINVAL;
+	*ret_field = ZS_FIELD_RECOMPRESS;
+	if (!zs_codecs_are_valid(options->recompress, options->nr_recompress))
 		return -EINVAL;
 	*ret_field = ZS_FIELD_GROUP;
 	if (options->group && !zs_name_is_valid(options->group))
@@ -192,6 +201,7 @@ static int add_locked(struct zs_store *store, const struct zs_device_options *op
 	id = zs_arena_next_generation(&store->arena) << ZS_DEVICE_INDEX_BITS | device->index;
 	zs_entry_commit(device->entry, id, options, zs_group_number(device), offset, (int64_t)time(NULL));
 	device->state = ZS_DEVICE_ACTIVE;
+	device->own_id = id;
 	atomic_store(&device->id, id);
 	*ret_id = id;
 	return 0;
@@ -227,94 +237,6 @@ int zs_store_add(struct zs_store *store, const struct zs_device_options *options
 		error = add(store, &complete, ret_id);
 	}
 	return error;
-}
-
-/*
- * removing
- */
-
-static void drain(struct zs_device *device)
-{
-	const struct timespec interval = {.tv_nsec = DRAIN_INTERVAL_NSEC};
-
-	while (zs_shards_sum(&device->shards, ZS_COUNT_INFLIGHT))
-		nanosleep(&interval, NULL);
-}
-
-static void free_handles(struct zs_pool *pool, const struct zs_handle *handles, unsigned int nr)
-{
-	struct zs_object_info info;
-
-	for (unsigned int i = 0; i < nr; i++) {
-		zs_handles_prefetch(pool, handles, nr, i);
-		zs_pool_free(pool, handles[i], &info);
-	}
-}
-
-/* Frees every object of a device that nobody can reach any more. */
-static void free_blocks(struct zs_device *device)
-{
-	struct zs_handle handles[ZS_SLOTS_PER_PAGE];
-	unsigned int nr = 0;
-	uint64_t slot;
-
-	for (uint64_t block = zs_table_next(&device->table, 0); block < device->table.nr_blocks;
-	     block = zs_table_next(&device->table, block + 1)) {
-		slot = zs_table_load(&device->table, block);
-		if (!zs_slot_is_sound(slot))
-			zs_pool_note_leak(device->pool);
-		else if (zs_slot_state(slot) == ZS_SLOT_OBJECT)
-			handles[nr++] = zs_slot_handle(slot);
-		if (nr < ZS_SLOTS_PER_PAGE)
-			continue;
-		free_handles(device->pool, handles, nr);
-		nr = 0;
-	}
-	free_handles(device->pool, handles, nr);
-	zs_table_punch(&device->table);
-}
-
-void zs_device_finish(struct zs_device *device)
-{
-	struct zs_store *store = device->store;
-
-	zs_heap_bulk_begin(store->heap);
-	free_blocks(device);
-	zs_heap_bulk_end(store->heap);
-	zs_latencies_deinit(&device->latencies);
-	/* Damaged objects that could not be freed stay in the arena: the pool may not be empty. */
-	if (store->arena.pool_per_device)
-		zs_pool_abandon(zs_take(device->pool));
-	/* Until the lock is held the table's place is taken, and zs_extent_find() may be reading where it is. */
-	ZS_LOCK_SCOPE(&store->lock);
-	zs_table_deinit(&device->table);
-	/* What its slots still named is free by now and was not counted; what is damaged can't say its cost. */
-	zs_group_leave(device, zs_shards_sum(&device->shards, ZS_COUNT_COST_BYTES));
-	device->state = ZS_DEVICE_FREE;
-}
-
-int zs_store_remove(struct zs_store *store, uint64_t id)
-{
-	struct zs_device *device = atomic_load(&store->devices[zs_device_index(id)]);
-
-	if (!device || !id)
-		return -ENODEV;
-	{
-		ZS_LOCK_SCOPE(&store->lock);
-		if (device->state != ZS_DEVICE_ACTIVE || atomic_load(&device->id) != id)
-			return -ENODEV;
-		device->state = ZS_DEVICE_REMOVING;
-		atomic_store(&device->id, 0);
-		/* the commit: from here on there is no such device */
-		atomic_store_explicit(&device->entry->id, 0, memory_order_release);
-	}
-	drain(device);
-	if (!zs_deferred_device(&store->deferred, device)) {
-		/* What it has discarded before may still wait, and must be free before the index is used again. */
-		zs_deferred_flush(&store->deferred);
-		zs_device_finish(device);
-	}
-	return 0;
 }
 
 uint64_t zs_store_max_device_bytes(struct zs_store *store, uint32_t block_size)
@@ -454,6 +376,7 @@ void zs_store_close(struct zs_store *store)
 		zs_latencies_deinit(&device->latencies);
 		free(device);
 	}
+	zs_cold_deinit(store);
 	zs_pool_abandon(store->pool);
 	zs_heap_destroy(store->heap);
 	zs_arena_close(&store->arena);

@@ -24,6 +24,9 @@ struct zs_stream;
 
 #define ZS_DEVICE_NAME_BYTES 65 /* 64 and the NUL */
 #define ZS_DEVICES_MAX	     4096
+/* What recompression may use, one after the other; and with the codec of writes. */
+#define ZS_RECOMPRESS_CODECS 3
+#define ZS_CODECS	     (1 + ZS_RECOMPRESS_CODECS)
 #define ZS_BLOCK_MIN_BYTES   ((size_t)4 << 10)
 
 struct zs_store_options {
@@ -39,8 +42,10 @@ struct zs_device_options {
 	uint64_t size_bytes;
 	uint32_t block_size;	      /* 0 = 4 KiB; a power of two up to 64 KiB */
 	struct zs_codec_params codec; /* level in range */
-	uint64_t memory_limit_bytes;  /* 0 = none */
-	uint32_t mode;		      /* permission bits of the file, 0 = 0600 */
+	unsigned int nr_recompress;   /* ZS_RECOMPRESS_CODECS at most; see store/recompress.h */
+	struct zs_codec_params recompress[ZS_RECOMPRESS_CODECS];
+	uint64_t memory_limit_bytes; /* 0 = none */
+	uint32_t mode;		     /* permission bits of the file, 0 = 0600 */
 	uint32_t uid, gid;
 	bool page_cache;   /* the kernel may cache the file's content; nothing to the store */
 	const char *group; /* see store/group.h; a name as a device's, NULL = of none. It stays so */
@@ -53,6 +58,7 @@ enum zs_device_field {
 	ZS_FIELD_SIZE,
 	ZS_FIELD_BLOCK_SIZE,
 	ZS_FIELD_CODEC,
+	ZS_FIELD_RECOMPRESS,
 	ZS_FIELD_MEMORY_LIMIT,
 	ZS_FIELD_GROUP,
 };
@@ -63,6 +69,8 @@ struct zs_device_info {
 	uint64_t size_bytes;
 	uint32_t block_size;
 	struct zs_codec_params codec;
+	unsigned int nr_recompress;
+	struct zs_codec_params recompress[ZS_RECOMPRESS_CODECS];
 	uint64_t memory_limit_bytes;
 	uint32_t mode, uid, gid;
 	bool page_cache;
@@ -71,22 +79,34 @@ struct zs_device_info {
 };
 
 /*
- * Counters of a device. blocks = empty + same + objects; data_bytes = (same_blocks + object_blocks) * block size,
- * what zram calls orig_data_size; zram's same_pages and huge_pages are same_blocks and huge_blocks.
+ * Counters of a device. blocks = empty + same + objects + backed; data_bytes = (same_blocks + object_blocks +
+ * backed_blocks) * block size, what zram calls orig_data_size; zram's same_pages and huge_pages are same_blocks and
+ * huge_blocks, its bd_count, bd_reads and bd_writes are backed_blocks, read_back_blocks and written_back_blocks.
  */
 struct zs_device_stats {
 	uint64_t data_bytes;
 	uint64_t same_blocks;
-	uint64_t object_blocks;	   /* blocks with an object, huge ones included; fill objects count as same */
-	uint64_t huge_blocks;	   /* incompressible: stored raw */
-	uint64_t compressed_bytes; /* payload of all objects, without headers: zram's compr_data_size */
+	uint64_t object_blocks; /* with an object in memory, huge ones included; fill objects count as same */
+	uint64_t huge_blocks;	/* incompressible: stored raw, in memory */
+	uint64_t zstd_blocks;	/* with an object in memory whose codec is zstd, and the payload of these */
+	uint64_t zstd_bytes;
+	uint64_t compressed_bytes; /* payload of all objects in memory, without headers: zram's compr_data_size */
 	uint64_t memory_bytes;	   /* the objects' share of pages, handle words, slot table pages */
 	uint64_t reads, read_bytes;
 	uint64_t writes, written_bytes;
 	uint64_t discards, discarded_bytes;
 	uint64_t no_space;     /* writes refused for lack of room */
+	uint64_t recompressed; /* blocks that got a denser codec, so far, and the memory that this has saved */
+	uint64_t recompression_saved_bytes;
 	uint64_t corrupt;      /* blocks found damaged: each time one was read, or lost at open */
 	int64_t modified_nsec; /* Unix time of the last change of data, coarse */
+	/* The backing file, see store/cold.h. */
+	uint64_t backed_blocks; /* with an object there */
+	uint64_t backed_bytes;	/* these objects' records; of discarded blocks, too, until they are free */
+	uint64_t written_back_blocks, written_back_bytes;
+	uint64_t read_back_blocks, read_back_bytes;
+	uint64_t promoted_blocks; /* of those, back in memory afterwards */
+	uint64_t unreadable;	  /* blocks that could not be read back: each time one was read */
 };
 
 struct zs_store_stats {

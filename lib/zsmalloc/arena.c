@@ -45,6 +45,8 @@
 #define DEFAULT_GROUPS_BYTES ((uint64_t)32 << 10)
 /* All that 32-bit handles can name. */
 #define DEFAULT_HANDLES_BYTES ((uint64_t)8 << 32)
+/* A page for the file, and words for 8 TiB in the smallest segments. */
+#define DEFAULT_SEGMENTS_BYTES (((uint64_t)256 << 20) + ZS_PAGE_SIZE)
 /*
  * Runs of one length are reused for that length first, so the pages region must be longer than memory is; a free run
  * takes address space only.
@@ -92,6 +94,7 @@ void zs_arena_options_default(struct zs_arena_options *options, uint64_t memory_
 				[ZS_REGION_GROUPS] = DEFAULT_GROUPS_BYTES,
 				[ZS_REGION_SLOTS] = DEFAULT_SLOTS_BYTES,
 				[ZS_REGION_HANDLES] = DEFAULT_HANDLES_BYTES,
+				[ZS_REGION_SEGMENTS] = DEFAULT_SEGMENTS_BYTES,
 				[ZS_REGION_PAGES] = zs_align_up(memory_bytes, REGION_ALIGNMENT) * DEFAULT_PAGES_FACTOR,
 			},
 	};

@@ -9,6 +9,7 @@
  *   bit   9     lock      a mover owns the object; pinning waits for it
  *   bits 10-11  state     see below
  *   bits 12-63  location  page (32) | class (8) | index in the zspage (12)
+ *               or place  unit in the backing file (39) | length in units (13)
  *
  *   state    the object                         pins may rise   next
  *   FREE     there is none: bits 12-63 belong   no              LIVE, by zs_handle_publish()
@@ -16,12 +17,18 @@
  *            written, and they say where; bit 0
  *            then says that its place is fresh
  *   LIVE     is in memory at location           yes             DOOMED, by zs_handle_doom()
- *   BACKED   is in the backing file             (not yet used)
+ *                                                               BACKED, by zs_handle_replace()
+ *   BACKED   is in the backing file at place    yes             DOOMED, as above
+ *                                                               LIVE or elsewhere, by zs_handle_replace()
  *   DOOMED   is no longer referenced by a slot  no              FREE, by who doomed it or by the last
  *                                                               of its readers
  *
  * So an object can't be pinned before it is written, it is freed by the last of its readers, and nobody ever waits for
  * one. Pins and lock mean nothing after a restart: the scan clears them.
+ *
+ * A doomed object is where it was: its lock bit, which no mover can want any more, says that this is in the backing
+ * file. What is pinned stays where it is, there as in memory: only who has the one pin may replace the word, or anybody
+ * if there is none.
  */
 
 #include <errno.h>
@@ -54,6 +61,22 @@ struct zs_location {
 	uint8_t class;	/* index of the size class; compaction never changes it */
 };
 
+/* The backing file is addressed in units. */
+#define ZS_PLACE_UNIT_BYTES 16
+#define ZS_PLACE_UNITS_MAX  UINT32_C(0x1fff)
+#define ZS_PLACE_END	    (UINT64_C(1) << 39)
+
+/* Where an object is in the backing file: its record, all of it. */
+struct zs_place {
+	uint64_t unit;	/* below ZS_PLACE_END: 8 TiB */
+	uint32_t units; /* 1 to ZS_PLACE_UNITS_MAX: 128 KiB */
+};
+
+static inline uint64_t zs_place_bytes(uint32_t units)
+{
+	return (uint64_t)units * ZS_PLACE_UNIT_BYTES;
+}
+
 static inline enum zs_handle_state zs_handle_state(uint64_t word)
 {
 	return (enum zs_handle_state)((word >> ZS_HANDLE_STATE_SHIFT) & 3);
@@ -79,8 +102,35 @@ static inline uint64_t zs_handle_word(enum zs_handle_state state, struct zs_loca
 	       (uint64_t)location.class << 24 | (uint64_t)location.page << 32;
 }
 
+static inline struct zs_place zs_handle_place(uint64_t word)
+{
+	return (struct zs_place){.units = (uint32_t)(word >> 12 & ZS_PLACE_UNITS_MAX), .unit = word >> 25};
+}
+
+/* The word of an object in the backing file. */
+static inline uint64_t zs_handle_backed_word(struct zs_place place, unsigned int pins)
+{
+	zs_debug_assert(place.units && place.units <= ZS_PLACE_UNITS_MAX && place.unit < ZS_PLACE_END);
+	return pins | (uint64_t)ZS_HANDLE_BACKED << ZS_HANDLE_STATE_SHIFT | (uint64_t)place.units << 12 |
+	       place.unit << 25;
+}
+
+/* True if the object is, or was when it was doomed, in the backing file. */
+static inline bool zs_handle_is_backed(uint64_t word)
+{
+	enum zs_handle_state state = zs_handle_state(word);
+
+	return state == ZS_HANDLE_BACKED || (state == ZS_HANDLE_DOOMED && word & ZS_HANDLE_LOCK);
+}
+
+/* True if there is an object that a slot may refer to: LIVE or BACKED. */
+static inline bool zs_handle_is_referable(uint64_t word)
+{
+	return (unsigned int)zs_handle_state(word) - ZS_HANDLE_LIVE <= ZS_HANDLE_BACKED - ZS_HANDLE_LIVE;
+}
+
 /*
- * Keeps the object where it is until zs_handle_unpin(). Returns 0 and the word, or -EAGAIN if there is no live object
+ * Keeps the object where it is until zs_handle_unpin(). Returns 0 and the word, or -EAGAIN if there is no object
  * behind the handle (any more): the caller looks again where it had the handle from.
  */
 static inline int zs_handle_pin(_Atomic uint64_t *word, uint64_t *ret_word)
@@ -88,7 +138,7 @@ static inline int zs_handle_pin(_Atomic uint64_t *word, uint64_t *ret_word)
 	uint64_t old = atomic_load_explicit(word, memory_order_relaxed);
 
 	for (;;) {
-		if (zs_handle_state(old) != ZS_HANDLE_LIVE)
+		if (!zs_handle_is_referable(old))
 			return -EAGAIN;
 		if (__builtin_expect((old & ZS_HANDLE_LOCK) || zs_handle_pins(old) == ZS_HANDLE_PINS_MASK, 0)) {
 			sched_yield();
@@ -133,16 +183,16 @@ static inline void zs_handle_publish(_Atomic uint64_t *word, struct zs_location 
 }
 
 /*
- * The object is no longer referenced. Returns 0 and the word as it was, or -ESTALE if there is no live object. The
+ * The object is no longer referenced. Returns 0 and the word as it was, or -ESTALE if there is no object. The
  * caller may look at the object until it calls zs_handle_release(), and frees it if that says so.
  */
 static inline int zs_handle_doom(_Atomic uint64_t *word, uint64_t *ret_old)
 {
-	uint64_t doomed = (uint64_t)ZS_HANDLE_DOOMED << ZS_HANDLE_STATE_SHIFT;
-	uint64_t old = atomic_load_explicit(word, memory_order_relaxed);
+	const uint64_t doomed = (uint64_t)ZS_HANDLE_DOOMED << ZS_HANDLE_STATE_SHIFT;
+	uint64_t new, old = atomic_load_explicit(word, memory_order_relaxed);
 
 	for (;;) {
-		if (zs_handle_state(old) != ZS_HANDLE_LIVE)
+		if (!zs_handle_is_referable(old))
 			return -ESTALE;
 		if (__builtin_expect((old & ZS_HANDLE_LOCK) || zs_handle_pins(old) == ZS_HANDLE_PINS_MASK, 0)) {
 			sched_yield();
@@ -150,8 +200,9 @@ static inline int zs_handle_doom(_Atomic uint64_t *word, uint64_t *ret_old)
 			continue;
 		}
 		/* Without readers it is the caller's alone, as nobody can come any more; else it needs a pin, too. */
-		if (atomic_compare_exchange_weak_explicit(word, &old, (old | doomed) + !!zs_handle_pins(old),
-							  memory_order_acq_rel, memory_order_relaxed))
+		new = (old | doomed) + !!zs_handle_pins(old);
+		new |= zs_handle_state(old) == ZS_HANDLE_BACKED ? ZS_HANDLE_LOCK : 0;
+		if (atomic_compare_exchange_weak_explicit(word, &old, new, memory_order_acq_rel, memory_order_relaxed))
 			break;
 	}
 	*ret_old = old;
@@ -180,4 +231,14 @@ static inline bool zs_handle_trylock(_Atomic uint64_t *word, struct zs_location 
 static inline void zs_handle_move(_Atomic uint64_t *word, struct zs_location location)
 {
 	zs_handle_publish(word, location);
+}
+
+/*
+ * The commit of an object's way into the backing file, out of it or within it. from and to have the pins of those who
+ * know that the object moves: one, or none. False if it is not there any more or somebody else has it pinned.
+ */
+static inline bool zs_handle_replace(_Atomic uint64_t *word, uint64_t from, uint64_t to)
+{
+	/* release: what was copied is whole; acquire: nobody reads what is freed now */
+	return atomic_compare_exchange_strong_explicit(word, &from, to, memory_order_acq_rel, memory_order_relaxed);
 }

@@ -128,6 +128,12 @@ struct zs_account *zs_heap_account(struct zs_heap *heap)
 	return heap->account;
 }
 
+void zs_heap_set_backed(struct zs_heap *heap, zs_backed_free *free_place, void *context)
+{
+	heap->free_place = free_place;
+	heap->backed_context = context;
+}
+
 void zs_heap_set_limit(struct zs_heap *heap, uint64_t limit_bytes)
 {
 	zs_pages_set_limit(&heap->pages, zs_div_round_up(limit_bytes, ZS_PAGE_SIZE));

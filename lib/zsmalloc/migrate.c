@@ -12,6 +12,20 @@
 #include "base/check.h"
 #include "zsmalloc/pool_internal.h"
 
+/* True if the room at location is that of the handle's object. Under the class's lock. */
+static bool is_charged(const struct zs_heap *heap, uint32_t handle, struct zs_location location)
+{
+	struct zs_location own;
+	uint64_t word;
+
+	if (!heap_handle_is_valid(heap, handle))
+		return false;
+	word = atomic_load(heap_handle_word(heap, handle));
+	own = zs_handle_location(word);
+	return zs_handle_state(word) != ZS_HANDLE_FREE && !zs_handle_is_backed(word) && own.page == location.page &&
+	       own.class == location.class && own.index == location.index;
+}
+
 /* Charges (sign true) or uncharges the objects that lie on a page of a zspage, wholly or in part. */
 static void recharge(struct zs_heap *heap, const struct zspage *zspage, unsigned int page, bool charge)
 {
@@ -25,9 +39,8 @@ static void recharge(struct zs_heap *heap, const struct zspage *zspage, unsigned
 		struct zs_location location = {.page = zspage->page, .class = zspage->class, .index = (uint16_t)index};
 		uint32_t size;
 
-		/* Free, or being written: not charged yet. */
-		if (!handle || !heap_handle_is_valid(heap, handle) ||
-		    zs_handle_state(atomic_load(heap_handle_word(heap, handle))) == ZS_HANDLE_FREE)
+		/* Free, or being written or read back: not charged yet. */
+		if (!handle || !is_charged(heap, handle, location))
 			continue;
 		size = zs_object_info(header->meta).size;
 		if (charge)

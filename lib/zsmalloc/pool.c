@@ -132,7 +132,7 @@ static bool class_take(struct zs_pool *pool, unsigned int index, struct zs_handl
 	return true;
 }
 
-/* The slow path of object_alloc(): the class needs a zspage. */
+/* The slow path of pool_take_room(): the class needs a zspage. */
 static int class_grow_and_take(struct zs_pool *pool, unsigned int index, enum zs_urgency urgency,
 			       struct zs_handle handle, bool *ret_fresh, struct zs_location *ret_location)
 {
@@ -157,8 +157,8 @@ static int class_grow_and_take(struct zs_pool *pool, unsigned int index, enum zs
 	return 0;
 }
 
-static int object_alloc(struct zs_pool *pool, unsigned int index, enum zs_urgency urgency, struct zs_handle handle,
-			bool *ret_fresh, struct zs_location *ret_location)
+int pool_take_room(struct zs_pool *pool, unsigned int index, enum zs_urgency urgency, struct zs_handle handle,
+		   bool *ret_fresh, struct zs_location *ret_location)
 {
 	{
 		ZS_LOCK_SCOPE(pool_lock(pool, index));
@@ -183,8 +183,8 @@ int zs_pool_alloc(struct zs_pool *pool, size_t size, enum zs_urgency urgency, st
 		return error;
 	if (heap->account)
 		zs_account_prefetch(heap->account, handle.index);
-	error = object_alloc(pool, zs_geometry_class(heap->geometry, size + ZS_OBJECT_HEADER_BYTES), urgency, handle,
-			     &fresh, &location);
+	error = pool_take_room(pool, zs_geometry_class(heap->geometry, size + ZS_OBJECT_HEADER_BYTES), urgency, handle,
+			       &fresh, &location);
 	if (error) {
 		zs_slab_free(&heap->handles, handle.index);
 		return error;
@@ -195,37 +195,58 @@ int zs_pool_alloc(struct zs_pool *pool, size_t size, enum zs_urgency urgency, st
 }
 
 /* Its word must say FREE from here on: whoever still has the handle from an old slot must not get past the pin. */
-static void handle_free(struct zs_heap *heap, uint32_t handle)
+void pool_free_handle(struct zs_heap *heap, uint32_t handle)
 {
 	atomic_store_explicit(heap_handle_word(heap, handle), 0, memory_order_relaxed);
 	zs_slab_free(&heap->handles, handle);
 }
 
-/* Frees an object that is doomed and not pinned, and its handle. */
-static void object_free(struct zs_pool *pool, uint32_t handle, struct zs_location location)
+struct zspage *pool_free_room(struct zs_pool *pool, struct zs_location location)
 {
 	struct zs_heap *heap = pool->heap;
 	struct zs_size_class *class = &pool->classes[location.class];
 	struct zspage *zspage = heap_zspage(heap, zs_pages_zspage(&heap->pages, location.page));
-	bool empty;
+
+	zspage_object_free(heap, zspage, location.index);
+	class->nr_objects--;
+	if (zspage->inuse) {
+		size_class_refile(heap, class, zspage);
+		return NULL;
+	}
+	size_class_remove(class, zspage);
+	class->nr_zspages--;
+	return zspage;
+}
+
+/* Frees an object in memory that is doomed and not pinned, and its handle. */
+static void object_free(struct zs_pool *pool, uint32_t handle, struct zs_location location)
+{
+	struct zs_heap *heap = pool->heap;
+	struct zspage *empty;
 
 	zs_lock(pool_lock(pool, location.class));
 	if (heap->account)
 		zs_account_uncharge(heap->account, handle, location,
-				    zs_object_info(zspage_object(heap, zspage, location.index)->meta).size);
-	zspage_object_free(heap, zspage, location.index);
-	class->nr_objects--;
-	empty = !zspage->inuse;
-	if (empty) {
-		size_class_remove(class, zspage);
-		class->nr_zspages--;
-	} else {
-		size_class_refile(heap, class, zspage);
-	}
+				    zs_object_info(heap_object(heap, location)->meta).size);
+	empty = pool_free_room(pool, location);
 	zs_unlock(pool_lock(pool, location.class));
 	if (empty)
-		zspage_destroy(heap, zspage);
-	handle_free(heap, handle);
+		zspage_destroy(heap, empty);
+	pool_free_handle(heap, handle);
+}
+
+/* The same, where word says that it is. */
+static void doomed_free(struct zs_pool *pool, uint32_t handle, uint64_t word)
+{
+	struct zs_heap *heap = pool->heap;
+
+	if (!zs_handle_is_backed(word)) {
+		object_free(pool, handle, zs_handle_location(word));
+		return;
+	}
+	if (heap->free_place)
+		heap->free_place(heap->backed_context, zs_handle_place(word));
+	pool_free_handle(heap, handle);
 }
 
 /* True if the size in an object's header is one of its class. */
@@ -305,20 +326,21 @@ void zs_pool_note_leak(struct zs_pool *pool)
 void zs_pool_free(struct zs_pool *pool, struct zs_handle handle, struct zs_object_info *ret_info)
 {
 	_Atomic uint64_t *word = heap_handle_word(pool->heap, handle.index);
-	struct zs_location location;
 	uint64_t old = 0;
 
 	zs_assert_msg(heap_handle_is_valid(pool->heap, handle.index) && !zs_handle_doom(word, &old),
 		      "pool %u: handle %u freed twice or never allocated", pool->number, handle.index);
-	location = zs_handle_location(old);
-	if (!object_is_sound(pool, handle.index, location)) {
+	if (zs_handle_is_backed(old)) {
+		*ret_info = (struct zs_object_info){.units = zs_handle_place(old).units};
+	} else if (object_is_sound(pool, handle.index, zs_handle_location(old))) {
+		*ret_info = zs_object_info(heap_object(pool->heap, zs_handle_location(old))->meta);
+	} else {
 		zs_pool_note_leak(pool);
 		*ret_info = (struct zs_object_info){0};
 		return;
 	}
-	*ret_info = zs_object_info(heap_object(pool->heap, location)->meta);
 	if (zs_handle_release(word, old))
-		object_free(pool, handle.index, location);
+		doomed_free(pool, handle.index, old);
 }
 
 void zs_handle_prefetch(struct zs_pool *pool, struct zs_handle handle)
@@ -398,6 +420,12 @@ int zs_obj_read_begin(struct zs_pool *pool, struct zs_handle handle, struct zs_o
 	error = object_pin(pool, handle, &word);
 	if (error)
 		return error;
+	if (__builtin_expect(zs_handle_is_backed(word), 0)) {
+		struct zs_place place = zs_handle_place(word);
+
+		*ret_object = (struct zs_object){.handle = handle, .info.units = place.units, .place = place};
+		return 0;
+	}
 	location = zs_handle_location(word);
 	if (!heap_location_is_valid(heap, location))
 		goto damaged;
@@ -424,9 +452,12 @@ void zs_obj_read_end(struct zs_pool *pool, const struct zs_object *object)
 	_Atomic uint64_t *word = heap_handle_word(pool->heap, object->handle.index);
 	uint64_t value = atomic_load_explicit(word, memory_order_relaxed);
 
-	/* Where a doomed object is must be known before the pin is gone: afterwards the word may be somebody else's. */
+	/*
+	 * Where a doomed object is must be known before the pin is gone: afterwards the word may be somebody else's. It
+	 * is where it was before it was doomed, since it was pinned.
+	 */
 	if (zs_handle_unpin(word))
-		object_free(pool, object->handle.index, zs_handle_location(value));
+		doomed_free(pool, object->handle.index, value);
 }
 
 int zs_obj_verify(const struct zs_object *object)

@@ -40,15 +40,20 @@ struct zs_object_info {
 	uint8_t codec;	     /* enum zs_codec_id, opaque here */
 	uint16_t dictionary; /* 0 = none, opaque here; 11 bits */
 	uint16_t owner;	     /* whom zs_obj_write() charges, see zsmalloc/account.h; not kept in the header */
+	uint32_t units;	     /* of the backing file; 0 = the object is in memory. All else is 0 then: it must be read */
 };
 
-/* An object in memory, valid between zs_obj_read_begin() and zs_obj_read_end(). */
+/* An object, valid between zs_obj_read_begin() and zs_obj_read_end(). */
 struct zs_object {
 	struct zs_handle handle;
 	struct zs_object_info info;
-	const void *payload;
-	uint32_t checksum; /* as stored; zs_obj_verify() compares */
+	const void *payload;   /* NULL: it is in the backing file at place, and info.units says how long */
+	uint32_t checksum;     /* as stored; zs_obj_verify() compares */
+	struct zs_place place; /* units 0: it is in memory */
 };
+
+/* Frees what an object had in the backing file. Any thread, no lock held. */
+typedef void zs_backed_free(void *context, struct zs_place place);
 
 /* How hard an allocation may try when the heap's limit is near. */
 enum zs_urgency {
@@ -112,6 +117,13 @@ void zs_heap_destroy(struct zs_heap *heap);
 int zs_heap_start_account(struct zs_heap *heap, const struct zs_account_options *options);
 struct zs_account *zs_heap_account(struct zs_heap *heap);
 
+/*
+ * Says who frees the places of objects in the backing file. Without it (NULL) objects that are there keep their places
+ * and can be freed all the same, so that an arena that is opened without its backing file loses nothing: what is still
+ * in use is seen when it is opened with it. Context: no other thread uses the heap.
+ */
+void zs_heap_set_backed(struct zs_heap *heap, zs_backed_free *free_place, void *context);
+
 /* Bytes of arena memory that the heap may use; 0 = no limit. A limit below the present use refuses new data only. */
 void zs_heap_set_limit(struct zs_heap *heap, uint64_t limit_bytes);
 void zs_heap_stats(struct zs_heap *heap, struct zs_heap_stats *ret_stats);
@@ -155,7 +167,7 @@ void zs_obj_write(struct zs_pool *pool, struct zs_handle handle, const struct zs
 /*
  * Frees the object as soon as no reader has it pinned. Asserts that the handle names an object: a second free must stop
  * the program before it frees somebody else's. Returns what its header said of it; if the header is damaged the object
- * is left where it is (and counted in leaked_objects), size then being 0.
+ * is left where it is (and counted in leaked_objects), size and units then being 0.
  */
 void zs_pool_free(struct zs_pool *pool, struct zs_handle handle, struct zs_object_info *ret_info);
 
@@ -175,7 +187,8 @@ void zs_handles_prefetch(struct zs_pool *pool, const struct zs_handle *handles, 
 size_t zs_obj_cost(struct zs_pool *pool, struct zs_handle handle);
 
 /*
- * Pins the object. Returns 0; -EAGAIN if the handle names nothing (any more), and the caller reads its slot again;
+ * Pins the object, in memory or in the backing file. Returns 0; -EAGAIN if the handle names nothing (any more), and the
+ * caller reads its slot again;
  * -EBADMSG if handle word or header are damaged (nothing is pinned then).
  * The caller must look at its slot once more after this: only if it still holds the handle is the object its own.
  */
@@ -183,6 +196,25 @@ int zs_obj_read_begin(struct zs_pool *pool, struct zs_handle handle, struct zs_o
 void zs_obj_read_end(struct zs_pool *pool, const struct zs_object *object);
 /* Compares the payload with the checksum of the header. Returns 0 or -EBADMSG. Between begin and end. */
 int zs_obj_verify(const struct zs_object *object);
+
+/*
+ * the backing file (zsmalloc/evict.c)
+ *
+ * zs_obj_evict(): the caller has pinned an object and written it to the backing file: its memory is freed, the object
+ * is there from now on. zs_obj_restore(): the caller has pinned a backed object and read it (info, payload and checksum
+ * are filled in, owner says whom to charge): it is in memory from now on, and the caller frees its place. Either way it
+ * stays pinned for zs_obj_read_end(). Return 0; -EBUSY (somebody else has it pinned), -ESTALE (no longer referenced),
+ * and zs_obj_restore() -ENOSPC or -ENOMEM: then nothing has changed.
+ *
+ * zs_obj_relocate(): the record of an object that nobody has pinned was copied from one place to another; false if it
+ * is not at the old one, or is pinned: then nothing has changed. zs_obj_is_at() tells beforehand. Any handle.
+ */
+int zs_obj_evict(struct zs_pool *pool, const struct zs_object *object, struct zs_place place);
+int zs_obj_restore(struct zs_pool *pool, const struct zs_object *object, enum zs_urgency urgency);
+bool zs_obj_relocate(struct zs_heap *heap, struct zs_handle handle, struct zs_place from, struct zs_place to);
+bool zs_obj_is_at(struct zs_heap *heap, struct zs_handle handle, struct zs_place place);
+/* Where the object of a handle is in the backing file; false if it isn't there. A hint, unless nobody else is about. */
+bool zs_obj_place(struct zs_heap *heap, struct zs_handle handle, struct zs_place *ret_place);
 
 /* Memory that an object with this payload costs: its share of its zspage's pages, rounded up, in bytes. */
 size_t zs_pool_cost(size_t size);

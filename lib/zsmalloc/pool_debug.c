@@ -34,11 +34,14 @@ static void check_objects(const struct zs_heap *heap, const struct zspage *zspag
 	for (unsigned int index = 0; index < zspage->fresh; index++) {
 		uint32_t handle = zspage_object(heap, zspage, index)->handle;
 		struct zs_location location;
+		uint64_t word;
 
 		if (!handle)
 			continue;
-		location = zs_handle_location(atomic_load(heap_handle_word(heap, handle)));
-		zs_assert(location.page == zspage->page && location.class == zspage->class && location.index == index);
+		word = atomic_load(heap_handle_word(heap, handle));
+		location = zs_handle_location(word);
+		zs_assert(!zs_handle_is_backed(word) && location.page == zspage->page &&
+			  location.class == zspage->class && location.index == index);
 		inuse++;
 	}
 	zs_assert(inuse == zspage->inuse);

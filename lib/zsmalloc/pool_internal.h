@@ -28,6 +28,8 @@ struct zs_heap {
 	uint64_t *adopted;	    /* bit per handle, while the heap is rebuilt; else NULL */
 	uint64_t adopted_bytes;
 	_Atomic uint64_t nr_leaked; /* relaxed, statistics */
+	zs_backed_free *free_place; /* NULL: there is no backing file */
+	void *backed_context;
 };
 
 struct zs_size_class {
@@ -100,3 +102,15 @@ void size_class_refile(struct zs_heap *heap, struct zs_size_class *class, struct
 void size_class_remove(struct zs_size_class *class, struct zspage *zspage);
 /* The fullest zspage with a free object, or NULL. Under class->lock. */
 struct zspage *size_class_find(struct zs_size_class *class);
+
+/*
+ * Room for an object of a class, the handle written into it; the caller stores its location in the handle word.
+ * ret_fresh as zs_handle_is_fresh(). Locks: class, and slab and pages without it. Returns 0, -ENOSPC or -ENOMEM.
+ */
+int pool_take_room(struct zs_pool *pool, unsigned int class, enum zs_urgency urgency, struct zs_handle handle,
+		   bool *ret_fresh, struct zs_location *ret_location);
+/* Gives it back; under the class's lock. Answers the zspage that got empty by it, for zspage_destroy() without lock. */
+struct zspage *pool_free_room(struct zs_pool *pool, struct zs_location location);
+
+/* Frees the handle of an object that has no room and no place any more. */
+void pool_free_handle(struct zs_heap *heap, uint32_t handle);

@@ -6,7 +6,8 @@
  * handle back. An object counts only if the three agree, so that whatever a killed process left half-done (an object
  * written and not published, one replaced and not freed, a handle word of either) is simply not adopted:
  *
- *   1. zs_pool_adopt(), for each slot: the handle is marked, its zspage gets a descriptor
+ *   1. zs_pool_adopt(), for each slot: the handle is marked, its zspage gets a descriptor, if
+ *      it isn't in the backing file
  *   2. zs_pool_rebuild_end(): in each zspage, objects that no adopted handle names go on the free list
  *   3. zs_heap_rebuild_end(): handles not adopted go on the free lists; pages without a zspage are punched
  */
@@ -56,6 +57,23 @@ static int zspage_adopt(struct zs_pool *pool, struct zs_location location, struc
 	return 0;
 }
 
+static void adopt_handle(struct zs_heap *heap, uint32_t handle)
+{
+	heap->adopted[handle / 64] |= UINT64_C(1) << (handle % 64);
+}
+
+/* Whether something can be at that place is known to the backing file, when it is opened. */
+static int backed_adopt(struct zs_heap *heap, uint32_t handle, struct zs_place place, struct zs_object_info *ret_info)
+{
+	if (!place.units)
+		return -EBADMSG;
+	adopt_handle(heap, handle);
+	/* Pins are those of threads that are gone. */
+	atomic_store_explicit(heap_handle_word(heap, handle), zs_handle_backed_word(place, 0), memory_order_relaxed);
+	*ret_info = (struct zs_object_info){.units = place.units};
+	return 0;
+}
+
 int zs_pool_adopt(struct zs_pool *pool, struct zs_handle handle, unsigned int owner, struct zs_object_info *ret_info)
 {
 	struct zs_heap *heap = pool->heap;
@@ -72,6 +90,8 @@ int zs_pool_adopt(struct zs_pool *pool, struct zs_handle handle, unsigned int ow
 	if (is_adopted(heap, handle.index))
 		return -EEXIST;
 	word = atomic_load_explicit(heap_handle_word(heap, handle.index), memory_order_relaxed);
+	if (zs_handle_state(word) == ZS_HANDLE_BACKED)
+		return backed_adopt(heap, handle.index, zs_handle_place(word), ret_info);
 	location = zs_handle_location(word);
 	if (zs_handle_state(word) != ZS_HANDLE_LIVE || !heap_location_is_valid(heap, location))
 		return -EBADMSG;
@@ -87,7 +107,7 @@ int zs_pool_adopt(struct zs_pool *pool, struct zs_handle handle, unsigned int ow
 		zs_account_charge(heap->account, handle.index, owner, location, info.size);
 	zspage->inuse++;
 	pool->classes[location.class].nr_objects++;
-	heap->adopted[handle.index / 64] |= UINT64_C(1) << (handle.index % 64);
+	adopt_handle(heap, handle.index);
 	/* Pins and lock are those of threads that are gone. */
 	zs_handle_publish(heap_handle_word(heap, handle.index), location);
 	*ret_info = info;
@@ -99,11 +119,15 @@ static bool object_is_adopted(const struct zs_heap *heap, const struct zspage *z
 {
 	uint32_t handle = zspage_object(heap, zspage, index)->handle;
 	struct zs_location location;
+	uint64_t word;
 
 	if (!is_adopted(heap, handle))
 		return false;
-	location = zs_handle_location(atomic_load_explicit(heap_handle_word(heap, handle), memory_order_relaxed));
-	return location.page == zspage->page && location.class == zspage->class && location.index == index;
+	/* It may name a backed object, if the process was killed on one's way to the backing file or back. */
+	word = atomic_load_explicit(heap_handle_word(heap, handle), memory_order_relaxed);
+	location = zs_handle_location(word);
+	return zs_handle_state(word) == ZS_HANDLE_LIVE && location.page == zspage->page &&
+	       location.class == zspage->class && location.index == index;
 }
 
 /* Chains the objects of a zspage that are not in use, lowest first. */

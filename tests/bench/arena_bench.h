@@ -17,7 +17,7 @@
 struct zs_heap;
 
 #define BENCH_BLOCK_BYTES ((size_t)4096)
-#define BENCH_THREADS_MAX 16
+#define BENCH_THREADS_MAX 32
 
 struct bench_options {
 	const char *corpus_path;
@@ -25,8 +25,10 @@ struct bench_options {
 	const char *variant;	 /* which of the things that are compared; the benchmark knows its own */
 	unsigned int nr_threads; /* 0 = the benchmark's default */
 	unsigned int nr_devices;
-	uint64_t nr_blocks;  /* of the trace or of the corpus, from its start; 0 = all */
-	uint64_t size_bytes; /* of a device */
+	uint64_t nr_blocks;   /* of the trace or of the corpus, from its start; 0 = all */
+	uint64_t size_bytes;  /* of a device */
+	uint32_t block_bytes; /* of the devices; 0 = BENCH_BLOCK_BYTES */
+	const char *backing_path;
 	uint64_t seed;
 };
 
@@ -36,13 +38,16 @@ void bench_alloc(const struct bench_options *options);
 void bench_caches(const struct bench_options *options);
 void bench_compact(const struct bench_options *options);
 void bench_geometry(const struct bench_options *options);
+void bench_hot(const struct bench_options *options);
 void bench_lifetimes(const struct bench_options *options);
 void bench_locks(const struct bench_options *options);
 void bench_pools(const struct bench_options *options);
 void bench_punch(const struct bench_options *options);
+void bench_recompress(const struct bench_options *options);
 void bench_remove(const struct bench_options *options);
 /* Writes the trace of a corpus. */
 void bench_trace(const struct bench_options *options);
+void bench_writeback(const struct bench_options *options);
 
 /* Ends the program. error is 0 or an errno, negative or not. */
 void bench_die(int error, const char *format, ...) __attribute__((noreturn, format(printf, 2, 3)));

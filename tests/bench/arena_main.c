@@ -15,16 +15,17 @@
 
 static const char usage_text[] =
 	"usage: arena NAME [--corpus FILE] [--trace FILE] [--variant NAME] [--threads N] [--devices N] [--blocks N]\n"
-	"             [--size BYTES] [--seed N]\n";
+	"             [--size BYTES] [--seed N] [--block BYTES] [--backing FILE]\n";
 
 static const struct bench {
 	const char *name;
 	void (*run)(const struct bench_options *options);
 } benches[] = {
-	{"account", bench_account}, {"alloc", bench_alloc},	  {"caches", bench_caches},
-	{"compact", bench_compact}, {"geometry", bench_geometry}, {"lifetimes", bench_lifetimes},
-	{"locks", bench_locks},	    {"pools", bench_pools},	  {"punch", bench_punch},
-	{"remove", bench_remove},   {"trace", bench_trace},
+	{"account", bench_account},	  {"alloc", bench_alloc},	  {"caches", bench_caches},
+	{"compact", bench_compact},	  {"geometry", bench_geometry},	  {"lifetimes", bench_lifetimes},
+	{"locks", bench_locks},		  {"pools", bench_pools},	  {"punch", bench_punch},
+	{"remove", bench_remove},	  {"trace", bench_trace},	  {"hot", bench_hot},
+	{"recompress", bench_recompress}, {"writeback", bench_writeback},
 };
 
 void bench_die(int error, const char *format, ...)
@@ -124,6 +125,9 @@ static bool parse_option(struct bench_options *options, int option, const char *
 	case 'v':
 		options->variant = text;
 		return true;
+	case 'f':
+		options->backing_path = text;
+		return true;
 	}
 	if (option == '?' || !parse_number(text, &number))
 		return false;
@@ -137,6 +141,9 @@ static bool parse_option(struct bench_options *options, int option, const char *
 	case 'b':
 		options->nr_blocks = number;
 		return true;
+	case 'B':
+		options->block_bytes = (uint32_t)number;
+		return number && number <= 65536;
 	case 'S':
 		options->size_bytes = number;
 		return number && number % BENCH_BLOCK_BYTES == 0;
@@ -156,6 +163,8 @@ static bool parse_options(struct bench_options *options, int argc, char **argv)
 		{"devices", required_argument, NULL, 'd'},
 		{"blocks", required_argument, NULL, 'b'},
 		{"size", required_argument, NULL, 'S'},
+		{"block", required_argument, NULL, 'B'},
+		{"backing", required_argument, NULL, 'f'},
 		{"seed", required_argument, NULL, 's'},
 		{NULL, 0, NULL, 0},
 	};

@@ -37,6 +37,7 @@ void bench_store_create(struct bench_store *store, const struct bench_options *o
 	for (unsigned int i = 0; i < store->nr_devices; i++) {
 		struct zs_device_options device = {
 			.size_bytes = store->device_bytes,
+			.block_size = options->block_bytes,
 			.codec = {.codec = ZS_CODEC_LZ4, .level = zs_codec_lz4.level_default},
 		};
 		char name[16];

@@ -12,6 +12,7 @@ import sys
 sys.dont_write_bytecode = True  # the source tree stays as it is
 
 import bench_arena
+import bench_cold
 import bench_density
 import bench_io
 import bench_scaling
@@ -19,7 +20,9 @@ from report import OURS, Report
 from scope import BenchError, end_on_signals
 from workloads import WORKLOADS
 
-BENCHES = {"io": bench_io, "density": bench_density, "arena": bench_arena, "scaling": bench_scaling}
+BENCHES = {
+    "io": bench_io, "density": bench_density, "arena": bench_arena, "cold": bench_cold, "scaling": bench_scaling,
+}
 DEFAULT_BUILD = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "build")
 
 

@@ -8,6 +8,7 @@ import sys
 import tempfile
 import unittest
 
+from bench_cold import pages_split
 from report import Report, format_number, format_table
 
 LOAD = sys.argv.pop(1) if len(sys.argv) > 1 else "load"
@@ -20,6 +21,13 @@ def filled_report():
         for sample in samples:
             report.add("speed", "GB/s", subject, sample)
     return report
+
+
+class ColdTest(unittest.TestCase):
+    def test_fio_reads_as_many_bytes_by_reads_of_one_and_of_two_pages(self):
+        self.assertEqual(pages_split(1000, 1000 * 4096), 0)
+        self.assertEqual(pages_split(1000, 250 * 4096 + 750 * 8192), 75)
+        self.assertEqual(pages_split(1000, 1000 * 12288), 100)
 
 
 class ReportTest(unittest.TestCase):

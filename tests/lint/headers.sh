@@ -5,7 +5,7 @@
 # shellcheck source-path=SCRIPTDIR
 source "$(dirname "$(readlink -f "$0")")/common.sh"
 
-library_flags=$(pkg-config --cflags fuse3 jansson libsystemd smartcols mount liburing)
+library_flags=$(pkg-config --cflags fuse3 jansson libsystemd smartcols mount liburing libsodium)
 read -ra library_flags <<<"$library_flags"
 flags=(-std=gnu17 -D_GNU_SOURCE -Ilib -Idaemon -Itools -Itests -I. "${library_flags[@]}"
 	-Wall -Wextra -Wno-unused-parameter -Werror -fsyntax-only -x c -)

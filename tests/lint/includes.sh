@@ -13,6 +13,7 @@ declare -A may_include=(
 	[codec]="base codec"
 	[ctl]="base ctl"
 	[store]="base codec zsmalloc store"
+	[api]="base codec zsmalloc store ctl api"
 	[daemon]="base codec zsmalloc store ctl daemon"
 	[tools]="base ctl tools"
 )
@@ -21,11 +22,13 @@ declare -A may_include=(
 single_users=(
 	'#include <(fuse|fuse3/|fuse_)|linux/fuse\.h|"/dev/fuse"' '^(daemon/(transport|fuse_|mount)|tools/cmd_doctor)'
 	'#include <liburing|(^|[^/.])\bio_uring_' '^(lib/store/uring|daemon/transport_uring)'
-	'\b(mmap|munmap|mremap|memfd_create|fallocate|madvise) ?\(' '^(lib/zsmalloc/arena\.c|daemon/)'
+	'\b(mmap|munmap|mremap|memfd_create|madvise) ?\(' '^(lib/zsmalloc/arena\.c|daemon/)'
+	'\bfallocate ?\(' '^(lib/zsmalloc/arena\.c|lib/store/backing_file\.c|daemon/)'
 	'#include <systemd/' '^daemon/'
 	'#include <libsmartcols' '^tools/'
 	'#include <libmount' '^daemon/mount'
 	'#include <(zstd|lz4)' '^lib/codec/'
+	'#include <sodium' '^lib/store/backing_crypt\.c'
 )
 
 # The folder of a file: of lib/ the part below.

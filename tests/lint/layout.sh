@@ -42,13 +42,15 @@ assertions()
 		#include <assert.h>
 		#include <stddef.h>
 		#include "base/residue.h"
+		#include "store/backing_format.h"
 		#include "store/entry.h"
 		#include "store/group_internal.h"
+		#include "store/segments.h"
 		#include "store/slot.h"
 		#include "zsmalloc/arena.h"
 		#include "zsmalloc/handle.h"
 		#include "zsmalloc/object.h"
-		static_assert(ZS_ARENA_LAYOUT_VERSION == 2, "update the page and this check with the layout");
+		static_assert(ZS_ARENA_LAYOUT_VERSION == 3, "update the page and this check with the layout");
 	END
 	field zs_device_entry id 'id, sealed'
 	field zs_device_entry current 'current, sealed'
@@ -58,8 +60,6 @@ assertions()
 	field zs_device_entry table_offset 'offset of the slot table'
 	field zs_device_entry created_sec 'time of creation'
 	field zs_device_entry block_size 'block size'
-	field zs_device_entry level 'level of the codec'
-	field zs_device_entry codec 'codec$'
 	field zs_device_entry name 'name, ends in NUL'
 	field zs_device_entry group 'group: index'
 	field zs_device_entry checksum 'XXH3-64 of id'
@@ -68,11 +68,32 @@ assertions()
 	field zs_device_attributes gid 'gid'
 	field zs_device_attributes flags 'flags: bit 0 says that the kernel'
 	field zs_device_attributes memory_limit_bytes 'memory limit, bytes'
-	field zs_device_attributes checksum 'XXH3-64 of the five above'
+	field zs_device_attributes codecs 'codecs: that of writes'
+	field zs_device_attributes checksum 'XXH3-64 of the six above'
 	field zs_group_entry used 'used, sealed'
 	field zs_group_entry limit_pages 'limit, sealed'
 	field zs_group_entry name 'name of the group'
 	field zs_group_entry checksum 'XXH3-64 of used'
+	field zs_backing_entry current 'current copy, sealed'
+	field zs_backing_entry 'attributes[0]' 'file attributes, copy 0'
+	field zs_backing_entry 'attributes[1]' 'file attributes, copy 1'
+	field zs_backing_attributes id 'id of the file, random'
+	field zs_backing_attributes segment_bytes 'size of a segment, bytes'
+	field zs_backing_attributes flags 'flags: bit 0 encrypted, bit 1 the budget'
+	field zs_backing_attributes budget_day 'budget: day'
+	field zs_backing_attributes budget_written_bytes 'budget: bytes written'
+	field zs_backing_attributes budget_limit_bytes 'budget: bytes a day'
+	field zs_backing_attributes budget_remaining_bytes 'budget: bytes left'
+	field zs_backing_attributes key 'key of an encrypted file'
+	field zs_backing_attributes checksum 'XXH3-64 of the eight above'
+	field zs_record_header seal 'seal: low half'
+	field zs_record_header handle 'handle of the object$'
+	field zs_record_header meta 'meta, as in memory'
+	field zs_record_header block 'block, low 32 bits'
+	field zs_record_header device_id 'id of the device'
+	field zs_record_header checksum 'checksum of the payload, as in memory'
+	bits 'UINT64_C(3)' 'state: 0 free, 1 in flight, 2 valid, 3 quarantined'
+	bits 'ZS_RESIDUE_VALUE_MASK & ~UINT64_C(3)' 'sequence number of this use'
 	field zs_object_header handle 'handle: the way back'
 	field zs_object_header meta 'meta: bits 0-16'
 	field zs_object_header checksum 'low half of XXH3-64'

@@ -13,6 +13,7 @@ machine_paths='(^|[^A-Za-z0-9_.}/-])/(wo''rk|home/[a-z]+|tmp/zs''d)/'
 files()
 {
 	find . -path './build*' -prune -o -path ./.git -prune -o -type f -print | sed 's@^\./@@' |
+		grep -vE '^debian/(changelog|copyright|source/format)$' |
 		grep -vE '^tests/fuzz/corpus-|\.(orig|rej|swp)$|/__pycache__/|^LICENSE$|^\.gitignore$' | sort
 }
 

@@ -22,6 +22,7 @@
 #include "base/bits.h"
 #include "base/check.h"
 #include "codec/stream.h"
+#include "model/crash_cold.h"
 #include "model/crash_scenarios.h"
 #include "store/device.h"
 #include "store/device_internal.h"
@@ -48,8 +49,9 @@
 struct run {
 	const struct scenario *scenario;
 	struct arena_shadow shadow;
-	struct zs_stream *stream; /* the checking parent's */
-	int fd;			  /* the arena */
+	struct zs_stream *stream;   /* the checking parent's */
+	int fd;			    /* the arena */
+	char path[TEST_PATH_BYTES]; /* of the backing file, if there is one */
 	bool new_seen;
 	uint64_t points;
 	uint64_t states; /* different contents of the arena, each of which was opened */
@@ -110,6 +112,9 @@ static void make_new_block(struct run *run, struct test_random *random)
 	case OPERATION_ADD_TO_NEW_GROUP:
 	case OPERATION_SET_GROUP_LIMIT:
 	case OPERATION_COMPACT:
+	case OPERATION_WRITE_BACK:
+	case OPERATION_PROMOTE:
+	case OPERATION_COLLECT:
 	case OPERATION_OPEN:
 		break;
 	default:
@@ -121,7 +126,7 @@ static struct zs_store *create_store(void)
 {
 	/* Small, so that the shadow is. */
 	struct zs_store_options options = {
-		.arena.region_bytes = {64 << 10, 4 << 10, 256 << 10, 256 << 10, 16 << 20},
+		.arena.region_bytes = {64 << 10, 4 << 10, 256 << 10, 256 << 10, 8 << 10, 16 << 20},
 	};
 	struct zs_store *store;
 
@@ -165,6 +170,7 @@ static void prepare(struct run *run, const struct scenario *scenario, uint64_t s
 	device = get(store, "other", run->stream);
 	write_block(device, run->stream, TARGET, run->neighbour);
 	zs_device_put(device, run->stream);
+	crash_cold_prepare(scenario, store, run->path);
 	test_objects_leave_garbage(store, run->neighbour, 300);
 	run->fd = dup(zs_store_fd(store));
 	zs_assert(run->fd >= 0);
@@ -245,6 +251,15 @@ static void change(struct run *run, struct zs_store *store, struct zs_device *de
 	case OPERATION_COMPACT:
 		zs_assert(zs_store_compact(store, UINT64_MAX));
 		break;
+	case OPERATION_PROMOTE:
+		crash_cold_promote(device, stream, TARGET);
+		break;
+	case OPERATION_WRITE_BACK:
+		crash_cold_write_back(store, id, TARGET);
+		break;
+	case OPERATION_COLLECT:
+		crash_cold_collect(store);
+		break;
 	case OPERATION_OPEN:
 		break;
 	case OPERATION_PUBLISH_TOO_EARLY:
@@ -273,6 +288,7 @@ static void child(void *context)
 	if (run->scenario->operation == OPERATION_OPEN)
 		single_step_begin();
 	zs_assert(!zs_store_open(run->fd, &options, &store));
+	crash_cold_attach(run->scenario, store, run->path);
 	device = get(store, "device", stream);
 	zs_assert(device);
 	if (run->scenario->operation == OPERATION_COMPACT)
@@ -364,7 +380,7 @@ static bool is_undamaged(struct zs_device *device)
 	struct zs_device_stats stats;
 
 	zs_device_stats(device, &stats);
-	return !stats.corrupt;
+	return !stats.corrupt && !stats.unreadable;
 }
 
 /* True if the store still works. */
@@ -398,6 +414,7 @@ static void check_point(void *context)
 {
 	struct zs_store_options options = {0};
 	struct run *run = context;
+	char copy[TEST_PATH_BYTES];
 	struct zs_store *store;
 	int fd;
 
@@ -407,11 +424,13 @@ static void check_point(void *context)
 	run->states++;
 	fd = arena_shadow_copy(&run->shadow);
 	zs_assert_msg(!zs_store_open(fd, &options, &store), "not opened after %" PRIu64 " instructions", run->points);
+	crash_cold_attach_copy(run->scenario, store, run->path, copy);
 	zs_store_check(store);
 	if (!judge(run, store))
 		run->violations++;
 	zs_store_check(store);
 	zs_store_close(store);
+	crash_cold_remove(run->scenario, copy);
 	close(fd);
 }
 
@@ -424,6 +443,7 @@ static void run_scenario(struct run *run, const struct scenario *scenario, uint6
 	arena_shadow_init(&run->shadow, run->fd);
 	single_step_run(child, check_point, run);
 	arena_shadow_deinit(&run->shadow);
+	crash_cold_remove(scenario, run->path);
 	close(run->fd);
 	printf("%-17s %5u-byte blocks: %8" PRIu64 " points, %6" PRIu64 " states, %6" PRIu64 " violations\n",
 	       operation_names[scenario->operation], scenario->block_size, run->points, run->states, run->violations);
@@ -436,13 +456,15 @@ static void run_scenario(struct run *run, const struct scenario *scenario, uint6
  */
 static bool is_skipped(const struct scenario *scenario)
 {
-	return TEST_SANITIZED && (scenario->codec == ZS_CODEC_ZSTD || scenario->operation == OPERATION_OPEN);
+	return TEST_SANITIZED && (scenario->codec == ZS_CODEC_ZSTD || scenario->operation == OPERATION_OPEN ||
+				 scenario->operation == OPERATION_COLLECT);
 }
 
 /* False if all blocks are to stay as they are. */
 static bool is_visible(enum operation operation)
 {
-	return operation != OPERATION_OPEN && operation != OPERATION_COMPACT;
+	return operation != OPERATION_OPEN && operation != OPERATION_COMPACT && operation != OPERATION_WRITE_BACK &&
+	       operation != OPERATION_PROMOTE && operation != OPERATION_COLLECT;
 }
 
 int main(int argc, char **argv)

@@ -2,14 +2,16 @@
 /*
  * Two threads on one block, in every order in which one of them can come in between.
  *
- * The first thread of a child reads, writes, discards or modifies a block, again and again. The first time it is
+ * The first thread of a child reads, writes, discards or modifies a block, writes it back, or reads it from the backing
+ * file, again and again. The first time it is
  * stopped after its first instructions, the next time a little later, and so on; while it stands still a second thread
  * makes a burst of changes: to the same block, and to others that take over whatever has been freed. Then the first one
  * goes on. It must see the block as it was at some time in between, and leave it as one of the two wrote it last; all
  * other blocks are as the second thread wrote them.
  *
  * Blocks are filled with an 8-byte word that names block and version: such blocks have an object, and no codec takes
- * tens of thousands of instructions that are of no interest here.
+ * tens of thousands of instructions that are of no interest here. Such objects are never written back: where a backing
+ * file is in use each word is a bit different.
  *
  * At the end a reader that is wrong on purpose shows that the method finds what it looks for.
  */
@@ -28,9 +30,11 @@
 #include "base/bits.h"
 #include "base/check.h"
 #include "codec/stream.h"
+#include "store/age.h"
 #include "store/device.h"
 #include "store/device_internal.h"
 #include "store/slot.h"
+#include "support/cold_store.h"
 #include "support/options.h"
 #include "support/single_step.h"
 #include "support/small_store.h"
@@ -48,6 +52,8 @@ enum operation {
 	OPERATION_WRITE,
 	OPERATION_DISCARD,
 	OPERATION_MODIFY,
+	OPERATION_WRITE_BACK,
+	OPERATION_PROMOTE,
 	OPERATION_WRONG_READ,
 	NR_OPERATIONS
 };
@@ -59,7 +65,8 @@ enum operation {
 static const struct {
 	const char *name;
 	unsigned int stride;
-} operations[] = {{"read", 10}, {"write", 14}, {"discard", 3}, {"modify", 40}, {"wrong read", 1}};
+} operations[] = {{"read", 10},	       {"write", 14},	 {"discard", 3},   {"modify", 40},
+		  {"write back", 110}, {"promote", 150}, {"wrong read", 1}};
 
 /* Shared by parent and child. */
 struct shared {
@@ -77,6 +84,8 @@ struct run {
 	/* The child's. */
 	struct zs_store *store;
 	struct zs_device *device;
+	char path[TEST_PATH_BYTES];	  /* of the backing file */
+	uint64_t step;			  /* from word to word of a block */
 	uint64_t version;		  /* last one given out; the threads take turns */
 	uint64_t burst_first, burst_last; /* versions of the target in the latest burst */
 	uint64_t content[NR_BLOCKS];	  /* words of all blocks but the target, as they must be */
@@ -88,10 +97,10 @@ static uint64_t make_word(struct run *run, unsigned int block)
 	return (uint64_t)(block + 1) << 56 | ++run->version;
 }
 
-static void fill(uint64_t *buffer, uint64_t word)
+static void fill(struct run *run, uint64_t *buffer, uint64_t word)
 {
 	for (size_t i = 0; i < BLOCK_SIZE / sizeof(word); i++)
-		buffer[i] = word;
+		buffer[i] = word ^ i * run->step;
 }
 
 static void write_word(struct run *run, struct zs_stream *stream, unsigned int block, uint64_t word)
@@ -99,18 +108,20 @@ static void write_word(struct run *run, struct zs_stream *stream, unsigned int b
 	uint64_t buffer[BLOCK_SIZE / sizeof(word)];
 	size_t done;
 
-	fill(buffer, word);
+	fill(run, buffer, word);
 	zs_assert(!zs_device_write(run->device, stream, (uint64_t)block * BLOCK_SIZE, buffer, BLOCK_SIZE, &done));
 }
 
 /* Answers the word that fills the block; all ones if it is not one word. */
 static uint64_t read_word(struct run *run, struct zs_stream *stream, unsigned int block)
 {
-	uint64_t buffer[BLOCK_SIZE / sizeof(uint64_t)];
+	uint64_t buffer[BLOCK_SIZE / sizeof(uint64_t)], expected[BLOCK_SIZE / sizeof(uint64_t)];
 
 	if (zs_device_read(run->device, stream, (uint64_t)block * BLOCK_SIZE, buffer, BLOCK_SIZE))
 		return UINT64_MAX;
-	return memcmp(buffer, buffer + 1, BLOCK_SIZE - sizeof(buffer[0])) ? UINT64_MAX : buffer[0];
+	/* All zeros is an empty block. */
+	fill(run, expected, buffer[0]);
+	return memcmp(buffer, expected, BLOCK_SIZE) && (buffer[0] || buffer[1]) ? UINT64_MAX : buffer[0];
 }
 
 /*
@@ -176,6 +187,27 @@ static uint64_t wrong_read(struct run *run)
 	return word;
 }
 
+static bool is_cold(enum operation operation)
+{
+	return operation == OPERATION_WRITE_BACK || operation == OPERATION_PROMOTE;
+}
+
+static bool is_read(enum operation operation)
+{
+	return operation == OPERATION_READ || operation == OPERATION_PROMOTE || operation == OPERATION_WRONG_READ;
+}
+
+static void write_back(struct run *run)
+{
+	struct zs_writeback_range range = {TARGET, TARGET};
+	uint64_t id = zs_device_id(run->device);
+	struct zs_writeback_request request = {.devices = &id, .nr_devices = 1, .ranges = &range, .nr_ranges = 1};
+	struct zs_writeback_progress progress = {0};
+
+	zs_assert(!zs_store_writeback(run->store, &request, &progress));
+	atomic_fetch_add(&run->shared->seen_new, progress.replaced_blocks);
+}
+
 /* Answers what was read or written; 0 is an empty block. */
 static uint64_t operate(struct run *run, struct zs_stream *stream, uint64_t word)
 {
@@ -184,7 +216,11 @@ static uint64_t operate(struct run *run, struct zs_stream *stream, uint64_t word
 
 	switch (run->operation) {
 	case OPERATION_READ:
+	case OPERATION_PROMOTE:
 		return read_word(run, stream, TARGET);
+	case OPERATION_WRITE_BACK:
+		write_back(run);
+		return word;
 	case OPERATION_WRITE:
 		write_word(run, stream, TARGET, word);
 		return word;
@@ -236,12 +272,12 @@ static void judge_modified(struct run *run, struct zs_stream *stream, uint64_t w
 static void judge_target(struct run *run, struct zs_stream *stream, uint64_t before, uint64_t word)
 {
 	uint64_t found = read_word(run, stream, TARGET);
-	bool is_read = run->operation == OPERATION_READ || run->operation == OPERATION_WRONG_READ;
+	bool stays = is_read(run->operation) || run->operation == OPERATION_WRITE_BACK;
 
 	if (run->operation == OPERATION_MODIFY)
 		judge_modified(run, stream, word);
-	else if (is_read ? found != (run->burst_last ? run->burst_last : before)
-			 : found != word && found != run->burst_last)
+	else if (stays ? found != (run->burst_last ? run->burst_last : before)
+		       : found != word && found != run->burst_last)
 		violated(run, "the target", found);
 }
 
@@ -261,14 +297,18 @@ static void one_round(struct run *run, struct zs_stream *stream)
 
 	run->version++; /* before + 1 is the first thread's */
 	write_word(run, stream, TARGET, before);
+	if (run->operation == OPERATION_PROMOTE)
+		write_back(run);
 	run->burst_first = run->burst_last = 0;
+	/* So that a read has its access to note. */
+	atomic_fetch_add(&zs_age_skew_sec, ZS_TICK_SEC);
 	single_step_begin();
 	word = operate(run, stream, run->operation == OPERATION_MODIFY ? before : before + 1);
 	single_step_end();
 	/* There was a burst in every round but the last, and it may be still going on. */
 	if (!single_step_is_over())
 		zs_assert(read(run->reply[0], &byte, 1) == 1);
-	if (run->operation == OPERATION_READ || run->operation == OPERATION_WRONG_READ)
+	if (is_read(run->operation))
 		judge_read(run, before, word);
 	judge_target(run, stream, before, word);
 	judge_others(run, stream);
@@ -283,6 +323,11 @@ static void child(void *context)
 	uint64_t id;
 
 	run->store = test_store_create(0);
+	if (is_cold(run->operation)) {
+		test_backing_attach(run->store, run->path, 0);
+		zs_store_set_promotion(run->store, 1);
+		run->step = UINT64_C(0x9e3779b97f4a7c15);
+	}
 	id = test_device_add(run->store, "device", NR_BLOCKS * BLOCK_SIZE, BLOCK_SIZE, lz4);
 	zs_assert(!zs_stream_create(0, &stream));
 	run->device = zs_device_get(run->store, id, stream);
@@ -324,8 +369,12 @@ static void run_operation(enum operation operation, uint64_t seed, struct shared
 
 	atomic_store(&shared->violations, 0);
 	atomic_store(&shared->seen_new, 0);
+	if (is_cold(operation))
+		test_backing_create(run.path);
 	zs_assert(!pipe(run.request) && !pipe(run.reply));
 	points = single_step_run_each(child, between, &run, 1 + seed % stride, stride);
+	if (is_cold(operation))
+		unlink(run.path);
 	for (unsigned int i = 0; i < 2; i++) {
 		close(run.request[i]);
 		close(run.reply[i]);

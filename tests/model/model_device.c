@@ -18,6 +18,7 @@
 #include "base/bits.h"
 #include "base/check.h"
 #include "codec/stream.h"
+#include "model/model_cold.h"
 #include "store/device.h"
 #include "store/group.h"
 #include "support/data.h"
@@ -30,8 +31,6 @@
 #define ROUND_OPERATIONS   40000
 #define DEVICE_BYTES	   ((uint64_t)4 << 30)
 #define LENGTH_MAX	   ((size_t)128 << 10)
-/* Ready-made data, since making it would take longer than storing it. */
-#define BANK_BYTES ((size_t)512 << 10)
 
 struct shape {
 	const char *name;
@@ -67,7 +66,8 @@ struct world {
 	uint64_t limit;
 	bool grouped; /* the limit is the group's, and the most that it is; accounts are kept */
 	struct model models[NR_DEVICES];
-	char *bank[TEST_DATA_NR];
+	struct test_bank bank;
+	struct model_cold cold;
 	char *buffer;
 	uint64_t stamp; /* makes data unique */
 	uint64_t reads, writes, discards, seeks, reopens, refused;
@@ -130,7 +130,7 @@ static void make_data(struct world *world, size_t length, size_t block_size)
 		size_t piece = zs_min(block_size, length - at);
 		enum test_data kind = (enum test_data)below(world, TEST_DATA_NR);
 
-		memcpy(world->buffer + at, world->bank[kind] + below(world, (BANK_BYTES - piece) / 8 + 1) * 8, piece);
+		test_bank_copy(&world->bank, kind, &world->random, world->buffer + at, piece);
 		if (kind < TEST_DATA_ALMOST || piece < sizeof(world->stamp))
 			continue;
 		world->stamp++;
@@ -151,8 +151,8 @@ static void compare(struct world *world, const struct model *model, struct range
 	zs_device_put(device, world->stream);
 	zs_assert_msg(!error, "reading %zu bytes at %zu of %s: %d", range.length, range.start, model->shape->name,
 		      error);
-	zs_assert_msg(!memcmp(world->buffer, model->content + range.start, range.length),
-		      "%zu bytes at %zu of %s differ", range.length, range.start, model->shape->name);
+	zs_assert_msg(!memcmp(world->buffer, model->content + range.start, range.length), "%zu bytes at %zu of %s",
+		      range.length, range.start, model->shape->name);
 }
 
 static void do_read(struct world *world, struct model *model)
@@ -201,7 +201,7 @@ static void do_write(struct world *world, struct model *model)
 	write_range(world, model, range);
 }
 
-/* What is there already must always fit again. */
+/* What is there already must always fit again; what is not in memory needs room as if it were new. */
 static void do_rewrite(struct world *world, struct model *model)
 {
 	struct range range = pick_range(world, model, true);
@@ -210,7 +210,7 @@ static void do_rewrite(struct world *world, struct model *model)
 	if (!model->written[range.start / range.length])
 		return;
 	memcpy(world->buffer, model->content + range.start, range.length);
-	zs_assert(!write_range(world, model, range));
+	zs_assert(!write_range(world, model, range) || world->cold.is_on);
 }
 
 /* At a limit only within one block, so that a refusal has one meaning. */
@@ -308,6 +308,7 @@ static void do_reopen(struct world *world)
 	error = zs_store_open(fd, &options, &world->store);
 	zs_assert_msg(!error, "opening: %d", error);
 	close(fd);
+	model_cold_reopened(&world->cold, world->store);
 	for (unsigned int i = 0; i < NR_DEVICES; i++) {
 		uint64_t id;
 
@@ -343,9 +344,9 @@ static void check_stats(struct world *world, const struct model *model)
 		else
 			objects++;
 	}
-	zs_assert_msg(stats.same_blocks == same && stats.object_blocks == objects,
+	zs_assert_msg(stats.same_blocks == same && stats.object_blocks + stats.backed_blocks == objects,
 		      "%s: %" PRIu64 " same of %" PRIu64 ", %" PRIu64 " objects of %" PRIu64, model->shape->name,
-		      stats.same_blocks, same, stats.object_blocks, objects);
+		      stats.same_blocks, same, stats.object_blocks + stats.backed_blocks, objects);
 	zs_assert(stats.data_bytes == (same + objects) * block_size);
 	zs_assert(stats.corrupt == 0);
 }
@@ -428,6 +429,8 @@ static void one_operation(struct world *world)
 		do_discard(world, model);
 	else
 		do_seek(world, model);
+	if (!below(world, 400))
+		model_cold_step(&world->cold, world->store);
 	if (!below(world, 2000))
 		(chance(world, 50) ? do_move_limit : do_reopen)(world);
 }
@@ -441,6 +444,7 @@ static void one_round(struct world *world, uint64_t operations)
 	world->grouped = chance(world, 50);
 	options = store_options(world);
 	zs_assert(!zs_store_create(&options, &world->store));
+	model_cold_begin(&world->cold, world->store, &world->random);
 	for (unsigned int i = 0; i < NR_DEVICES; i++)
 		start_model(world, i);
 	do_move_limit(world);
@@ -448,6 +452,7 @@ static void one_round(struct world *world, uint64_t operations)
 		one_operation(world);
 	check_all(world);
 	check_nothing_left(world);
+	model_cold_end(&world->cold, world->store);
 	for (unsigned int i = 0; i < NR_DEVICES; i++) {
 		free(world->models[i].content);
 		free(world->models[i].written);
@@ -461,17 +466,12 @@ static void world_init(struct world *world, uint64_t seed)
 	zs_assert(!zs_stream_create(0, &world->stream));
 	world->buffer = malloc(LENGTH_MAX);
 	zs_assert(world->buffer);
-	for (enum test_data kind = 0; kind < TEST_DATA_NR; kind++) {
-		world->bank[kind] = malloc(BANK_BYTES);
-		zs_assert(world->bank[kind]);
-		test_data_make(kind, &world->random, world->bank[kind], BANK_BYTES);
-	}
+	test_bank_init(&world->bank, &world->random);
 }
 
 static void world_deinit(struct world *world)
 {
-	for (enum test_data kind = 0; kind < TEST_DATA_NR; kind++)
-		free(world->bank[kind]);
+	test_bank_deinit(&world->bank);
 	free(world->buffer);
 	zs_stream_destroy(world->stream);
 }
@@ -494,6 +494,7 @@ int main(int argc, char **argv)
 	       " seeks; %" PRIu64 " reopened, %" PRIu64 " refused at the limit\n",
 	       options.operations, world.reads, world.writes, world.discards, world.seeks, world.reopens,
 	       world.refused);
+	model_cold_print(&world.cold);
 	world_deinit(&world);
 	return 0;
 }

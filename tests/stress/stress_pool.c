@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * Many threads on one pool, in the way in which the store uses it: a table of atomic slots holds handles; writers
- * replace a slot's object and free the old one; readers load a slot, pin, look again, and compare all bytes. One more
- * thread moves the limit up and down, so that allocations fail now and then.
+ * replace a slot's object and free the old one; readers load a slot, pin, look again, and compare all bytes. Others
+ * compact, evict objects to a backing file, read them back, and move them within it. One more thread moves the limit up
+ * and down, so that allocations fail now and then.
+ *
+ * The backing file is memory here, and is overwritten as soon as a place is free: whoever reads it then is found out.
  */
 
 #include <errno.h>
@@ -21,7 +24,16 @@
 #include "zsmalloc/report.h"
 
 #define NR_SLOTS	4096
+#define NR_PLACES	2048
 #define DEFAULT_SECONDS 8
+
+/* A place of the backing file; its unit is the index. */
+struct record {
+	_Atomic unsigned int users; /* the object, and who copies it without a pin; 0 = free */
+	struct zs_object_info info;
+	uint32_t checksum;
+	char *payload;
+};
 
 struct world {
 	struct zs_arena arena;
@@ -30,6 +42,8 @@ struct world {
 	_Atomic uint32_t slots[NR_SLOTS]; /* handle, 0 = none */
 	_Atomic uint64_t version;
 	_Atomic uint64_t refused;
+	struct record records[NR_PLACES];
+	_Atomic uint64_t evicted, restored, relocated, raced;
 };
 
 /* What every object begins with; the rest is the version's low byte. */
@@ -61,6 +75,50 @@ static void check_object(const struct zs_object *object, uint32_t slot)
 		zs_assert((unsigned char)rest[i] == (stamp.version & 0xff));
 }
 
+/*
+ * the backing file
+ */
+
+static void free_place(void *context, struct zs_place place)
+{
+	struct record *record = &((struct world *)context)->records[place.unit];
+	unsigned int users = atomic_load(&record->users);
+
+	zs_assert(users);
+	/* Overwritten by the last one, while it is not free yet. */
+	if (users == 1)
+		memset(record->payload, 0xdd, record->info.size);
+	atomic_fetch_sub(&record->users, 1);
+}
+
+/* Copies a record to a place that is free; false if that one is not. */
+static bool write_record(struct world *world, struct test_random *random, const struct zs_object_info *info,
+			 const void *payload, uint32_t checksum, struct zs_place *ret_place)
+{
+	uint64_t unit = test_random_below(random, NR_PLACES);
+	struct record *record = &world->records[unit];
+	unsigned int free_users = 0;
+
+	if (!atomic_compare_exchange_strong(&record->users, &free_users, 1))
+		return false;
+	record->info = *info;
+	record->checksum = checksum;
+	memcpy(record->payload, payload, info->size);
+	*ret_place = (struct zs_place){.unit = unit, .units = 1 + info->size / ZS_PLACE_UNIT_BYTES};
+	return true;
+}
+
+/* Fills in what the file has of a pinned object. */
+static void read_record(struct world *world, struct zs_object *object)
+{
+	const struct record *record = &world->records[object->place.unit];
+
+	zs_assert(atomic_load(&record->users));
+	object->info = record->info;
+	object->checksum = record->checksum;
+	object->payload = record->payload;
+}
+
 static uint32_t pick_size(struct test_random *random)
 {
 	unsigned int dice = (unsigned int)test_random_below(random, 100);
@@ -79,7 +137,7 @@ static void free_handle(struct world *world, uint32_t index)
 	if (!index)
 		return;
 	zs_pool_free(world->pool, (struct zs_handle){index}, &info);
-	zs_assert(info.size);
+	zs_assert(info.size || info.units);
 }
 
 static void write_slot(struct test_thread *thread, uint32_t slot)
@@ -100,26 +158,95 @@ static void write_slot(struct test_thread *thread, uint32_t slot)
 	free_handle(world, atomic_exchange(&world->slots[slot], handle.index));
 }
 
-static void read_slot(struct world *world, uint32_t slot)
+/* False if the slot is empty. */
+static bool pin_slot(struct world *world, uint32_t slot, struct zs_object *ret_object)
 {
-	struct zs_object object;
 	uint32_t index;
 	int error;
 
 	do {
 		index = atomic_load(&world->slots[slot]);
 		if (!index)
-			return;
-		error = zs_obj_read_begin(world->pool, (struct zs_handle){index}, &object);
+			return false;
+		error = zs_obj_read_begin(world->pool, (struct zs_handle){index}, ret_object);
 		if (!error && atomic_load(&world->slots[slot]) != index) {
-			zs_obj_read_end(world->pool, &object);
+			zs_obj_read_end(world->pool, ret_object);
 			error = -EAGAIN;
 		}
 		/* Whatever is wrong with an object that is no longer ours does not matter. */
 	} while (error && atomic_load(&world->slots[slot]) != index);
 	zs_assert_msg(!error, "slot %u, handle %u: %d", slot, index, error);
+	return true;
+}
+
+static void read_slot(struct world *world, uint32_t slot)
+{
+	struct zs_object object;
+
+	if (!pin_slot(world, slot, &object))
+		return;
+	if (!object.payload)
+		read_record(world, &object);
 	check_object(&object, slot);
 	zs_obj_read_end(world->pool, &object);
+}
+
+static void evict_or_restore(struct test_thread *thread, uint32_t slot)
+{
+	struct world *world = thread->context;
+	struct zs_object object;
+	struct zs_place place;
+	int error;
+
+	if (!pin_slot(world, slot, &object))
+		return;
+	if (!object.payload) {
+		read_record(world, &object);
+		error = zs_obj_restore(world->pool, &object, ZS_URGENCY_NEW);
+		if (!error)
+			free_place(world, object.place);
+		atomic_fetch_add(&world->restored, !error);
+	} else if (write_record(world, &thread->random, &object.info, object.payload, object.checksum, &place)) {
+		error = zs_obj_evict(world->pool, &object, place);
+		atomic_fetch_add(&world->evicted, !error);
+		if (error)
+			free_place(world, place);
+	} else {
+		error = 0;
+	}
+	zs_assert(!error || error == -EBUSY || error == -ESTALE || error == -ENOSPC);
+	atomic_fetch_add(&world->raced, error == -EBUSY || error == -ESTALE);
+	zs_obj_read_end(world->pool, &object);
+}
+
+/* As collection does, without a pin, but so that the place isn't used for anything else before it is over. */
+static void relocate(struct test_thread *thread, uint32_t slot)
+{
+	struct world *world = thread->context;
+	struct zs_place from, to;
+	struct zs_object object;
+
+	if (!pin_slot(world, slot, &object))
+		return;
+	from = object.place;
+	if (object.payload) {
+		zs_obj_read_end(world->pool, &object);
+		return;
+	}
+	read_record(world, &object);
+	if (!write_record(world, &thread->random, &object.info, object.payload, object.checksum, &to)) {
+		zs_obj_read_end(world->pool, &object);
+		return;
+	}
+	atomic_fetch_add(&world->records[from.unit].users, 1);
+	zs_obj_read_end(world->pool, &object);
+	if (zs_obj_relocate(world->heap, object.handle, from, to)) {
+		free_place(world, from);
+		atomic_fetch_add(&world->relocated, 1);
+	} else {
+		free_place(world, to);
+	}
+	free_place(world, from);
 }
 
 static void worker_begin(struct test_thread *thread)
@@ -179,8 +306,28 @@ static void manager_step(struct test_thread *thread)
 	check_classes(world);
 }
 
+static void cold_step(struct test_thread *thread)
+{
+	uint32_t slot = (uint32_t)test_random_below(&thread->random,
+						    test_random_chance(&thread->random, 50) ? NR_SLOTS : 8);
+
+	if (test_random_chance(&thread->random, 80))
+		evict_or_restore(thread, slot);
+	else
+		relocate(thread, slot);
+}
+
+static void compact_step(struct test_thread *thread)
+{
+	struct world *world = thread->context;
+
+	zs_pool_compact(world->pool, 1 + test_random_below(&thread->random, 100));
+}
+
 static const struct test_thread_role roles[] = {
 	{"workers", 8, worker_begin, worker_step, worker_end},
+	{"cold", 2, NULL, cold_step, NULL},
+	{"compact", 1, NULL, compact_step, NULL},
 	{"manager", 1, NULL, manager_step, NULL},
 };
 
@@ -191,7 +338,12 @@ static void world_init(struct world *world)
 	test_arena_options(&options);
 	zs_assert(!zs_arena_create(&world->arena, &options));
 	zs_assert(!zs_heap_create(&world->arena, true, &world->heap));
+	zs_heap_set_backed(world->heap, free_place, world);
 	zs_assert(!zs_pool_create(world->heap, &world->pool));
+	for (unsigned int i = 0; i < NR_PLACES; i++) {
+		world->records[i].payload = malloc(ZS_OBJECT_MAX_BYTES);
+		zs_assert(world->records[i].payload);
+	}
 }
 
 static void world_deinit(struct world *world)
@@ -200,6 +352,10 @@ static void world_deinit(struct world *world)
 
 	for (uint32_t slot = 0; slot < NR_SLOTS; slot++)
 		free_handle(world, world->slots[slot]);
+	for (unsigned int i = 0; i < NR_PLACES; i++) {
+		zs_assert(!world->records[i].users);
+		free(world->records[i].payload);
+	}
 	zs_pool_check(world->pool);
 	zs_heap_stats(world->heap, &stats);
 	zs_assert(!stats.zspage_pages && !stats.handles.objects && !stats.zspages.objects && !stats.leaked_objects);
@@ -219,8 +375,10 @@ int main(int argc, char **argv)
 	zs_pool_check(world.pool);
 	for (uint32_t slot = 0; slot < NR_SLOTS; slot++)
 		read_slot(&world, slot);
-	printf("%" PRIu64 " versions, %" PRIu64 " refused at the limit\n", world.version, world.refused);
-	zs_assert(world.refused);
+	printf("%" PRIu64 " versions, %" PRIu64 " refused at the limit, %" PRIu64 " evicted, %" PRIu64
+	       " restored, %" PRIu64 " relocated, %" PRIu64 " times too late\n",
+	       world.version, world.refused, world.evicted, world.restored, world.relocated, world.raced);
+	zs_assert(world.refused && world.evicted && world.restored && world.relocated && world.raced);
 	world_deinit(&world);
 	return 0;
 }

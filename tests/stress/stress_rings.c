@@ -6,6 +6,7 @@
  *
  *   clients   each with a stretch of the device that is its own, on any queue, against a model of its bytes
  *   turns     the whole is stopped under load and started again; commands fail now and then
+ *   cold      the second half of the time there is less memory than data, and a backing file: waiters write and read it
  *
  * What was answered is true, what was not ends with ECONNABORTED, and nobody waits for ever.
  */
@@ -27,10 +28,12 @@
 #include "frontend.h"
 #include "fuse_abi.h"
 #include "placement.h"
+#include "support/cold_store.h"
 #include "support/data.h"
 #include "support/fake_rings.h"
 #include "support/options.h"
 #include "support/small_store.h"
+#include "tasks.h"
 #include "transport_uring.h"
 
 #define DEFAULT_SECONDS 10
@@ -45,10 +48,15 @@
 #define DEVICE_BYTES  (NR_CLIENTS * STRETCH_BYTES)
 #define BLOCK_SIZE    4096
 #define TURN_MSEC     100
+/* Where they are cold: much less than all of USED_BYTES. */
+#define COLD_LIMIT_BYTES ((uint64_t)4 << 20)
 
 struct world {
 	struct zs_store *store;
 	struct zsd_frontend *frontend;
+	struct zsd_tasks *tasks;
+	bool is_cold;
+	char backing[TEST_PATH_BYTES];
 	uint64_t node;
 	_Atomic bool stop;
 	_Atomic uint64_t nr_done, nr_aborted;
@@ -183,6 +191,7 @@ static unsigned int turn(struct world *world, struct zsd_placement *placement, i
 		.ops = &zsd_store_frontend_ops,
 		.frontend = world->frontend,
 		.placement = placement,
+		.may_wait = world->is_cold,
 	};
 	struct zsd_uring *uring;
 	unsigned int nr_messages;
@@ -200,41 +209,74 @@ static unsigned int turn(struct world *world, struct zsd_placement *placement, i
 	return nr_messages;
 }
 
-int main(int argc, char **argv)
+static void create_world(struct world *world, bool is_cold)
 {
-	struct zs_codec_params codec = {.codec = ZS_CODEC_LZ4, .level = 1};
-	struct test_options options = {.seconds = DEFAULT_SECONDS};
+	const struct zs_codec_params codec = {.codec = ZS_CODEC_LZ4, .level = 1};
+
+	*world = (struct world){.is_cold = is_cold};
+	world->store = test_store_create(is_cold ? COLD_LIMIT_BYTES : 0);
+	zs_assert(!zs_store_start_maintenance(world->store));
+	zs_assert(!zsd_tasks_create(world->store, &world->tasks));
+	zs_assert(!zsd_frontend_create(world->store, &world->frontend));
+	zs_assert(!zsd_frontend_start_helpers(world->frontend, NR_CPUS));
+	if (is_cold) {
+		test_backing_create(world->backing);
+		test_backing_attach(world->store, world->backing, 0);
+		zsd_frontend_set_backing(world->frontend, world->tasks);
+	}
+	world->node = zsd_frontend_node(test_device_add(world->store, "device", DEVICE_BYTES, BLOCK_SIZE, codec));
+}
+
+static void destroy_world(struct world *world)
+{
+	zsd_frontend_destroy(world->frontend);
+	zsd_tasks_destroy(world->tasks);
+	zs_store_flush(world->store);
+	zs_store_check(world->store);
+	zs_store_close(world->store);
+	if (world->is_cold)
+		unlink(world->backing);
+}
+
+/* Turns for that long. */
+static void run_world(bool is_cold, uint64_t seconds, uint64_t seed)
+{
 	static struct client clients[NR_CLIENTS];
 	static struct zsd_placement placement;
+	static struct world world;
 	int ended_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	unsigned int nr_turns = 0;
 	uint64_t nr_messages = 0;
-	struct world world = {.store = NULL};
 	time_t end;
 
-	test_options_parse(&options, argc, argv);
-	world.store = test_store_create(0);
-	zs_assert(!zs_store_start_maintenance(world.store));
-	zs_assert(!zsd_frontend_create(world.store, &world.frontend));
-	zs_assert(!zsd_frontend_start_helpers(world.frontend, NR_CPUS));
-	world.node = zsd_frontend_node(test_device_add(world.store, "device", DEVICE_BYTES, BLOCK_SIZE, codec));
+	create_world(&world, is_cold);
 	zsd_placement_make(NR_QUEUES, NULL, NR_THREADS, &placement);
 	/* Nobody is there yet. */
 	fake_rings_begin(NR_QUEUES);
 	fake_rings_abort();
-	start_clients(&world, clients, options.seed);
-	end = time(NULL) + (time_t)options.seconds;
+	start_clients(&world, clients, seed);
+	end = time(NULL) + (time_t)seconds;
 	for (; time(NULL) < end; nr_turns++)
 		nr_messages += turn(&world, &placement, ended_fd, nr_turns);
 	atomic_store(&world.stop, true);
-	for (unsigned int i = 0; i < NR_CLIENTS; i++)
+	for (unsigned int i = 0; i < NR_CLIENTS; i++) {
 		zs_assert(!pthread_join(clients[i].thread, NULL));
-	printf("%u turns, %" PRIu64 " requests, %" PRIu64 " aborted, %" PRIu64 " messages\n", nr_turns, world.nr_done,
-	       world.nr_aborted, nr_messages);
+		free(clients[i].model);
+		free(clients[i].buffer);
+	}
+	printf("%u turns%s, %" PRIu64 " requests, %" PRIu64 " aborted, %" PRIu64 " messages\n", nr_turns,
+	       is_cold ? " with a backing file" : "", world.nr_done, world.nr_aborted, nr_messages);
 	zs_assert(world.nr_done && world.nr_aborted && nr_messages);
-	zsd_frontend_destroy(world.frontend);
-	zs_store_flush(world.store);
-	zs_store_check(world.store);
-	zs_store_close(world.store);
+	destroy_world(&world);
+	close(ended_fd);
+}
+
+int main(int argc, char **argv)
+{
+	struct test_options options = {.seconds = DEFAULT_SECONDS};
+
+	test_options_parse(&options, argc, argv);
+	run_world(false, (options.seconds + 1) / 2, options.seed);
+	run_world(true, (options.seconds + 1) / 2, options.seed);
 	return 0;
 }

@@ -8,6 +8,7 @@
  *           threads modifying one block at a time is seen by its owner
  *   come    threads add a device to a group, use it, and remove it while others are using it
  *   compact a thread moves objects together all the time, and discards and removals are left to the maintenance thread
+ *   cold    a thread writes back what it finds and collects the backing file, while all others read it back
  *   watch   a thread asks for names, lists, statistics and latencies all the time, and moves the limits of pool and
  *           group
  *
@@ -30,6 +31,7 @@
 #include "codec/stream.h"
 #include "store/device.h"
 #include "store/group.h"
+#include "support/cold_store.h"
 #include "support/data.h"
 #include "support/options.h"
 #include "support/small_store.h"
@@ -54,8 +56,10 @@ struct world {
 	_Atomic uint64_t come_ids[NR_COME_THREADS];
 	_Atomic uint64_t version;
 	_Atomic uint64_t refused;
-	_Atomic uint64_t compacted; /* pages */
-	_Atomic uint64_t gone;	    /* borrowed too late: the device had been removed */
+	_Atomic uint64_t compacted;		    /* pages */
+	_Atomic uint64_t gone;			    /* borrowed too late: the device had been removed */
+	char path[TEST_PATH_BYTES];		    /* of the backing file */
+	uint64_t written_back, replaced, collected; /* segments */
 };
 
 /* A thread's own. */
@@ -351,11 +355,31 @@ static void compact_step(struct test_thread *thread)
 	world->compacted += zs_store_compact(world->store, 1 + test_random_below(&thread->random, 1000));
 }
 
+static void cold_step(struct test_thread *thread)
+{
+	struct world *world = thread->context;
+	struct zs_writeback_progress progress = {0};
+	struct zs_writeback_request request = {
+		.order = (enum zs_writeback_order)test_random_below(&thread->random, 3),
+		.limit_blocks = 1 + test_random_below(&thread->random, 300),
+	};
+	int nr = 0;
+
+	zs_assert(!zs_store_writeback(world->store, &request, &progress));
+	if (test_random_chance(&thread->random, 20))
+		nr = zs_store_collect(world->store, 30, 2);
+	zs_assert(nr >= 0);
+	world->written_back += progress.finished_blocks;
+	world->replaced += progress.replaced_blocks;
+	world->collected += (unsigned int)nr;
+}
+
 static const struct test_thread_role roles[] = {
 	{"whole", NR_WHOLE_THREADS, thread_begin, whole_step, thread_end},
 	{"part", NR_PART_THREADS, thread_begin, part_step, part_end},
 	{"come", NR_COME_THREADS, thread_begin, come_step, thread_end},
 	{"compact", 1, NULL, compact_step, NULL},
+	{"cold", 1, NULL, cold_step, NULL},
 	{"watch", 1, thread_begin, watch_step, thread_end},
 };
 
@@ -381,6 +405,7 @@ static void reopen(struct world *world)
 
 	zs_store_close(world->store);
 	zs_assert(!zs_store_open(fd, &options, &world->store));
+	test_backing_attach(world->store, world->path, 0);
 	close(fd);
 }
 
@@ -392,6 +417,8 @@ int main(int argc, char **argv)
 
 	test_options_parse(&options, argc, argv);
 	world.store = test_store_create(0);
+	test_backing_create(world.path);
+	test_backing_attach(world.store, world.path, 0);
 	zs_assert(!zs_store_start_maintenance(world.store));
 	world.whole_id = test_device_add(world.store, "whole", (uint64_t)NR_WHOLE_BLOCKS * BLOCK_SIZE, BLOCK_SIZE,
 					 zstd);
@@ -400,12 +427,15 @@ int main(int argc, char **argv)
 	test_threads_run(roles, ZS_ARRAY_SIZE(roles), options.seed, options.seconds, &world);
 	printf("%" PRIu64 " versions, %" PRIu64 " refused at the limit, %" PRIu64 " times too late\n", world.version,
 	       world.refused, world.gone);
-	zs_assert(world.refused && world.gone && world.compacted);
+	printf("%" PRIu64 " written back, %" PRIu64 " replaced meanwhile, %" PRIu64 " segments collected\n",
+	       world.written_back, world.replaced, world.collected);
+	zs_assert(world.refused && world.gone && world.compacted && world.written_back);
 	zs_store_check(world.store);
 	check_whole(&world);
 	reopen(&world);
 	zs_store_check(world.store);
 	check_whole(&world);
 	zs_store_close(world.store);
+	unlink(world.path);
 	return 0;
 }

@@ -4,9 +4,11 @@
 #include "support/data.h"
 
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/bits.h"
+#include "base/check.h"
 
 #define STRETCH 64
 
@@ -86,4 +88,25 @@ enum test_data test_data_make_any(struct test_random *random, void *buffer, size
 
 	test_data_make(kind, random, buffer, size);
 	return kind;
+}
+
+void test_bank_init(struct test_bank *bank, struct test_random *random)
+{
+	for (enum test_data kind = 0; kind < TEST_DATA_NR; kind++) {
+		bank->bytes[kind] = malloc(TEST_BANK_BYTES);
+		zs_assert(bank->bytes[kind]);
+		test_data_make(kind, random, bank->bytes[kind], TEST_BANK_BYTES);
+	}
+}
+
+void test_bank_deinit(struct test_bank *bank)
+{
+	for (enum test_data kind = 0; kind < TEST_DATA_NR; kind++)
+		free(bank->bytes[kind]);
+}
+
+void test_bank_copy(const struct test_bank *bank, enum test_data kind, struct test_random *random, void *buffer,
+		    size_t size)
+{
+	memcpy(buffer, bank->bytes[kind] + test_random_below(random, (TEST_BANK_BYTES - size) / 8 + 1) * 8, size);
 }

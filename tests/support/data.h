@@ -22,3 +22,16 @@ void test_data_make(enum test_data kind, struct test_random *random, void *buffe
 
 /* A random kind, then test_data_make(). */
 enum test_data test_data_make_any(struct test_random *random, void *buffer, size_t size);
+
+/* Ready-made data of all kinds, where making it would take longer than using it. */
+#define TEST_BANK_BYTES ((size_t)512 << 10)
+
+struct test_bank {
+	char *bytes[TEST_DATA_NR];
+};
+
+void test_bank_init(struct test_bank *bank, struct test_random *random);
+void test_bank_deinit(struct test_bank *bank);
+/* A piece of it, from anywhere. */
+void test_bank_copy(const struct test_bank *bank, enum test_data kind, struct test_random *random, void *buffer,
+		    size_t size);

@@ -13,7 +13,7 @@ import os, socket, sys
 path, log, watched = sys.argv[1:4]
 listener = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
 listener.bind(path)
-with open(log, "w", buffering=1) as out:
+with open(log, "a", buffering=1) as out:
     while True:
         for line in listener.recv(4096).decode().splitlines():
             print(line, "visible" if os.path.exists(watched) else "missing", file=out)
@@ -41,6 +41,32 @@ notified '^STATUS=1 device, 1M in 1'
 step "no wake-up while nothing happens"
 sleep 0.5
 idle 11
+
+step "the watchdog hears of it only while all threads that serve data go on"
+for transport in classic uring; do
+	[[ $transport != uring || -e $uring_parameter ]] || continue
+	[[ $transport != uring ]] || set_uring Y
+	stop_daemon
+	export WATCHDOG_USEC=1000000
+	start_daemon --config "$test_dir/zsd.conf" --transport "$transport"
+	unset WATCHDOG_USEC
+	: >"$test_dir/notified"
+	notified '^WATCHDOG=1' 10
+	for task in /proc/"$daemon"/task/*; do
+		[[ $(<"$task/comm") == zsd-fuse-* || $(<"$task/comm") == zsd-ring-* ]] || continue
+		before=$(grep -c 'data hangs' "$test_dir/run.log" || true)
+		start "$BUILD/tests/system/freeze" "$(basename "$task")"
+		for _ in {1..200}; do
+			[[ $(grep -c 'data hangs' "$test_dir/run.log") == "$before" ]] || break
+			sleep 0.05
+		done
+		: >"$test_dir/notified"
+		sleep 0.6
+		! grep -q WATCHDOG=1 "$test_dir/notified" || fail "$(<"$task/comm") hangs, and nobody says so"
+		end_process "${started[-1]}"
+		notified '^WATCHDOG=1' 10
+	done
+done
 
 step "stopping"
 stop_daemon

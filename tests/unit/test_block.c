@@ -62,8 +62,11 @@ static void make(struct zs_device *device, enum test_data kind)
 
 static void check_content(struct zs_device *device, uint64_t block)
 {
+	uint64_t nr = 0;
+
 	memset(result, 0x55, sizeof(result));
-	cr_assert_eq(zs_block_load(device, stream, block, result), 0);
+	cr_assert_eq(zs_block_load(device, stream, block, 1, result, &nr), 0);
+	cr_assert_eq(nr, 1);
 	cr_assert_eq(memcmp(result, content, device->block_size), 0);
 }
 
@@ -220,7 +223,7 @@ Test(block, a_codec_that_was_changed_leaves_old_blocks_readable)
 
 	make(device, TEST_DATA_TEXT);
 	cr_assert_eq(zs_block_store(device, stream, 0, content), 0);
-	device->codec = (struct zs_codec_params){ZS_CODEC_ZSTD, 5};
+	cr_assert_eq(zs_device_set_codec(device, &(struct zs_codec_params){ZS_CODEC_ZSTD, 5}), 0);
 	cr_assert_eq(zs_block_store(device, stream, 1, content), 0);
 	check_content(device, 0);
 	check_content(device, 1);

@@ -87,7 +87,15 @@ static void fake_release(void *frontend, uint64_t node)
 	seen.opens--;
 }
 
+static bool may_wait;
+
+static void fake_allow_wait(void *frontend, void *thread, bool allowed)
+{
+	may_wait = allowed;
+}
+
 static const struct zsd_frontend_ops fake_ops = {
+	.thread_allow_wait = fake_allow_wait,
 	.read = fake_read,
 	.write = fake_write,
 	.discard = fake_discard,
@@ -425,4 +433,53 @@ Test(fuse_request, random_bytes_get_a_sound_answer)
 		cr_assert_leq(reply.header.error, 0);
 		cr_assert_eq(reply.header.length, sizeof(reply.header) + reply.body_length);
 	}
+}
+
+/*
+ * waiting
+ */
+
+/* The first half is done at once, the other one by who may wait. */
+static int half_write(void *frontend, void *thread, uint64_t node, uint64_t offset, const void *buffer, size_t length,
+		      size_t *done)
+{
+	cr_assert_eq(*done, may_wait ? length / 2 : 0);
+	*done = may_wait ? length : length / 2;
+	return may_wait ? 0 : -EINPROGRESS;
+}
+
+Test(fuse_request, what_has_to_wait_is_gone_on_with_where_it_stopped)
+{
+	static const struct zsd_frontend_ops half_ops = {.thread_allow_wait = fake_allow_wait, .write = half_write};
+	static const struct zsd_fuse_server half_server = {.ops = &half_ops};
+	const struct zsd_fuse_write_in in = {.size = 4096};
+	struct zsd_fuse_in_header header = {.length = sizeof(header) + sizeof(in) + 4096, .opcode = ZSD_FUSE_WRITE};
+
+	memcpy(bytes, &header, sizeof(header));
+	memcpy(bytes + sizeof(header), &in, sizeof(in));
+	cr_assert(zsd_fuse_split(bytes, header.length, &request));
+	may_wait = false;
+	cr_assert_eq(zsd_fuse_serve(&half_server, &request, &reply), ZSD_FUSE_WAIT);
+	cr_assert_eq(reply.done, 2048);
+	request.done = reply.done;
+	zsd_fuse_serve_waiting(&half_server, &request, &reply);
+	cr_assert_eq(reply.header.error, 0);
+	cr_assert_eq(reply.small.write.size, 4096);
+	cr_assert_not(may_wait);
+}
+
+Test(fuse_request, who_can_not_do_all_of_it_at_once_says_so_for_each_kind_of_data)
+{
+	const struct zsd_fuse_read_in read = {.size = 4096};
+	const struct zsd_fuse_write_in write = {.size = 512};
+	const struct zsd_fuse_fallocate_in discard = {.length = 4096,
+						      .mode = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE};
+
+	seen.answer = -EINPROGRESS;
+	cr_assert_eq(ask(ZSD_FUSE_READ, &read, sizeof(read), 0), ZSD_FUSE_WAIT);
+	cr_assert_eq(reply.done, 2048);
+	cr_assert_eq(ask(ZSD_FUSE_WRITE, &write, sizeof(write), 512), ZSD_FUSE_WAIT);
+	cr_assert_eq(ask(ZSD_FUSE_FALLOCATE, &discard, sizeof(discard), 0), ZSD_FUSE_WAIT);
+	cr_assert_eq(reply.done, 0);
+	seen.answer = 0;
 }

@@ -15,6 +15,63 @@ static const struct zs_location locations[] = {
 	{.page = 0x12345678, .class = 0x9a, .index = 0xbcd},
 };
 
+static const struct zs_place places[] = {
+	{.unit = 0, .units = 1},
+	{.unit = 0x123456789, .units = 0x1abc},
+	{.unit = ZS_PLACE_END - 1, .units = ZS_PLACE_UNITS_MAX},
+};
+
+Test(handle, a_word_says_where_in_the_backing_file_the_object_is)
+{
+	for (unsigned int i = 0; i < ZS_ARRAY_SIZE(places); i++) {
+		uint64_t word = zs_handle_backed_word(places[i], i * 200);
+
+		cr_assert_eq(zs_handle_state(word), ZS_HANDLE_BACKED);
+		cr_assert(zs_handle_is_backed(word));
+		cr_assert_eq(zs_handle_pins(word), i * 200);
+		cr_assert_not(word & ZS_HANDLE_LOCK);
+		cr_assert_eq(zs_handle_place(word).unit, places[i].unit);
+		cr_assert_eq(zs_handle_place(word).units, places[i].units);
+	}
+}
+
+Test(handle, a_doomed_object_is_where_it_was)
+{
+	for (unsigned int pins = 0; pins < 3; pins++) {
+		_Atomic uint64_t live = zs_handle_word(ZS_HANDLE_LIVE, locations[3], pins);
+		_Atomic uint64_t backed = zs_handle_backed_word(places[1], pins);
+		uint64_t old, seen;
+
+		cr_assert_eq(zs_handle_doom(&live, &old), 0);
+		cr_assert_not(zs_handle_is_backed(live));
+		cr_assert_eq(zs_handle_location(live).page, locations[3].page);
+		cr_assert_eq(zs_handle_doom(&backed, &old), 0);
+		cr_assert(zs_handle_is_backed(old) && zs_handle_is_backed(backed));
+		cr_assert_eq(zs_handle_state(backed), ZS_HANDLE_DOOMED);
+		cr_assert_eq(zs_handle_place(backed).unit, places[1].unit);
+		cr_assert_eq(zs_handle_place(backed).units, places[1].units);
+		cr_assert_eq(zs_handle_pin(&backed, &seen), -EAGAIN);
+		for (unsigned int i = 0; i < pins; i++)
+			cr_assert_not(zs_handle_unpin(&backed));
+		cr_assert(zs_handle_release(&backed, old));
+	}
+}
+
+Test(handle, a_word_is_replaced_only_if_nothing_has_happened_to_it)
+{
+	uint64_t live = zs_handle_word(ZS_HANDLE_LIVE, locations[1], 1), backed = zs_handle_backed_word(places[1], 1);
+	_Atomic uint64_t word = live;
+	uint64_t seen, old;
+
+	cr_assert_eq(zs_handle_pin(&word, &seen), 0);
+	cr_assert_not(zs_handle_replace(&word, live, backed), "there is a second reader");
+	cr_assert_not(zs_handle_unpin(&word));
+	cr_assert(zs_handle_replace(&word, live, backed));
+	cr_assert_not(zs_handle_trylock(&word, locations[1]), "there is nothing in memory to move");
+	cr_assert_eq(zs_handle_doom(&word, &old), 0);
+	cr_assert_not(zs_handle_replace(&word, backed, live), "it is doomed");
+}
+
 Test(handle, a_word_says_what_was_put_in)
 {
 	for (unsigned int i = 0; i < ZS_ARRAY_SIZE(locations); i++) {
@@ -32,13 +89,11 @@ Test(handle, a_word_says_what_was_put_in)
 	}
 }
 
-Test(handle, only_live_objects_can_be_pinned)
+Test(handle, only_objects_that_a_slot_may_name_can_be_pinned)
 {
 	_Atomic uint64_t word = 0;
 	uint64_t seen = 4711;
 
-	cr_assert_eq(zs_handle_pin(&word, &seen), -EAGAIN);
-	word = zs_handle_word(ZS_HANDLE_BACKED, locations[1], 0);
 	cr_assert_eq(zs_handle_pin(&word, &seen), -EAGAIN);
 	word = zs_handle_word(ZS_HANDLE_DOOMED, locations[1], 1);
 	cr_assert_eq(zs_handle_pin(&word, &seen), -EAGAIN);
@@ -48,6 +103,9 @@ Test(handle, only_live_objects_can_be_pinned)
 	cr_assert_eq(zs_handle_pin(&word, &seen), 0);
 	cr_assert_eq(zs_handle_pins(seen), 1);
 	cr_assert_eq(zs_handle_location(seen).page, locations[1].page);
+	word = zs_handle_backed_word(places[1], 0);
+	cr_assert_eq(zs_handle_pin(&word, &seen), 0);
+	cr_assert_eq(zs_handle_place(seen).unit, places[1].unit);
 }
 
 Test(handle, a_reserved_object_can_not_be_pinned_until_it_is_published)

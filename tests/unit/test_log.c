@@ -58,3 +58,37 @@ Test(log, a_line_that_is_too_long_is_cut)
 	cr_assert_eq(strspn(last, "x"), strlen(last));
 	cr_assert_gt(strlen(last), 500);
 }
+
+static struct zs_event_line last_event;
+
+static void keep_event(const struct zs_event_line *line)
+{
+	last_event = *line;
+	keep(line->level, line->line);
+}
+
+Test(log, without_an_event_sink_events_are_lines)
+{
+	zs_log_set_sink(keep, ZS_LOG_NOTICE);
+	zs_log_event(ZS_EVENT_NO_SPACE, ZS_LOG_WARNING, "vm0", -28, "device=%s no room", "vm0");
+	cr_assert_eq(last_level, ZS_LOG_WARNING);
+	cr_assert_str_eq(last, "device=vm0 no room");
+	zs_log_event(ZS_EVENT_READY, ZS_LOG_INFO, NULL, 0, "ready");
+	cr_assert_eq(calls, 1);
+}
+
+Test(log, an_event_sink_gets_events_and_no_other_lines)
+{
+	zs_log_set_sink(keep, ZS_LOG_NOTICE);
+	zs_log_set_event_sink(keep_event);
+	zs_log(ZS_LOG_ERR, "a line");
+	cr_assert_str_eq(last, "a line");
+	cr_assert_null(last_event.line);
+	zs_log_event(ZS_EVENT_DAMAGED, ZS_LOG_ERR, "vm0", -5, "block %d", 7);
+	cr_assert_eq(last_event.event, ZS_EVENT_DAMAGED);
+	cr_assert_str_eq(last_event.device, "vm0");
+	cr_assert_eq(last_event.error, -5);
+	cr_assert_str_eq(last, "block 7");
+	zs_log_event(ZS_EVENT_READY, ZS_LOG_INFO, NULL, 0, "too unimportant");
+	cr_assert_eq(calls, 2);
+}

@@ -102,6 +102,7 @@ static void fill(uint64_t first, uint64_t nr)
 
 	for (uint64_t i = first; i < first + nr; i++) {
 		test_data_make(TEST_DATA_NOISE, &random, block, BLOCK);
+		done = 0;
 		cr_assert_eq(zsd_store_frontend_ops.write(frontend, thread, node, i * BLOCK, block, BLOCK, &done), 0);
 	}
 }
@@ -187,7 +188,7 @@ Test(policy, below_the_threshold_nothing_happens)
 Test(policy, reading_wakes_nobody_up)
 {
 	char block[BLOCK];
-	size_t done;
+	size_t done = 0;
 
 	fill(0, 1);
 	/* The look that the write led to, and then nothing any more. */

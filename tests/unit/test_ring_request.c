@@ -161,6 +161,18 @@ Test(ring_request, lengths_that_can_not_be_are_refused)
 	cr_expect_null(seen_buffer);
 }
 
+Test(ring_request, what_has_to_wait_has_no_answer_until_it_was_waited_for)
+{
+	result = -EINPROGRESS;
+	put_read(4096);
+	cr_expect_not(zsd_ring_answer(&ring, &entry));
+	result = 0;
+	zsd_ring_answer_waiting(&ring.server, &entry);
+	expect_answer(0, 4096);
+	put_read(4096);
+	cr_expect(zsd_ring_answer(&ring, &entry));
+}
+
 Test(ring_request, work_grows_with_the_data)
 {
 	put_read(4096);

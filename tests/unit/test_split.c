@@ -81,7 +81,7 @@ static void check_range(struct zs_device *device, uint64_t offset, size_t length
 	cr_assert_eq(zsd_split_write(jobs, device, stream, offset, model + offset, length, &done), 0);
 	cr_assert_eq(done, length);
 	memset(result, 0x77, BYTES);
-	cr_assert_eq(zsd_split_read(jobs, device, stream, start, result + start, end - start), 0);
+	cr_assert_eq(zsd_split_read(jobs, device, stream, start, result + start, end - start, &done), 0);
 	cr_assert_eq(memcmp(result + start, model + start, end - start), 0, "%zu bytes at %lu", length, offset);
 	cr_assert(end == BYTES || result[end] == 0x77);
 	cr_assert(!start || result[start - 1] == 0x77);
@@ -101,6 +101,7 @@ Test(split, ranges_at_every_odd_border_come_back_and_count_once)
 		0, 1, 4095, ZSD_SPLIT_PART_BYTES - 1, ZSD_SPLIT_PART_BYTES, ZSD_SPLIT_PART_BYTES + 1, 65535, 100000,
 	};
 	static const uint32_t block_sizes[] = {4096, 16384, 65536};
+	size_t done;
 
 	for (unsigned int i = 0; i < ZS_ARRAY_SIZE(block_sizes); i++) {
 		struct zs_device *device = device_add((char[]){(char)('a' + i), 0}, block_sizes[i]);
@@ -113,7 +114,7 @@ Test(split, ranges_at_every_odd_border_come_back_and_count_once)
 			check_range(device, offset, length);
 			check_range(device, BYTES - length - offset, length);
 		}
-		cr_assert_eq(zsd_split_read(jobs, device, stream, 0, result, BYTES), 0);
+		cr_assert_eq(zsd_split_read(jobs, device, stream, 0, result, BYTES, &done), 0);
 		cr_assert_eq(memcmp(result, model, BYTES), 0);
 		zs_device_put(device, stream);
 	}
@@ -125,7 +126,7 @@ Test(split, nothing_is_done_by_a_request_of_no_bytes)
 	struct zs_device *device = device_add("device", 4096);
 	size_t done = 4711;
 
-	cr_assert_eq(zsd_split_read(jobs, device, stream, 5, NULL, 0), 0);
+	cr_assert_eq(zsd_split_read(jobs, device, stream, 5, NULL, 0, &done), 0);
 	cr_assert_eq(zsd_split_write(jobs, device, stream, 5, "", 0, &done), 0);
 	cr_assert_eq(done, 0);
 	zs_device_put(device, stream);
@@ -162,7 +163,7 @@ Test(split, what_passes_the_end_is_refused_as_a_whole)
 	cr_assert_eq(zsd_split_write(jobs, device, stream, BYTES - MIB + 1, model, MIB, &done), -ENOSPC);
 	cr_assert_eq(zsd_split_write(jobs, device, stream, UINT64_MAX - 5, model, MIB, &done), -ENOSPC);
 	cr_assert_eq(done, 4711);
-	cr_assert_eq(zsd_split_read(jobs, device, stream, BYTES - MIB + 1, result, MIB), -EINVAL);
+	cr_assert_eq(zsd_split_read(jobs, device, stream, BYTES - MIB + 1, result, MIB, &done), -EINVAL);
 	cr_assert_eq(stats_of(device).object_blocks, 0);
 	zs_device_put(device, stream);
 }
@@ -227,13 +228,13 @@ Test(split, a_damaged_block_fails_every_read_that_meets_it_and_no_other)
 	cr_assert_eq(zsd_split_write(jobs, device, stream, 0, model, MIB, &done), 0);
 	for (unsigned int block = 3; block < 256; block += 23) {
 		damage(device, block);
-		cr_assert_eq(zsd_split_read(jobs, device, stream, 0, result, MIB), -EIO, "block %u", block);
+		cr_assert_eq(zsd_split_read(jobs, device, stream, 0, result, MIB, &done), -EIO, "block %u", block);
 		damage(device, block);
 	}
 	damage(device, 100);
-	cr_assert_eq(zsd_split_read(jobs, device, stream, 0, result, 100 * 4096), 0);
+	cr_assert_eq(zsd_split_read(jobs, device, stream, 0, result, 100 * 4096, &done), 0);
 	cr_assert_eq(memcmp(result, model, 100 * 4096), 0);
-	cr_assert_eq(zsd_split_read(jobs, device, stream, 101 * 4096, result, 155 * 4096), 0);
+	cr_assert_eq(zsd_split_read(jobs, device, stream, 101 * 4096, result, 155 * 4096, &done), 0);
 	cr_assert_eq(memcmp(result, model + 101 * 4096, 155 * 4096), 0);
 	damage(device, 100);
 	zs_device_put(device, stream);
@@ -271,7 +272,7 @@ Test(split, no_block_is_cut)
 			damage(device, block);
 		cr_assert_eq(zsd_split_write(jobs, device, stream, 5, model + 5, MIB - 10, &done), 0);
 		cr_assert_eq(done, MIB - 10);
-		cr_assert_eq(zsd_split_read(jobs, device, stream, 0, result, MIB), 0);
+		cr_assert_eq(zsd_split_read(jobs, device, stream, 0, result, MIB, &done), 0);
 		cr_assert_eq(memcmp(result, model, MIB), 0);
 		zs_device_put(device, stream);
 	}
@@ -286,14 +287,14 @@ Test(split, a_helper_without_memory_fails_nothing)
 
 	test_data_make(TEST_DATA_TEXT, &random_state, model, MIB);
 	cr_assert_eq(zsd_split_write(NULL, device, stream, 0, model, MIB, &done), 0);
-	cr_assert_eq(zsd_split_read(NULL, device, stream, 0, result, MIB), 0);
+	cr_assert_eq(zsd_split_read(NULL, device, stream, 0, result, MIB, &done), 0);
 	/* Reading takes no memory then but for a helper's contexts; it may be some time until one comes. */
 	for (unsigned int i = 0; i < 20000 && nr_failed < 3; i++) {
 		bool has_failed;
 
 		zs_fault_arm(1);
 		memset(result, 0x77, MIB);
-		cr_assert_eq(zsd_split_read(jobs, device, stream, 0, result, MIB), 0);
+		cr_assert_eq(zsd_split_read(jobs, device, stream, 0, result, MIB, &done), 0);
 		cr_assert_eq(memcmp(result, model, MIB), 0);
 		has_failed = zs_fault_passed();
 		zs_fault_arm(0);

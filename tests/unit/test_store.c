@@ -358,6 +358,11 @@ static void check_same_info(const struct zs_device_info *before, const struct zs
 	cr_assert_eq(after->block_size, before->block_size);
 	cr_assert_eq(after->codec.codec, before->codec.codec);
 	cr_assert_eq(after->codec.level, before->codec.level);
+	cr_assert_eq(after->nr_recompress, before->nr_recompress);
+	for (unsigned int i = 0; i < before->nr_recompress; i++) {
+		cr_assert_eq(after->recompress[i].codec, before->recompress[i].codec);
+		cr_assert_eq(after->recompress[i].level, before->recompress[i].level);
+	}
 	cr_assert_eq(after->memory_limit_bytes, before->memory_limit_bytes);
 	cr_assert_eq(after->mode, before->mode);
 	cr_assert_eq(after->uid, before->uid);
@@ -372,12 +377,15 @@ Test(store, everything_is_there_again_after_a_restart)
 		.size_bytes = MIB,
 		.block_size = 16384,
 		.codec = {ZS_CODEC_ZSTD, 7},
+		.nr_recompress = 1,
+		.recompress = {{ZS_CODEC_ZSTD, 12}},
 		.memory_limit_bytes = MIB / 2,
 		.mode = 0640,
 		.uid = 1,
 		.gid = 2,
 		.page_cache = true,
 	};
+	static const struct zs_codec_params levels[] = {{ZS_CODEC_ZSTD, 3}, {ZS_CODEC_ZSTD, -5}};
 	struct zs_device_info before, after;
 	struct zs_device_stats stats_before, stats_after;
 	struct zs_device *device;
@@ -389,7 +397,13 @@ Test(store, everything_is_there_again_after_a_restart)
 	write_at(id, 5000, data, sizeof(data));
 	device = zs_device_get(store, id, stream);
 	zs_device_set_owner(device, 3, 4);
+	cr_assert_eq(zs_device_set_codec(device, &(struct zs_codec_params){ZS_CODEC_LZ4, 3}), 0);
+	cr_assert_eq(zs_device_set_recompress(device, levels, 2), 0);
+	cr_assert_eq(zs_device_set_recompress(device, levels, 4), -EINVAL);
+	cr_assert_eq(zs_device_set_codec(device, &(struct zs_codec_params){ZS_CODEC_RAW, 0}), -EINVAL);
 	zs_device_info(device, &before);
+	cr_assert_eq(before.codec.level, 3);
+	cr_assert_eq(before.nr_recompress, 2);
 	zs_device_stats(device, &stats_before);
 	zs_device_put(device, stream);
 	for (unsigned int round = 0; round < 4; round++) {

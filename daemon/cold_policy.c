@@ -1,0 +1,444 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * When cold data is recompressed and written back by itself.
+ *
+ *   state     next                            by
+ *   ASLEEP    WAITING                         the first request
+ *   WAITING   WAITING, ASLEEP                 the timer: a look a second after that, and as long as there is something
+ *                                             to wait for
+ *
+ * Idle blocks are looked for each half of the time after which they are idle, and a last time when all that was
+ * accessed before the last request must be idle.
+ */
+
+#include "cold_policy.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/bits.h"
+#include "base/cleanup.h"
+#include "base/log.h"
+#include "frontend.h"
+#include "store/age.h"
+#include "store/cold.h"
+#include "store/device.h"
+#include "tasks.h"
+
+#define USEC_PER_SEC UINT64_C(1000000)
+#define LOOK_USEC    USEC_PER_SEC
+#define RETRY_USEC   (60 * USEC_PER_SEC)
+/* Ages are told apart by ticks; the last one counts when it is over. */
+#define SLACK_USEC (2 * ZS_TICK_SEC * USEC_PER_SEC)
+/* zs_store_age() wants to be called every two days; a long time is safe and still costs nothing. */
+#define AGE_USEC (24 * 3600 * USEC_PER_SEC)
+
+/* Between two times that the file is tidied up. */
+#define TIDY_USEC (5 * USEC_PER_SEC)
+
+#define RECOMPRESS_SHARE_PERCENT 20
+#define PRESSURE_PARTS		 20
+/* Stalled for 150 ms within 2 s: the longest window that needs no privilege. */
+#define PRESSURE_TRIGGER    "some 150000 2000000"
+#define PRESSURE_PAUSE_USEC (10 * USEC_PER_SEC)
+
+/* A thing that is done again and again. */
+struct chore {
+	uint64_t next_usec; /* not before */
+	uint64_t task;	    /* the last one, 0 = none */
+};
+
+struct zsd_cold_policy {
+	struct zs_store *store;
+	struct zsd_frontend *frontend;
+	struct zsd_tasks *tasks;
+	struct zsd_cold_options options;
+	int activity_fd, pressure_fd;
+	sd_event_source *activity, *pressure, *timer;
+	bool watches;	      /* the next request tells */
+	uint64_t active_usec; /* when the last request that we know of came */
+	uint64_t aged_usec;
+	uint64_t tidied_usec;
+	bool tidied_all; /* since the last request */
+	struct chore idle, recompress, pool, pressed;
+	struct chore device;		/* of all devices with limits: one at a time */
+	unsigned int recompress_cursor; /* where the devices of this round go on; 0 = the next round begins */
+};
+
+static uint64_t now_usec(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * USEC_PER_SEC + (uint64_t)now.tv_nsec / 1000;
+}
+
+/*
+ * chores
+ */
+
+/* True if it may be done now: its last task is over, and was of some use or is long ago. */
+static bool is_due(struct zsd_cold_policy *policy, struct chore *chore)
+{
+	struct zsd_task_info info;
+
+	if (now_usec() < chore->next_usec)
+		return false;
+	if (!chore->task || zsd_tasks_info(policy->tasks, chore->task, &info))
+		return true;
+	if (info.state <= ZSD_TASK_RUNNING)
+		return false;
+	chore->task = 0;
+	/* Looking for idle blocks has its own times. */
+	if (!info.error && (info.finished_blocks || info.reason == ZSD_REASON_IDLE))
+		return true;
+	chore->next_usec = now_usec() + RETRY_USEC;
+	return false;
+}
+
+static void start_writeback(struct zsd_cold_policy *policy, struct chore *chore, enum zsd_task_reason reason,
+			    const struct zsd_task_writeback *wanted)
+{
+	int r = zsd_tasks_writeback(policy->tasks, wanted, reason, &chore->task);
+
+	if (!r)
+		return;
+	chore->task = 0;
+	chore->next_usec = now_usec() + RETRY_USEC;
+	zs_log(ZS_LOG_DEBUG, "can't start writing back: reason=%s: %s", zsd_task_reason_name(reason), strerror(-r));
+}
+
+/* Bytes to free so that what is used comes down to the lower mark, once it has passed the upper one; else 0. */
+static uint64_t excess(const struct zsd_cold_policy *policy, uint64_t used_bytes, uint64_t limit_bytes)
+{
+	const struct zsd_cold_options *options = &policy->options;
+
+	if (!limit_bytes || used_bytes < limit_bytes / 100 * options->start_percent)
+		return 0;
+	return used_bytes - limit_bytes / 100 * options->stop_percent;
+}
+
+static void look_at_pool(struct zsd_cold_policy *policy)
+{
+	struct zsd_task_writeback wanted = {.order = ZS_WRITEBACK_COLDEST};
+	struct zs_store_stats stats;
+
+	if (!is_due(policy, &policy->pool))
+		return;
+	zs_store_stats(policy->store, &stats);
+	wanted.limit_bytes = excess(policy, stats.heap.used_bytes, stats.heap.limit_bytes);
+	if (wanted.limit_bytes)
+		start_writeback(policy, &policy->pool, ZSD_REASON_POOL_LIMIT, &wanted);
+}
+
+static uint64_t device_excess(const struct zsd_cold_policy *policy, uint64_t id)
+{
+	struct zs_device *device = zs_device_get(policy->store, id, NULL);
+	struct zs_device_stats stats;
+	struct zs_device_info info;
+	uint64_t bytes = 0;
+
+	if (!device)
+		return 0;
+	zs_device_info(device, &info);
+	if (info.memory_limit_bytes) {
+		zs_device_stats(device, &stats);
+		bytes = excess(policy, stats.memory_bytes, info.memory_limit_bytes);
+	}
+	zs_device_put(device, NULL);
+	return bytes;
+}
+
+static void look_at_devices(struct zsd_cold_policy *policy)
+{
+	struct zsd_task_writeback wanted = {.order = ZS_WRITEBACK_COLDEST};
+	unsigned int cursor = 0;
+
+	if (!is_due(policy, &policy->device))
+		return;
+	while (zs_store_next(policy->store, &cursor, &wanted.device_id)) {
+		wanted.limit_bytes = device_excess(policy, wanted.device_id);
+		if (!wanted.limit_bytes)
+			continue;
+		start_writeback(policy, &policy->device, ZSD_REASON_DEVICE_LIMIT, &wanted);
+		return;
+	}
+}
+
+/*
+ * idle
+ */
+
+/* When blocks that become idle after so many seconds are looked for again; 0: not before somebody uses them. */
+static uint64_t next_look(const struct zsd_cold_policy *policy, uint64_t idle_sec, uint64_t looked_usec)
+{
+	uint64_t last_usec = policy->active_usec + idle_sec * USEC_PER_SEC + SLACK_USEC;
+
+	if (!idle_sec || looked_usec >= last_usec)
+		return 0;
+	return zs_min(looked_usec + zs_max(idle_sec * USEC_PER_SEC / 2, SLACK_USEC), last_usec);
+}
+
+static void look_at_idle(struct zsd_cold_policy *policy)
+{
+	const struct zsd_task_writeback wanted = {.type = ZS_WRITEBACK_IDLE, .idle_sec = policy->options.idle_sec};
+	uint64_t now = now_usec();
+
+	if (!policy->options.idle_sec || !is_due(policy, &policy->idle))
+		return;
+	start_writeback(policy, &policy->idle, ZSD_REASON_IDLE, &wanted);
+	policy->idle.next_usec = next_look(policy, policy->options.idle_sec, now) ?: UINT64_MAX;
+}
+
+/* Returns 0, or an error after which the round goes on later. */
+static int recompress_device(struct zsd_cold_policy *policy, uint64_t id)
+{
+	struct zs_recompress_request request = {.types = ZS_RECOMPRESS_IDLE, .age_sec = policy->options.recompress_sec};
+	struct zs_device *device = zs_device_get(policy->store, id, NULL);
+	enum zs_recompress_field field;
+	struct zs_device_info info;
+	int r = 0;
+
+	if (!device)
+		return 0;
+	zs_device_info(device, &info);
+	request.last = info.size_bytes / info.block_size - 1;
+	request.nr_codecs = info.nr_recompress;
+	memcpy(request.codecs, info.recompress, sizeof(request.codecs));
+	if (info.nr_recompress)
+		r = zsd_tasks_recompress(policy->tasks, id, &request, RECOMPRESS_SHARE_PERCENT, ZSD_REASON_IDLE, &field,
+					 &policy->recompress.task);
+	zs_device_put(device, NULL);
+	return r;
+}
+
+static void look_at_recompression(struct zsd_cold_policy *policy)
+{
+	unsigned int cursor = policy->recompress_cursor, next = cursor;
+	uint64_t now = now_usec(), id;
+
+	if (!policy->options.recompress_sec || !is_due(policy, &policy->recompress))
+		return;
+	while (zs_store_next(policy->store, &next, &id)) {
+		/* Too many tasks wait: this one is the first when they are done. */
+		if (recompress_device(policy, id)) {
+			policy->recompress_cursor = cursor;
+			policy->recompress.next_usec = now + LOOK_USEC;
+			return;
+		}
+		cursor = next;
+	}
+	policy->recompress_cursor = 0;
+	policy->recompress.next_usec = next_look(policy, policy->options.recompress_sec, now) ?: UINT64_MAX;
+}
+
+/* What was discarded or overwritten is dead in the file now. */
+static void look_at_file(struct zsd_cold_policy *policy)
+{
+	if (now_usec() < policy->tidied_usec + TIDY_USEC)
+		return;
+	zsd_tasks_tidy(policy->tasks);
+	policy->tidied_usec = now_usec();
+	policy->tidied_all = policy->active_usec + TIDY_USEC < policy->tidied_usec;
+}
+
+/*
+ * looks
+ */
+
+static void schedule(struct zsd_cold_policy *policy, uint64_t at_usec)
+{
+	uint64_t now = now_usec(), delay = at_usec > now ? at_usec - now : 0;
+
+	sd_event_source_set_time(policy->timer, now + delay);
+	sd_event_source_set_time_accuracy(policy->timer, zs_max(zs_min(delay / 4, LOOK_USEC), 1));
+	sd_event_source_set_enabled(policy->timer, SD_EVENT_ONESHOT);
+}
+
+/* When there may be something to do although nobody uses the data. */
+static uint64_t next_usec(const struct zsd_cold_policy *policy, bool has_backing)
+{
+	uint64_t next = policy->aged_usec + AGE_USEC;
+
+	if (policy->options.recompress_sec)
+		next = zs_min(next, policy->recompress.next_usec);
+	if (has_backing && policy->options.idle_sec)
+		next = zs_min(next, policy->idle.next_usec);
+	if (has_backing && !policy->tidied_all)
+		next = zs_min(next, policy->tidied_usec + TIDY_USEC);
+	return zs_max(next, now_usec() + LOOK_USEC);
+}
+
+static void look(struct zsd_cold_policy *policy)
+{
+	bool has_backing = zs_store_backing(policy->store) != NULL;
+
+	if (!policy->watches)
+		zsd_frontend_watch_activity(policy->frontend, ZSD_WATCHER_COLD, policy->activity_fd);
+	policy->watches = true;
+	if (has_backing) {
+		look_at_pool(policy);
+		look_at_devices(policy);
+		look_at_idle(policy);
+		look_at_file(policy);
+	}
+	look_at_recompression(policy);
+	if (now_usec() >= policy->aged_usec + AGE_USEC) {
+		zs_store_age(policy->store);
+		policy->aged_usec = now_usec();
+	}
+	schedule(policy, next_usec(policy, has_backing));
+}
+
+static int on_timer(sd_event_source *source, uint64_t usec, void *userdata)
+{
+	look(userdata);
+	return 0;
+}
+
+/* Somebody uses the data. */
+static int on_activity(sd_event_source *source, int fd, uint32_t events, void *userdata)
+{
+	struct zsd_cold_policy *policy = userdata;
+	uint64_t count, now = now_usec();
+
+	if (read(fd, &count, sizeof(count)) < 0 && errno != EAGAIN)
+		return -errno;
+	policy->watches = false;
+	policy->active_usec = now;
+	policy->tidied_all = false;
+	policy->idle.next_usec = zs_min(policy->idle.next_usec,
+					now + zs_max(policy->options.idle_sec * USEC_PER_SEC / 2, LOOK_USEC));
+	policy->recompress.next_usec = zs_min(
+		policy->recompress.next_usec,
+		now + zs_max(policy->options.recompress_sec * USEC_PER_SEC / 2, LOOK_USEC));
+	schedule(policy, now + LOOK_USEC);
+	return 0;
+}
+
+static int on_pressure(sd_event_source *source, int fd, uint32_t events, void *userdata)
+{
+	struct zsd_task_writeback wanted = {.order = ZS_WRITEBACK_COLDEST};
+	struct zsd_cold_policy *policy = userdata;
+	struct zs_store_stats stats;
+
+	/* The control group is gone. */
+	if (events & EPOLLERR)
+		return sd_event_source_set_enabled(source, SD_EVENT_OFF);
+	if (!zs_store_backing(policy->store) || !is_due(policy, &policy->pressed))
+		return 0;
+	zs_store_stats(policy->store, &stats);
+	wanted.limit_bytes = stats.heap.used_bytes / PRESSURE_PARTS;
+	if (!wanted.limit_bytes)
+		return 0;
+	start_writeback(policy, &policy->pressed, ZSD_REASON_PRESSURE, &wanted);
+	policy->pressed.next_usec = zs_max(policy->pressed.next_usec, now_usec() + PRESSURE_PAUSE_USEC);
+	return 0;
+}
+
+/*
+ * life
+ */
+
+/* The control group's own file, as cgroups(7) names it in /proc/self/cgroup. */
+static int open_pressure_of_group(void)
+{
+	char line[4096], path[4200];
+	FILE *stream = fopen("/proc/self/cgroup", "re");
+	int fd = -1;
+
+	if (!stream)
+		return -1;
+	while (fd < 0 && fgets(line, sizeof(line), stream)) {
+		line[strcspn(line, "\n")] = 0;
+		if (strncmp(line, "0::/", 4) != 0 || !line[4])
+			continue;
+		snprintf(path, sizeof(path), "/sys/fs/cgroup/%s/memory.pressure", line + 4);
+		fd = open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC);
+	}
+	fclose(stream);
+	return fd;
+}
+
+/* A trigger of the daemon's control group, or else of the system; -1 where the kernel or the sandbox has neither. */
+static int open_pressure(void)
+{
+	int fd = open_pressure_of_group();
+
+	if (fd < 0)
+		fd = open("/proc/pressure/memory", O_RDWR | O_NONBLOCK | O_CLOEXEC);
+	if (fd >= 0 && write(fd, PRESSURE_TRIGGER, sizeof(PRESSURE_TRIGGER)) < 0) {
+		close(fd);
+		fd = -1;
+	}
+	return fd;
+}
+
+static int start(struct zsd_cold_policy *policy, sd_event *event)
+{
+	int r;
+
+	policy->activity_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (policy->activity_fd < 0)
+		return -errno;
+	r = sd_event_add_io(event, &policy->activity, policy->activity_fd, EPOLLIN, on_activity, policy);
+	if (r >= 0)
+		r = sd_event_add_time(event, &policy->timer, CLOCK_MONOTONIC, 0, 0, on_timer, policy);
+	if (r < 0)
+		return r;
+	policy->pressure_fd = open_pressure();
+	if (policy->pressure_fd >= 0)
+		r = sd_event_add_io(event, &policy->pressure, policy->pressure_fd, EPOLLPRI, on_pressure, policy);
+	return r < 0 ? r : 0;
+}
+
+static void destroyp(struct zsd_cold_policy **policy)
+{
+	zsd_cold_policy_destroy(*policy);
+}
+
+int zsd_cold_policy_create(sd_event *event, struct zs_store *store, struct zsd_frontend *frontend,
+			   struct zsd_tasks *tasks, const struct zsd_cold_options *options,
+			   struct zsd_cold_policy **ret_policy)
+{
+	ZS_CLEANUP(destroyp) struct zsd_cold_policy *policy = zs_calloc(1, sizeof(*policy));
+	int r;
+
+	if (!policy)
+		return -ENOMEM;
+	policy->store = store;
+	policy->frontend = frontend;
+	policy->tasks = tasks;
+	policy->options = *options;
+	policy->activity_fd = policy->pressure_fd = -1;
+	policy->aged_usec = now_usec();
+	policy->idle.next_usec = policy->recompress.next_usec = UINT64_MAX;
+	r = start(policy, event);
+	if (r)
+		return r;
+	look(policy);
+	*ret_policy = zs_take(policy);
+	return 0;
+}
+
+void zsd_cold_policy_destroy(struct zsd_cold_policy *policy)
+{
+	if (!policy)
+		return;
+	zsd_frontend_watch_activity(policy->frontend, ZSD_WATCHER_COLD, -1);
+	sd_event_source_disable_unref(policy->timer);
+	sd_event_source_disable_unref(policy->activity);
+	sd_event_source_disable_unref(policy->pressure);
+	if (policy->activity_fd >= 0)
+		close(policy->activity_fd);
+	if (policy->pressure_fd >= 0)
+		close(policy->pressure_fd);
+	free(policy);
+}

@@ -1,0 +1,42 @@
+#pragma once
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * When cold data is recompressed and written back by itself; how is the store's business, and the work is done by tasks
+ * (tasks.h), which count and log what they did and for which reason.
+ *
+ *   reason        when                                             what
+ *   idle          blocks were not accessed for recompress_sec      recompressed with the device's denser codecs
+ *   idle          ... for idle_sec                                 written back
+ *   pool-limit    the pool has start_percent of its limit in use   the coldest blocks are written back, until it has
+ *                                                                  stop_percent
+ *   device-limit  the same of a device with a limit                that device's
+ *   pressure      the system (or the daemon's control group) is    a twentieth of the pool, the coldest first
+ *                 short of memory
+ *   full          a request finds no room                          see zsd_tasks_make_room()
+ *
+ * What found nothing to write, or no room in the file, is tried again a minute later at the earliest. Nothing ticks
+ * once all data is idle and nobody uses it. Without a backing file nothing is written back.
+ *
+ * Context: the control thread.
+ */
+
+#include <stdint.h>
+#include <systemd/sd-event.h>
+
+struct zs_store;
+struct zsd_cold_policy;
+struct zsd_frontend;
+struct zsd_tasks;
+
+struct zsd_cold_options {
+	uint64_t recompress_sec; /* 0 = never */
+	uint64_t idle_sec;	 /* 0 = never */
+	unsigned int start_percent, stop_percent;
+};
+
+/* Returns 0, -ENOMEM or an errno of sd-event. Without pressure information in the kernel there is none to follow. */
+int zsd_cold_policy_create(sd_event *event, struct zs_store *store, struct zsd_frontend *frontend,
+			   struct zsd_tasks *tasks, const struct zsd_cold_options *options,
+			   struct zsd_cold_policy **ret_policy);
+/* Nobody may use the frontend any more. NULL is allowed. */
+void zsd_cold_policy_destroy(struct zsd_cold_policy *policy);

@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Recompression.
+ *
+ * With max_blocks the largest objects come first: the range is walked over several times, each time for the objects of
+ * one band of memory cost, in eighths of a raw block's. What an object costs is in its handle word, so that a walk does
+ * not touch the objects that it passes by.
+ */
+
+#include "store/recompress.h"
+
+#include <errno.h>
+#include <time.h>
+
+#include "base/bits.h"
+#include "codec/stream.h"
+#include "store/age.h"
+#include "store/block_internal.h"
+#include "store/device.h"
+#include "store/device_internal.h"
+#include "store/slot.h"
+
+#define NR_BANDS 8
+
+/* How many blocks are passed by between two looks at the clock. */
+#define LOOK_INTERVAL 1024
+
+static uint64_t now_nsec(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
+static void add(_Atomic uint64_t *counter, uint64_t amount)
+{
+	atomic_fetch_add_explicit(counter, amount, memory_order_relaxed);
+}
+
+static enum zs_recompress_field wrong_field(const struct zs_device *device, const struct zs_recompress_request *request)
+{
+	unsigned int types = ZS_RECOMPRESS_IDLE | ZS_RECOMPRESS_HUGE | ZS_RECOMPRESS_ALL;
+
+	if (!request->types || request->types & ~types)
+		return ZS_RECOMPRESS_FIELD_TYPES;
+	if (request->last < request->first || request->last >= device->table.nr_blocks)
+		return ZS_RECOMPRESS_FIELD_RANGE;
+	if (request->threshold_bytes > zs_pool_cost(device->block_size))
+		return ZS_RECOMPRESS_FIELD_THRESHOLD;
+	if (!request->nr_codecs || !zs_codecs_are_valid(request->codecs, request->nr_codecs))
+		return ZS_RECOMPRESS_FIELD_CODECS;
+	return ZS_RECOMPRESS_FIELD_NONE;
+}
+
+int zs_recompress_begin(struct zs_recompress *job, struct zs_device *device,
+			const struct zs_recompress_request *request, enum zs_recompress_field *ret_field)
+{
+	enum zs_recompress_field field = wrong_field(device, request);
+
+	if (ret_field)
+		*ret_field = field;
+	if (field == ZS_RECOMPRESS_FIELD_RANGE || field == ZS_RECOMPRESS_FIELD_THRESHOLD)
+		return -ERANGE;
+	if (field)
+		return -EINVAL;
+	*job = (struct zs_recompress){
+		.request = *request,
+		.next = request->first,
+		.band = request->max_blocks ? NR_BANDS : 1,
+	};
+	atomic_init(&job->blocks, (request->last - request->first + 1) * job->band);
+	return 0;
+}
+
+void zs_recompress_progress(const struct zs_recompress *job, struct zs_recompress_progress *ret_progress)
+{
+	*ret_progress = (struct zs_recompress_progress){
+		.blocks = atomic_load_explicit(&job->blocks, memory_order_relaxed),
+		.blocks_done = atomic_load_explicit(&job->blocks_done, memory_order_relaxed),
+		.tried = atomic_load_explicit(&job->tried, memory_order_relaxed),
+		.recompressed = atomic_load_explicit(&job->recompressed, memory_order_relaxed),
+		.saved_bytes = atomic_load_explicit(&job->saved_bytes, memory_order_relaxed),
+		.busy = atomic_load_explicit(&job->busy, memory_order_relaxed),
+		.failed = atomic_load_explicit(&job->failed, memory_order_relaxed),
+	};
+}
+
+/* Whether the slot alone makes the block one of those that are asked for. */
+static bool is_wanted(const struct zs_recompress_request *request, uint64_t slot, uint16_t now)
+{
+	if (zs_slot_state(slot) != ZS_SLOT_OBJECT || !zs_slot_is_sound(slot) || slot & ZS_SLOT_FILL)
+		return false;
+	if (slot & ZS_SLOT_DENSE && !request->again)
+		return false;
+	if (request->types & ZS_RECOMPRESS_ALL)
+		return true;
+	if (request->types & ZS_RECOMPRESS_HUGE && slot & ZS_SLOT_INCOMPRESSIBLE)
+		return true;
+	return request->types & ZS_RECOMPRESS_IDLE && zs_age_is_idle(slot, request->age_sec, now);
+}
+
+/* Whether its object is of the size that is looked for now. 0 is one that can't be told. */
+static bool is_in_band(const struct zs_recompress *job, struct zs_device *device, uint64_t slot)
+{
+	size_t cost = zs_obj_cost(device->pool, zs_slot_handle(slot)), raw = zs_pool_cost(device->block_size);
+
+	if (!cost || cost < job->request.threshold_bytes)
+		return false;
+	return !job->request.max_blocks || zs_min(cost * NR_BANDS / (raw + 1), NR_BANDS - 1) + 1 == job->band;
+}
+
+/* Tries codec after codec on content. Returns 0 (recompressed), -ENODATA (none is worth it), or what went wrong. */
+static int try_codecs(struct zs_recompress *job, struct zs_device *device, struct zs_stream *stream, uint64_t block,
+		      uint64_t slot, const struct zs_object *object, const void *content)
+{
+	const struct zs_recompress_request *request = &job->request;
+	size_t cost = zs_pool_cost(object->info.size);
+
+	for (unsigned int i = 0; i < request->nr_codecs; i++) {
+		struct zs_object_info info = {.codec = request->codecs[i].codec};
+		const void *payload;
+		size_t length;
+		int error;
+
+		error = zs_stream_compress(stream, &request->codecs[i], content, device->block_size, &payload, &length);
+		if (error && error != -ENOSPC)
+			return error;
+		if (error || zs_pool_is_huge(length, device->block_size) || zs_pool_cost(length) >= cost)
+			continue;
+		info.size = (uint32_t)length;
+		error = zs_block_recode(device, stream, block, slot, i + 1 == request->nr_codecs ? ZS_SLOT_DENSE : 0,
+					&info, payload);
+		if (!error)
+			add(&job->saved_bytes, cost - zs_pool_cost(length));
+		if (!error)
+			zs_count(&device->shards, zs_stream_shard(stream), ZS_COUNT_RECOMPRESSION_SAVED,
+				 cost - zs_pool_cost(length));
+		return error;
+	}
+	return -ENODATA;
+}
+
+static void recompress_block(struct zs_recompress *job, struct zs_device *device, struct zs_stream *stream,
+			     uint64_t block, uint64_t slot)
+{
+	uint64_t found = slot;
+	void *content = zs_stream_block(stream);
+	struct zs_object object;
+	int error;
+
+	error = zs_block_load_slot(device, stream, block, &found, content, &object);
+	if (error == -EREMOTE) {
+		/* It is not worth reading it for that. */
+		zs_obj_read_end(device->pool, &object);
+		return;
+	}
+	add(&job->tried, 1);
+	if (error) {
+		add(&job->failed, 1);
+		return;
+	}
+	error = found == slot ? try_codecs(job, device, stream, block, slot, &object, content) : -EAGAIN;
+	if (error == -ENODATA)
+		zs_table_replace(&device->table, block, &slot, zs_slot_with(slot, ZS_SLOT_DENSE));
+	if (object.handle.index)
+		zs_obj_read_end(device->pool, &object);
+	if (!error) {
+		add(&job->recompressed, 1);
+		zs_count(&device->shards, zs_stream_shard(stream), ZS_COUNT_RECOMPRESSED, 1);
+	} else if (error != -ENODATA) {
+		add(error == -EAGAIN ? &job->busy : &job->failed, 1);
+	}
+}
+
+static bool is_finished(const struct zs_recompress *job)
+{
+	const struct zs_recompress_request *request = &job->request;
+
+	return !job->band || (request->max_blocks && atomic_load(&job->recompressed) >= request->max_blocks);
+}
+
+/* The next block that may be wanted, or the first one of the next band. */
+static void advance(struct zs_recompress *job, const struct zs_device *device)
+{
+	uint64_t next = zs_table_next(&device->table, job->next + 1), end = job->request.last + 1;
+
+	next = zs_min(next, end);
+	add(&job->blocks_done, next - job->next);
+	job->next = next;
+	if (next < end)
+		return;
+	job->next = job->request.first;
+	job->band--;
+}
+
+bool zs_recompress_slice(struct zs_recompress *job, struct zs_device *device, struct zs_stream *stream, uint64_t nsec)
+{
+	uint64_t end = now_nsec() + nsec;
+	uint16_t now = zs_age_now();
+
+	for (unsigned int passed = 1; !is_finished(job); passed++) {
+		uint64_t slot = zs_table_load(&device->table, job->next);
+		bool wanted = is_wanted(&job->request, slot, now) && is_in_band(job, device, slot);
+
+		if (wanted)
+			recompress_block(job, device, stream, job->next, slot);
+		advance(job, device);
+		if ((wanted || passed % LOOK_INTERVAL == 0) && now_nsec() >= end)
+			break;
+	}
+	return !is_finished(job);
+}

@@ -1,0 +1,77 @@
+#pragma once
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Recompression: blocks that are not in use much are stored again with a denser codec.
+ *
+ * A job is one walk over a range of a device, done in slices by whoever has time. The codecs are tried in order, and
+ * the first one is taken whose object takes less memory, so belongs to a smaller size class, header included. A block
+ * whose last codec has been tried is marked dense in its slot and not looked at again before it is overwritten, or
+ * asked for again with another list. A raw block that is dense is incompressible.
+ *
+ * A block is replaced as by a write, with one 8-byte store, unless it has changed meanwhile. Age and idle mark stay.
+ *
+ * Context: the thread that calls has borrowed the device, with a stream of its own. Progress may be read by any thread.
+ */
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "codec/codec.h"
+#include "store/store.h"
+
+struct zs_device;
+struct zs_stream;
+
+/* Which blocks; added up, any of them is enough. */
+enum zs_recompress_type {
+	ZS_RECOMPRESS_IDLE = 1, /* marked idle, or of age_sec */
+	ZS_RECOMPRESS_HUGE = 2, /* stored raw */
+	ZS_RECOMPRESS_ALL = 4,
+};
+
+struct zs_recompress_request {
+	unsigned int types;
+	uint64_t first, last;	  /* blocks */
+	uint64_t age_sec;	  /* idle since; 0 = only what is marked */
+	uint32_t threshold_bytes; /* memory that an object takes at least; 0 = any */
+	uint64_t max_blocks;	  /* recompressed at most, those that take most memory first; 0 = all, in order */
+	bool again;		  /* dense ones as well */
+	unsigned int nr_codecs;	  /* 1 to ZS_RECOMPRESS_CODECS */
+	struct zs_codec_params codecs[ZS_RECOMPRESS_CODECS];
+};
+
+/* What was asked for wrongly. */
+enum zs_recompress_field {
+	ZS_RECOMPRESS_FIELD_NONE,
+	ZS_RECOMPRESS_FIELD_TYPES,
+	ZS_RECOMPRESS_FIELD_RANGE,
+	ZS_RECOMPRESS_FIELD_THRESHOLD,
+	ZS_RECOMPRESS_FIELD_CODECS,
+};
+
+struct zs_recompress_progress {
+	uint64_t blocks; /* to walk over in all, and done */
+	uint64_t blocks_done;
+	uint64_t tried;	       /* blocks */
+	uint64_t recompressed; /* blocks */
+	uint64_t saved_bytes;  /* of memory */
+	uint64_t busy;	       /* blocks that changed meanwhile */
+	uint64_t failed;       /* blocks that could not be read, or had no memory for their new object */
+};
+
+struct zs_recompress {
+	struct zs_recompress_request request; /* immutable */
+	uint64_t next;			      /* block; the caller's, like band */
+	unsigned int band;		      /* see recompress.c */
+	_Atomic uint64_t blocks, blocks_done, tried, recompressed, saved_bytes, busy, failed; /* relaxed, statistics */
+};
+
+/* Returns 0, -EINVAL or -ERANGE; *ret_field says what is wrong (may be NULL). */
+int zs_recompress_begin(struct zs_recompress *job, struct zs_device *device,
+			const struct zs_recompress_request *request, enum zs_recompress_field *ret_field);
+
+/* Works for about so long, a block at least. True if there is more to do. */
+bool zs_recompress_slice(struct zs_recompress *job, struct zs_device *device, struct zs_stream *stream, uint64_t nsec);
+
+void zs_recompress_progress(const struct zs_recompress *job, struct zs_recompress_progress *ret_progress);

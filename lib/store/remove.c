@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Removing a device: nobody finds it any more, those who have it finish, and what it holds is freed. */
+
+#include <errno.h>
+#include <time.h>
+
+#include "store/device_internal.h"
+#include "store/slot.h"
+
+/* How often a remover looks whether the last borrower has gone; a request takes a millisecond at most. */
+#define DRAIN_INTERVAL_NSEC 50000
+
+static void drain(struct zs_device *device)
+{
+	const struct timespec interval = {.tv_nsec = DRAIN_INTERVAL_NSEC};
+
+	while (zs_shards_sum(&device->shards, ZS_COUNT_INFLIGHT))
+		nanosleep(&interval, NULL);
+}
+
+/* Nothing is counted any more that is the device's alone. */
+static void free_handles(struct zs_device *device, const struct zs_handle *handles, unsigned int nr)
+{
+	struct zs_object_info info;
+
+	for (unsigned int i = 0; i < nr; i++) {
+		zs_handles_prefetch(device->pool, handles, nr, i);
+		zs_pool_free(device->pool, handles[i], &info);
+		if (info.units)
+			zs_cold_count(device, 0, info.units, UINT64_MAX);
+	}
+}
+
+/* Frees every object of a device that nobody can reach any more. */
+static void free_blocks(struct zs_device *device)
+{
+	struct zs_handle handles[ZS_SLOTS_PER_PAGE];
+	unsigned int nr = 0;
+	uint64_t slot;
+
+	for (uint64_t block = zs_table_next(&device->table, 0); block < device->table.nr_blocks;
+	     block = zs_table_next(&device->table, block + 1)) {
+		slot = zs_table_load(&device->table, block);
+		if (!zs_slot_is_sound(slot))
+			zs_pool_note_leak(device->pool);
+		else if (zs_slot_state(slot) == ZS_SLOT_OBJECT)
+			handles[nr++] = zs_slot_handle(slot);
+		if (nr < ZS_SLOTS_PER_PAGE)
+			continue;
+		free_handles(device, handles, nr);
+		nr = 0;
+	}
+	free_handles(device, handles, nr);
+	zs_table_punch(&device->table);
+}
+
+void zs_device_finish(struct zs_device *device)
+{
+	struct zs_store *store = device->store;
+
+	zs_heap_bulk_begin(store->heap);
+	free_blocks(device);
+	zs_heap_bulk_end(store->heap);
+	zs_latencies_deinit(&device->latencies);
+	/* Damaged objects that could not be freed stay in the arena: the pool may not be empty. */
+	if (store->arena.pool_per_device)
+		zs_pool_abandon(zs_take(device->pool));
+	/* Until the lock is held the table's place is taken, and zs_extent_find() may be reading where it is. */
+	ZS_LOCK_SCOPE(&store->lock);
+	zs_table_deinit(&device->table);
+	/* What its slots still named is free by now and was not counted; what is damaged can't say its cost. */
+	zs_group_leave(device, zs_shards_sum(&device->shards, ZS_COUNT_COST_BYTES));
+	device->state = ZS_DEVICE_FREE;
+}
+
+int zs_store_remove(struct zs_store *store, uint64_t id)
+{
+	struct zs_device *device = atomic_load(&store->devices[zs_device_index(id)]);
+
+	if (!device || !id)
+		return -ENODEV;
+	{
+		ZS_LOCK_SCOPE(&store->lock);
+		if (device->state != ZS_DEVICE_ACTIVE || atomic_load(&device->id) != id)
+			return -ENODEV;
+		device->state = ZS_DEVICE_REMOVING;
+		atomic_store(&device->id, 0);
+		/* the commit: from here on there is no such device */
+		atomic_store_explicit(&device->entry->id, 0, memory_order_release);
+	}
+	drain(device);
+	if (!zs_deferred_device(&store->deferred, device)) {
+		/* What it has discarded before may still wait, and must be free before the index is used again. */
+		zs_deferred_flush(&store->deferred);
+		zs_device_finish(device);
+	}
+	return 0;
+}

@@ -1,0 +1,95 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+#
+# Ages of blocks, idle marks and recompression, as users have them.
+# shellcheck source-path=SCRIPTDIR
+source "$(dirname "$(readlink -f "$0")")/common.sh"
+
+# field NAME: of the JSON on standard input.
+field()
+{
+	python3 -c 'import json, sys; print(json.load(sys.stdin)[sys.argv[1]])' "$1"
+}
+
+step "codecs for recompression come with the device"
+start_daemon
+add disk 32M --recompress 'zstd:3 zstd:9'
+equal "what list says" "$("$ZSCTL" list disk -n -r -o RECOMPRESS)" 'zstd\x20zstd:9'
+refused "more than three; leave one out" "$ZSCTL" add x --size 1M --recompress 'zstd zstd:4 zstd:5 zstd:6'
+refused "no such algorithm" "$ZSCTL" add x --size 1M --recompress lzo
+
+step "blocks are young, and not idle"
+# Text that zstd compresses better than lz4 does.
+find /usr/share/doc /usr/include /usr/lib -name '*.[hc]*' -type f -print0 2>/dev/null |
+	xargs -0 cat 2>/dev/null | head -c 16M >"$test_dir/data" || true
+[[ $(stat -c %s "$test_dir/data") -ge $((4 << 20)) ]] || seq 3000000 | head -c 16M >"$test_dir/data"
+blocks=$(($(stat -c %s "$test_dir/data") / 4096))
+truncate -s $((blocks * 4096)) "$test_dir/data"
+dd if="$test_dir/data" of="$mnt/disk" bs=1M conv=notrunc status=none
+objects=$(stat_of disk object_blocks)
+equal "young blocks" "$("$ZSCTL" ages disk -n -r -o BLOCKS | head -n 1)" "$objects"
+equal "idle blocks" "$("$ZSCTL" ages disk -J | field idle_blocks)" 0
+
+step "marking them, and reading takes the mark away"
+"$ZSCTL" idle disk --older 1h | grep -qx 'marked 0 blocks' || fail "young blocks were marked"
+"$ZSCTL" idle disk --blocks 0-$((blocks - 1)) | grep -qx "marked $objects blocks" || fail "not all blocks were marked"
+dd if="$mnt/disk" of=/dev/null bs=4096 skip=10 count=1 iflag=direct status=none
+[[ $("$ZSCTL" ages disk -J | field idle_blocks) -eq $((objects - 1)) ]] || fail "the block that was read is idle"
+
+step "recompression"
+before=$(stat_of disk memory_bytes)
+"$ZSCTL" recompress disk --types idle --max-blocks 5 | grep -q '^recompressed 5 of ' || fail "not five blocks"
+"$ZSCTL" recompress disk >"$test_dir/said" || fail "recompression failed"
+cat "$test_dir/said"
+after=$(stat_of disk memory_bytes)
+echo "memory: $before -> $after"
+[[ $((after * 100)) -lt $((before * 95)) ]] || fail "it saved less than 5 %"
+cmp -n "$(stat -c %s "$test_dir/data")" "$test_dir/data" "$mnt/disk" || fail "data differs"
+"$ZSCTL" usage disk -n -r -o TYPE | grep -x zstd >/dev/null || fail "zsctl usage does not show the codec"
+"$ZSCTL" recompress disk >"$test_dir/said"
+# What gained by the first codec is tried with the second; then there is nothing left to try.
+"$ZSCTL" recompress disk | grep -q ' of 0 blocks' || fail "blocks are tried again and again"
+
+step "tasks can be watched and cancelled"
+dd if="$test_dir/data" of="$mnt/disk" bs=1M conv=notrunc status=none
+task=$("$ZSCTL" recompress disk --recompress zstd:19 --share 1 --detach | awk '{ print $2 }')
+state() { "$ZSCTL" tasks -n -r -o TASK,STATE | awk -v task="$task" '$1 == task { print $2 }'; }
+[[ $(state) == running || $(state) == waiting ]] || fail "task $task is $(state)"
+check "cancelling" "$ZSCTL" cancel "$task"
+for _ in {1..100}; do
+	[[ $(state) == running ]] || break
+	sleep 0.05
+done
+equal "its state" "$(state)" cancelled
+refused "it has ended" "$ZSCTL" cancel "$task"
+refused "there is none" "$ZSCTL" cancel 999
+cmp -n "$(stat -c %s "$test_dir/data")" "$test_dir/data" "$mnt/disk" || fail "data differs"
+
+step "data that changes while it is recompressed"
+task=$("$ZSCTL" recompress disk --again --detach | awk '{ print $2 }')
+for _ in {1..3}; do
+	dd if="$test_dir/data" of="$mnt/disk" bs=64K conv=notrunc status=none
+done
+cmp -n "$(stat -c %s "$test_dir/data")" "$test_dir/data" "$mnt/disk" || fail "data differs"
+
+step "a device that is removed takes its task along"
+task=$("$ZSCTL" recompress disk --again --recompress zstd:19 --share 1 --detach | awk '{ print $2 }')
+check "removing" "$ZSCTL" remove disk
+for _ in {1..100}; do
+	[[ $(state) == failed ]] && break
+	sleep 0.05
+done
+equal "its state" "$(state)" failed
+
+step "bad requests are refused by name"
+add disk 1M
+refused "disk2: no such device" "$ZSCTL" recompress disk2
+refused "the device has no codecs for it" "$ZSCTL" recompress disk
+refused "no such type" "$ZSCTL" recompress disk --recompress zstd --types cold
+refused "stay between" "$ZSCTL" recompress disk --recompress zstd --blocks 0-256
+refused "stay between" "$ZSCTL" idle disk --blocks 3-2
+refused "no object takes that much" "$ZSCTL" recompress disk --recompress zstd --threshold 5K
+refused "use 1 to 100" "$ZSCTL" recompress disk --recompress zstd --share 101
+refused "not a time" "$ZSCTL" idle disk --older 10
+refused "not a range" "$ZSCTL" idle disk --blocks 10
+stop_daemon

@@ -1,0 +1,123 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+#
+# Writing back as users see it: by command; and by policy, near the pool's limit, near a device's, and when idle.
+# shellcheck source-path=SCRIPTDIR
+source "$(dirname "$(readlink -f "$0")")/common.sh"
+
+# of_reason REASON COLUMN: of zsctl backing.
+of_reason()
+{
+	"$ZSCTL" backing -n -r -b -o "REASON,$2" | awk -v reason="$1" '$1 == reason { print $2 }'
+}
+
+# has_written REASON
+has_written()
+{
+	[[ $(of_reason "$1" BLOCKS) -gt 0 ]]
+}
+
+fill()
+{
+	dd if="$test_dir/data" of="$mnt/$1" bs=1M conv=notrunc status=none
+}
+
+same()
+{
+	cmp -n "$(stat -c %s "$test_dir/data")" "$test_dir/data" "$mnt/$1" || fail "$1 differs"
+}
+
+# in_memory NAME: data that is neither same-filled nor in the file.
+in_memory()
+{
+	echo $(($(stat_of "$1" compressed_bytes) + $(stat_of "$1" incompressible_bytes)))
+}
+
+configure()
+{
+	cat >"$test_dir/zsd.conf"
+	start_daemon --config "$test_dir/zsd.conf"
+}
+
+head -c 24M /dev/urandom >"$test_dir/data"
+
+step "without a backing file"
+start_daemon
+add disk 32M
+refused "there is no backing file" "$ZSCTL" writeback
+"$ZSCTL" backing | grep -x 'no backing file' >/dev/null || fail "zsctl backing names one"
+stop_daemon
+
+step "by command"
+configure <<-END
+	[Writeback]
+	Backing=$test_dir/cold
+	Size=256M
+	IdleAfter=never
+	[Device disk]
+	Size=32M
+	[Device small]
+	Size=32M
+	MemoryLimit=26M
+END
+fill disk
+equal "what is in memory" "$(in_memory disk)" $((24 << 20))
+"$ZSCTL" writeback disk --ranges '0-99 200' | grep -x 'written back: 101 blocks, freed .*' >/dev/null ||
+	fail "not the blocks that were asked for"
+equal "what is written back" "$(stat_of disk written_back_bytes)" $((101 * 4096))
+equal "blocks with a w" "$(awk '$3 ~ /w/' "$mnt/.zsd/disk/block_state" | wc -l)" 101
+"$ZSCTL" writeback disk --type huge --max-blocks 50 --order largest >/dev/null || fail "huge blocks stay"
+equal "what is written back then" "$(stat_of disk written_back_bytes)" $((151 * 4096))
+"$ZSCTL" idle disk --blocks 1000-1009 >/dev/null
+"$ZSCTL" writeback disk --type idle >/dev/null
+equal "what is written back with what is idle" "$(stat_of disk written_back_bytes)" $((161 * 4096))
+"$ZSCTL" writeback >/dev/null || fail "writing back all"
+equal "what is left in memory" "$(in_memory disk)" 0
+same disk
+[[ $("$ZSCTL" usage disk -n -r -b -o TYPE,DATA | awk '$1 == "written-back" { print $2 }') -ge $((20 << 20)) ]] ||
+	fail "zsctl usage does not show what is written back"
+refused "ends beyond the device" "$ZSCTL" writeback disk --ranges 0-8192
+refused "ends before it begins" "$ZSCTL" writeback disk --ranges 5-4
+refused "not ranges of blocks" "$ZSCTL" writeback disk --ranges 1,2
+refused "of which device" "$ZSCTL" writeback --ranges 1-2
+refused "no such type" "$ZSCTL" writeback disk --type cold
+refused "no such order" "$ZSCTL" writeback disk --order oldest
+
+step "what is discarded is given back to the file system"
+before=$(stat -c %b "$test_dir/cold")
+fallocate -p -o 0 -l 32M "$mnt/disk"
+is_punched() { [[ $(stat -c %b "$test_dir/cold") -lt $((before / 2)) ]]; }
+eventually "punching the file" is_punched
+
+step "near a device's limit"
+fill small
+eventually "writing back near the limit of a device" has_written device-limit
+same small
+
+step "no more than may be written each day"
+"$ZSCTL" backing --daily-limit 1M >/dev/null || fail "changing the daily limit"
+fill disk
+refused "Disk quota exceeded" "$ZSCTL" writeback disk
+same disk
+stop_daemon
+
+step "near the pool's limit, and when data is idle"
+configure <<-END
+	[Pool]
+	MemoryLimit=40M
+	[Writeback]
+	Backing=$test_dir/cold
+	IdleAfter=8s
+	StartAt=50%
+	StopAt=25%
+	[Device disk]
+	Size=32M
+END
+fill disk
+eventually "writing back near the limit of the pool" has_written pool-limit
+same disk
+eventually "writing back what is idle" has_written idle
+is_cold() { [[ $(in_memory disk) -eq 0 ]]; }
+eventually "all data being idle, and written back" is_cold
+same disk
+stop_daemon

@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Ages of blocks, and the idle mark. */
+
+#include <criterion/criterion.h>
+#include <errno.h>
+
+#include "codec/stream.h"
+#include "store/age.h"
+#include "store/device.h"
+#include "store/device_internal.h"
+#include "support/data.h"
+#include "support/small_store.h"
+
+#define BLOCKS 8
+#define BYTES  (BLOCKS * (size_t)4096)
+#define DAY    UINT64_C(86400)
+
+static const struct zs_codec_params lz4 = {ZS_CODEC_LZ4, 1};
+
+static struct zs_store *store;
+static struct zs_stream *stream;
+static struct zs_device *device;
+static struct test_random random_state = {.state = 1};
+static char content[BYTES], result[BYTES];
+
+/* All blocks have objects. */
+static void setup(void)
+{
+	size_t done;
+
+	store = test_store_create(0);
+	cr_assert_eq(zs_stream_create(0, &stream), 0);
+	device = zs_device_get(store, test_device_add(store, "device", 2 * BYTES, 4096, lz4), stream);
+	test_data_make(TEST_DATA_NOISE, &random_state, content, BYTES);
+	cr_assert_eq(zs_device_write(device, stream, 0, content, BYTES, &done), 0);
+}
+
+static void teardown(void)
+{
+	zs_store_check(store);
+	zs_device_put(device, stream);
+	zs_store_close(store);
+	zs_stream_destroy(stream);
+	atomic_store(&zs_age_skew_sec, 0);
+}
+
+TestSuite(age, .init = setup, .fini = teardown);
+
+static void pass(uint64_t seconds)
+{
+	atomic_fetch_add(&zs_age_skew_sec, seconds);
+}
+
+static void read_block(uint64_t block)
+{
+	cr_assert_eq(zs_device_read(device, stream, block * 4096, result, 4096), 0);
+	cr_assert_arr_eq(result, content + block * 4096, 4096);
+}
+
+static struct zs_ages ages(void)
+{
+	struct zs_ages now;
+
+	zs_device_ages(device, &now);
+	return now;
+}
+
+static uint64_t mark(uint64_t age_sec)
+{
+	uint64_t marked;
+
+	cr_assert_eq(zs_device_mark_idle(device, 0, BLOCKS - 1, age_sec, &marked), 0);
+	return marked;
+}
+
+Test(age, the_circle_of_ticks_closes)
+{
+	for (uint64_t i = 0; i < 3 * UINT16_MAX; i += 4099) {
+		uint16_t then = zs_age_now(), now;
+
+		cr_assert_neq(then, ZS_TICK_LONG);
+		pass(DAY);
+		now = zs_age_now();
+		cr_assert_leq(zs_age_between(then, now), DAY + 2 * ZS_TICK_SEC);
+		cr_assert_geq(zs_age_between(then, now), DAY - ZS_TICK_SEC);
+		pass(4099 * ZS_TICK_SEC - DAY);
+	}
+	cr_assert_eq(zs_age_between(ZS_TICK_LONG, 1), UINT64_MAX);
+}
+
+Test(age, an_access_by_a_thread_ahead_is_no_old_one)
+{
+	for (unsigned int now = 1; now <= UINT16_MAX; now += 13) {
+		uint16_t ahead = (uint16_t)(now % UINT16_MAX + 1);
+
+		cr_assert_eq(zs_age_between(ahead, (uint16_t)now), 0);
+		cr_assert_eq(zs_age_between((uint16_t)now, ahead), ZS_TICK_SEC);
+	}
+}
+
+Test(age, reads_and_writes_make_a_block_young)
+{
+	size_t done;
+
+	cr_assert_eq(ages().blocks[0], BLOCKS);
+	pass(2 * DAY);
+	cr_assert_eq(ages().blocks[0], 0);
+	cr_assert_eq(ages().blocks[7], BLOCKS);
+	read_block(3);
+	cr_assert_eq(zs_device_write(device, stream, 5 * 4096, content, 4096, &done), 0);
+	cr_assert_eq(zs_device_write(device, stream, 6 * 4096 + 100, content, 8, &done), 0);
+	cr_assert_eq(ages().blocks[0], 3);
+	cr_assert_eq(ages().blocks[7], BLOCKS - 3);
+}
+
+Test(age, empty_and_filled_blocks_have_none)
+{
+	static const char zeros[4096];
+	struct zs_ages now;
+	size_t done;
+
+	cr_assert_eq(zs_device_discard(device, stream, 0, 4096), 0);
+	cr_assert_eq(zs_device_write(device, stream, 4096, zeros, 4096, &done), 0);
+	now = ages();
+	cr_assert_eq(now.blocks[0], BLOCKS - 2);
+	cr_assert_eq(mark(0), BLOCKS - 2);
+}
+
+Test(age, the_idle_mark_goes_with_the_next_access)
+{
+	size_t done;
+
+	cr_assert_eq(mark(0), BLOCKS);
+	cr_assert_eq(mark(0), 0, "marked twice");
+	cr_assert_eq(ages().idle_blocks, BLOCKS);
+	read_block(0);
+	cr_assert_eq(zs_device_write(device, stream, 4096, content, 4096, &done), 0);
+	cr_assert_eq(zs_device_write(device, stream, 2 * 4096, content, 1, &done), 0);
+	cr_assert_eq(ages().idle_blocks, BLOCKS - 3);
+}
+
+Test(age, only_blocks_of_that_age_are_marked)
+{
+	pass(1000);
+	read_block(1);
+	pass(500);
+	cr_assert_eq(mark(1400), BLOCKS - 1);
+	cr_assert_eq(mark(400), 1);
+	cr_assert_eq(ages().idle_blocks, BLOCKS);
+}
+
+Test(age, a_range_is_marked_to_its_last_block)
+{
+	uint64_t marked;
+
+	cr_assert_eq(zs_device_mark_idle(device, 2, 4, 0, &marked), 0);
+	cr_assert_eq(marked, 3);
+	cr_assert_eq(zs_device_mark_idle(device, 0, 2 * BLOCKS - 1, 0, &marked), 0);
+	cr_assert_eq(marked, BLOCKS - 3);
+	cr_assert_eq(zs_device_mark_idle(device, 4, 2, 0, &marked), -ERANGE);
+	cr_assert_eq(zs_device_mark_idle(device, 0, 2 * BLOCKS, 0, &marked), -ERANGE);
+}
+
+Test(age, what_is_older_than_ticks_can_say_stays_old)
+{
+	for (unsigned int days = 0; days < 20; days += 2) {
+		pass(2 * DAY);
+		read_block(0);
+		zs_store_age(store);
+	}
+	cr_assert_eq(ages().blocks[ZS_AGE_BUCKETS - 1], BLOCKS - 1);
+	cr_assert_eq(ages().blocks[0], 1);
+	cr_assert_eq(mark(1000 * DAY), BLOCKS - 1);
+}

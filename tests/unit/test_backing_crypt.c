@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The encrypted backing file: nothing in the clear, nothing changed or moved unnoticed, read after a restart. */
+
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "store/backing_crypt.h"
+#include "store/backing_internal.h"
+#include "support/cold.h"
+#include "zsmalloc/object.h"
+
+#define NR 400
+
+static struct test_cold *cold;
+
+static void open_cold(void)
+{
+	cold = test_cold_create(0);
+	cold->options.encrypt = true;
+	cr_assert_eq(test_cold_open(cold), 0);
+	cr_assert(test_cold_stats(cold).is_encrypted);
+}
+
+static void close_cold(void)
+{
+	test_cold_destroy(cold);
+}
+
+TestSuite(backing_crypt, .init = open_cold, .fini = close_cold);
+
+static void append_all(void)
+{
+	for (uint32_t i = 1; i <= NR; i++)
+		cr_assert_eq(test_cold_append(cold, i, 2300), 0);
+	test_cold_flush(cold);
+}
+
+Test(backing_crypt, records_are_read_after_a_restart_and_after_collection)
+{
+	append_all();
+	test_cold_check(cold);
+	test_cold_reopen(cold);
+	test_cold_check(cold);
+	for (uint32_t i = 1; i <= NR; i += 2)
+		test_cold_free(cold, i);
+	cr_assert_gt(test_cold_collect(cold, 30, 10), 0);
+	test_cold_check(cold);
+	test_cold_reopen(cold);
+	test_cold_check(cold);
+}
+
+/* Appends one whose payload is a text, and whose checksum is known. Answers the whole file. */
+static char *write_text(const char *text, uint32_t *ret_checksum, size_t *ret_size)
+{
+	struct zs_object_info info = {.size = (uint32_t)strlen(text)};
+	struct zs_record record = {.handle = {5}, .meta = zs_object_meta(&info), .payload = text};
+	struct test_cold_object *object = &cold->objects[5];
+	char *bytes = malloc(4 << 20);
+	int fd;
+
+	record.checksum = *ret_checksum = zs_object_checksum(record.meta, text);
+	*object = (struct test_cold_object){.is_used = true, .is_pending = true};
+	cr_assert_eq(zs_backing_append(cold->backing, &record, object), 0);
+	test_cold_flush(cold);
+	fd = open(cold->path, O_RDONLY);
+	*ret_size = (size_t)pread(fd, bytes, 4 << 20, 0);
+	close(fd);
+	return bytes;
+}
+
+Test(backing_crypt, neither_payload_nor_checksum_nor_key_are_in_the_file)
+{
+	static const char text[] = "it was the best of times, it was the worst of times";
+	uint32_t checksum;
+	size_t size;
+	char *bytes = write_text(text, &checksum, &size);
+
+	cr_assert_gt(size, ZS_SEGMENT_MIN_BYTES);
+	cr_assert_null(memmem(bytes, size, text, sizeof(text) - 1));
+	cr_assert_null(memmem(bytes, size, &checksum, sizeof(checksum)));
+	cr_assert_null(memmem(bytes, size, cold->backing->key, 16));
+	free(bytes);
+}
+
+Test(backing_crypt, without_encryption_the_text_would_be_found)
+{
+	static const char text[] = "it was the best of times, it was the worst of times";
+	uint32_t checksum;
+	size_t size;
+	char *bytes;
+
+	test_cold_close(cold);
+	zs_backing_forget(&cold->arena);
+	cold->options.encrypt = false;
+	/* Where no barrier tells when late writes are over, it takes a minute. */
+	cold->now_ns = UINT64_MAX;
+	cr_assert_eq(test_cold_open(cold), 0);
+	bytes = write_text(text, &checksum, &size);
+	cr_assert_not_null(memmem(bytes, size, text, sizeof(text) - 1));
+	free(bytes);
+}
+
+Test(backing_crypt, a_sealed_text_opens_at_its_place_with_its_header_and_key_only)
+{
+	uint8_t key[ZS_CRYPT_KEY_BYTES] = {1, 2, 3};
+	char header[20] = "header", text[100 + ZS_CRYPT_TAG_BYTES] = "text", sealed[sizeof(text)];
+	struct zs_crypt_place place = {.sequence = 7, .unit = 9, .header = header, .header_bytes = 20}, other;
+
+	zs_crypt_seal(key, &place, text, 100);
+	memcpy(sealed, text, sizeof(text));
+	for (unsigned int bit = 0; bit < 8 * sizeof(text); bit++) {
+		memcpy(text, sealed, sizeof(text));
+		text[bit / 8] ^= (char)(1 << bit % 8);
+		cr_assert_eq(zs_crypt_open(key, &place, text, 100), -EBADMSG);
+	}
+	memcpy(text, sealed, sizeof(text));
+	other = place;
+	other.sequence++;
+	cr_assert_eq(zs_crypt_open(key, &other, text, 100), -EBADMSG);
+	other = place;
+	other.unit++;
+	cr_assert_eq(zs_crypt_open(key, &other, text, 100), -EBADMSG);
+	header[3] ^= 1;
+	cr_assert_eq(zs_crypt_open(key, &place, text, 100), -EBADMSG);
+	header[3] ^= 1;
+	key[31] ^= 1;
+	cr_assert_eq(zs_crypt_open(key, &place, text, 100), -EBADMSG);
+	key[31] ^= 1;
+	memcpy(text, sealed, sizeof(text));
+	cr_assert_eq(zs_crypt_open(key, &place, text, 100), 0);
+	cr_assert_str_eq(text, "text");
+}
+
+Test(backing_crypt, each_file_has_a_key_of_its_own)
+{
+	uint8_t key[ZS_BACKING_KEY_BYTES];
+
+	memcpy(key, cold->backing->key, sizeof(key));
+	cr_assert_neq(memcmp(key, (uint8_t[sizeof(key)]){0}, sizeof(key)), 0);
+	test_cold_reopen(cold);
+	cr_assert_eq(memcmp(key, cold->backing->key, sizeof(key)), 0);
+	test_cold_close(cold);
+	zs_backing_forget(&cold->arena);
+	cr_assert_eq(test_cold_open(cold), 0);
+	cr_assert_neq(memcmp(key, cold->backing->key, sizeof(key)), 0);
+}

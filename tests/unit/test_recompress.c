@@ -1,0 +1,223 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Blocks that get a denser codec. */
+
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <string.h>
+
+#include "codec/stream.h"
+#include "store/age.h"
+#include "store/device.h"
+#include "store/device_internal.h"
+#include "store/recompress.h"
+#include "support/data.h"
+#include "support/small_store.h"
+
+#define BLOCKS 64
+#define BYTES  (BLOCKS * (size_t)4096)
+
+static const struct zs_codec_params lz4 = {ZS_CODEC_LZ4, 1};
+
+static struct zs_store *store;
+static struct zs_stream *stream;
+static struct zs_device *device;
+static struct test_random random_state = {.state = 1};
+static char content[BYTES], result[BYTES];
+
+static void write_all(void)
+{
+	size_t done;
+
+	cr_assert_eq(zs_device_write(device, stream, 0, content, BYTES, &done), 0);
+	cr_assert_eq(done, BYTES);
+}
+
+/* Text but for the last quarter, which is noise. */
+static void setup(void)
+{
+	store = test_store_create(0);
+	cr_assert_eq(zs_stream_create(0, &stream), 0);
+	device = zs_device_get(store, test_device_add(store, "device", BYTES, 4096, lz4), stream);
+	for (unsigned int block = 0; block < BLOCKS; block++)
+		test_data_make(block < BLOCKS * 3 / 4 ? TEST_DATA_TEXT : TEST_DATA_NOISE, &random_state,
+			       content + block * 4096, 4096);
+	write_all();
+}
+
+static void teardown(void)
+{
+	cr_assert_eq(zs_device_read(device, stream, 0, result, BYTES), 0);
+	cr_assert_arr_eq(result, content, BYTES);
+	zs_store_check(store);
+	zs_device_put(device, stream);
+	zs_store_close(store);
+	zs_stream_destroy(stream);
+	atomic_store(&zs_age_skew_sec, 0);
+}
+
+TestSuite(recompress, .init = setup, .fini = teardown);
+
+static const struct zs_recompress_request all = {
+	.types = ZS_RECOMPRESS_ALL,
+	.last = BLOCKS - 1,
+	.nr_codecs = 1,
+	.codecs = {{ZS_CODEC_ZSTD, 3}},
+};
+
+static struct zs_recompress_progress run(const struct zs_recompress_request *request)
+{
+	struct zs_recompress_progress progress;
+	struct zs_recompress job;
+
+	cr_assert_eq(zs_recompress_begin(&job, device, request, NULL), 0);
+	while (zs_recompress_slice(&job, device, stream, 0))
+		;
+	zs_recompress_progress(&job, &progress);
+	if (!request->max_blocks)
+		cr_assert_eq(progress.blocks_done, progress.blocks);
+	return progress;
+}
+
+static struct zs_device_stats stats(void)
+{
+	struct zs_device_stats now;
+
+	zs_device_stats(device, &now);
+	return now;
+}
+
+Test(recompress, denser_objects_take_the_place_of_the_old)
+{
+	struct zs_device_stats before = stats(), after;
+	struct zs_recompress_progress progress = run(&all);
+
+	after = stats();
+	cr_assert_eq(progress.recompressed, BLOCKS * 3 / 4);
+	cr_assert_eq(progress.tried, BLOCKS);
+	cr_assert_eq(before.memory_bytes - after.memory_bytes, progress.saved_bytes);
+	cr_assert_eq(after.recompression_saved_bytes, progress.saved_bytes);
+	cr_assert_eq(after.recompressed, progress.recompressed);
+	cr_assert_lt(after.compressed_bytes, before.compressed_bytes);
+	cr_assert_eq(after.huge_blocks, BLOCKS / 4);
+}
+
+Test(recompress, a_block_is_tried_once)
+{
+	struct zs_recompress_request again = all;
+
+	run(&all);
+	cr_assert_eq(run(&all).tried, 0);
+	again.again = true;
+	cr_assert_eq(run(&again).tried, BLOCKS);
+	cr_assert_eq(run(&again).recompressed, 0, "nothing gets denser by the same codec");
+	write_all();
+	cr_assert_eq(run(&all).recompressed, BLOCKS * 3 / 4, "written again, it is to be tried again");
+}
+
+Test(recompress, the_next_codec_has_its_turn_later)
+{
+	struct zs_recompress_request both = all;
+
+	both.nr_codecs = 2;
+	both.codecs[1] = (struct zs_codec_params){ZS_CODEC_ZSTD, 19};
+	cr_assert_eq(run(&both).recompressed, BLOCKS * 3 / 4);
+	cr_assert_eq(run(&both).tried, BLOCKS * 3 / 4, "incompressible is what no codec could compress");
+	cr_assert_eq(run(&both).tried, 0);
+}
+
+Test(recompress, only_what_is_idle)
+{
+	struct zs_recompress_request idle = all;
+	uint64_t marked;
+
+	idle.types = ZS_RECOMPRESS_IDLE;
+	cr_assert_eq(run(&idle).tried, 0);
+	cr_assert_eq(zs_device_mark_idle(device, 3, 5, 0, &marked), 0);
+	cr_assert_eq(run(&idle).recompressed, 3);
+	idle.age_sec = 1000;
+	cr_assert_eq(run(&idle).tried, 0);
+	atomic_fetch_add(&zs_age_skew_sec, 1000 + ZS_TICK_SEC);
+	cr_assert_eq(zs_device_read(device, stream, 0, result, 4096), 0);
+	cr_assert_eq(run(&idle).tried, BLOCKS - 4);
+}
+
+Test(recompress, age_and_idle_mark_stay)
+{
+	struct zs_ages ages;
+	uint64_t marked;
+
+	atomic_fetch_add(&zs_age_skew_sec, 1000);
+	cr_assert_eq(zs_device_mark_idle(device, 0, BLOCKS - 1, 0, &marked), 0);
+	cr_assert_gt(run(&all).recompressed, 0);
+	zs_device_ages(device, &ages);
+	cr_assert_eq(ages.idle_blocks, BLOCKS);
+	cr_assert_eq(ages.blocks[3], BLOCKS, "between 15 minutes and an hour");
+}
+
+Test(recompress, only_raw_blocks)
+{
+	struct zs_recompress_request huge = all;
+
+	huge.types = ZS_RECOMPRESS_HUGE;
+	cr_assert_eq(run(&huge).tried, BLOCKS / 4);
+	cr_assert_eq(run(&huge).tried, 0, "incompressible");
+}
+
+Test(recompress, the_largest_come_first)
+{
+	struct zs_recompress_request few = all;
+	uint64_t before;
+	size_t done;
+
+	test_data_make(TEST_DATA_MIXED, &random_state, content + (size_t)40 * 4096, 4096);
+	cr_assert_eq(zs_device_write(device, stream, (uint64_t)40 * 4096, content + (size_t)40 * 4096, 4096, &done), 0);
+	before = zs_table_load(&device->table, 40);
+	few.max_blocks = 1;
+	cr_assert_eq(run(&few).recompressed, 1);
+	cr_assert_neq(zs_table_load(&device->table, 40), before, "it takes more than any other");
+	few.max_blocks = BLOCKS;
+	cr_assert_eq(run(&few).recompressed, BLOCKS * 3 / 4 - 1);
+}
+
+Test(recompress, a_threshold_leaves_small_objects_alone)
+{
+	struct zs_recompress_request large = all;
+
+	large.threshold_bytes = 4000;
+	cr_assert_eq(run(&large).tried, BLOCKS / 4);
+}
+
+Test(recompress, a_full_pool_is_no_obstacle)
+{
+	struct zs_store_stats now;
+
+	zs_store_stats(store, &now);
+	zs_store_set_limit(store, now.heap.used_bytes);
+	cr_assert_eq(run(&all).recompressed, BLOCKS * 3 / 4);
+}
+
+Test(recompress, bad_requests_are_named)
+{
+	static const struct {
+		struct zs_recompress_request request;
+		enum zs_recompress_field field;
+		int error;
+	} cases[] = {
+		{{.types = 0}, ZS_RECOMPRESS_FIELD_TYPES, -EINVAL},
+		{{.types = 8}, ZS_RECOMPRESS_FIELD_TYPES, -EINVAL},
+		{{.types = 1, .first = 2, .last = 1}, ZS_RECOMPRESS_FIELD_RANGE, -ERANGE},
+		{{.types = 1, .last = BLOCKS}, ZS_RECOMPRESS_FIELD_RANGE, -ERANGE},
+		{{.types = 1, .threshold_bytes = 8192}, ZS_RECOMPRESS_FIELD_THRESHOLD, -ERANGE},
+		{{.types = 1}, ZS_RECOMPRESS_FIELD_CODECS, -EINVAL},
+		{{.types = 1, .nr_codecs = 4}, ZS_RECOMPRESS_FIELD_CODECS, -EINVAL},
+		{{.types = 1, .nr_codecs = 1, .codecs = {{ZS_CODEC_RAW, 0}}}, ZS_RECOMPRESS_FIELD_CODECS, -EINVAL},
+		{{.types = 1, .nr_codecs = 1, .codecs = {{ZS_CODEC_ZSTD, 99}}}, ZS_RECOMPRESS_FIELD_CODECS, -EINVAL},
+	};
+	enum zs_recompress_field field;
+	struct zs_recompress job;
+
+	for (unsigned int i = 0; i < ZS_ARRAY_SIZE(cases); i++) {
+		cr_assert_eq(zs_recompress_begin(&job, device, &cases[i].request, &field), cases[i].error, "%u", i);
+		cr_assert_eq(field, cases[i].field, "%u", i);
+	}
+}

@@ -1,0 +1,291 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* ages, idle, recompress, writeback, tasks, cancel */
+
+#include "cmd.h"
+
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/size.h"
+#include "columns.h"
+#include "ctl/client.h"
+#include "options.h"
+#include "output.h"
+#include "request.h"
+
+/* How often a task that is waited for is looked at. */
+#define LOOK_NSEC 100000000
+
+static json_int_t number(const json_t *object, const char *name)
+{
+	return json_integer_value(json_object_get(object, name));
+}
+
+/*
+ * ages, idle
+ */
+
+static const char *range_text(json_int_t below, char text[static 32])
+{
+	if (!below)
+		return "older";
+	if (below < 3600)
+		sprintf(text, "< %dmin", (int)(below / 60));
+	else
+		sprintf(text, "< %dh", (int)(below / 3600));
+	return text;
+}
+
+enum zsctl_exit cmd_ages(const struct zsctl_options *options, char *const *names)
+{
+	CLEANUP_CLIENT struct zs_client *client = NULL;
+	CLEANUP_JSON json_t *result = NULL;
+	struct zsctl_selection selection;
+	enum zsctl_exit status = zsctl_check_name(names[0]);
+	char text[32];
+	json_t *row;
+	size_t i;
+
+	if (!status)
+		status = zsctl_select(zsctl_ages_columns, options, &selection);
+	if (!status)
+		status = zsctl_connect(options, &client);
+	if (!status)
+		status = zsctl_call(client, "ages", "Ages", json_pack("{s:s}", "name", names[0]), false, &result);
+	if (status)
+		return status;
+	if (options->json)
+		return zsctl_print_json(json_incref(result));
+	json_array_foreach(json_object_get(result, "ages"), i, row)
+		json_object_set_new(row, "age", json_string(range_text(number(row, "below_sec"), text)));
+	return zsctl_print_table(options, &selection, json_object_get(result, "ages"));
+}
+
+/* What --older and --blocks say, if they were given. Takes parameters over. */
+static json_t *with_choice(const struct zsctl_options *options, json_t *parameters)
+{
+	if (options->older_sec)
+		json_object_set_new(parameters, "age_sec", json_integer((json_int_t)options->older_sec));
+	if (options->blocks.given) {
+		json_object_set_new(parameters, "first_block", json_integer((json_int_t)options->blocks.first));
+		json_object_set_new(parameters, "last_block", json_integer((json_int_t)options->blocks.last));
+	}
+	return parameters;
+}
+
+enum zsctl_exit cmd_idle(const struct zsctl_options *options, char *const *names)
+{
+	CLEANUP_CLIENT struct zs_client *client = NULL;
+	CLEANUP_JSON json_t *result = NULL;
+	enum zsctl_exit status = zsctl_check_name(names[0]) ?: zsctl_connect(options, &client);
+
+	if (!status)
+		status = zsctl_call(client, "idle", "MarkIdle",
+				    with_choice(options, json_pack("{s:s}", "name", names[0])), false, &result);
+	if (status)
+		return status;
+	if (options->json)
+		return zsctl_print_json(json_incref(result));
+	printf("marked %" JSON_INTEGER_FORMAT " blocks\n", number(result, "blocks"));
+	return ZSCTL_OK;
+}
+
+/*
+ * tasks
+ */
+
+static volatile sig_atomic_t interrupted;
+
+static void on_interrupt(int signal)
+{
+	interrupted = 1;
+}
+
+static bool has_ended(const json_t *task)
+{
+	const char *state = json_string_value(json_object_get(task, "state")) ?: "";
+
+	return strcmp(state, "waiting") != 0 && strcmp(state, "running") != 0;
+}
+
+static void print_progress(const json_t *task)
+{
+	json_int_t all = number(task, "blocks"), done = number(task, "blocks_done");
+	char saved[ZS_SIZE_TEXT_BYTES];
+
+	if (!isatty(STDERR_FILENO))
+		return;
+	if (strcmp(json_string_value(json_object_get(task, "kind")), "writeback") == 0)
+		fprintf(stderr, "\r%" JSON_INTEGER_FORMAT " blocks  freed %s ", number(task, "blocks_changed"),
+			zs_size_format((uint64_t)number(task, "saved_bytes"), saved));
+	else
+		fprintf(stderr, "\r%3d%%  saved %s ", all ? (int)(done * 100 / all) : 100,
+			zs_size_format((uint64_t)number(task, "saved_bytes"), saved));
+}
+
+static enum zsctl_exit look(struct zs_client *client, json_int_t task, json_t **ret_result)
+{
+	json_decref(*ret_result);
+	*ret_result = NULL;
+	return zsctl_call(client, "tasks", "Tasks", json_pack("{s:I}", "task", task), false, ret_result);
+}
+
+static enum zsctl_exit cancel(struct zs_client *client, json_int_t task)
+{
+	CLEANUP_JSON json_t *result = NULL;
+
+	return zsctl_call(client, "cancel", "CancelTask", json_pack("{s:I}", "task", task), false, &result);
+}
+
+/* Until the task has ended; Ctrl-C cancels it. result is the last look at it. */
+static enum zsctl_exit wait_for(struct zs_client *client, json_int_t task, json_t **ret_result)
+{
+	static const struct timespec interval = {.tv_nsec = LOOK_NSEC};
+	enum zsctl_exit status = look(client, task, ret_result);
+
+	signal(SIGINT, on_interrupt);
+	while (!status && !has_ended(json_array_get(json_object_get(*ret_result, "tasks"), 0))) {
+		print_progress(json_array_get(json_object_get(*ret_result, "tasks"), 0));
+		if (interrupted)
+			cancel(client, task);
+		nanosleep(&interval, NULL);
+		status = look(client, task, ret_result);
+	}
+	if (isatty(STDERR_FILENO))
+		fputs("\r\033[K", stderr);
+	return status;
+}
+
+static enum zsctl_exit print_end(const struct zsctl_options *options, json_t *task)
+{
+	const char *state = json_string_value(json_object_get(task, "state"));
+	char saved[ZS_SIZE_TEXT_BYTES];
+	bool done = strcmp(state, "done") == 0;
+
+	if (options->json)
+		zsctl_print_json(json_incref(task));
+	else if (strcmp(json_string_value(json_object_get(task, "kind")), "writeback") == 0)
+		printf("%s %" JSON_INTEGER_FORMAT " blocks, freed %s\n", done ? "written back:" : state,
+		       number(task, "blocks_changed"), zs_size_format((uint64_t)number(task, "saved_bytes"), saved));
+	else
+		printf("%s %" JSON_INTEGER_FORMAT " of %" JSON_INTEGER_FORMAT " blocks, saved %s\n",
+		       done ? "recompressed" : state, number(task, "blocks_changed"), number(task, "blocks_tried"),
+		       zs_size_format((uint64_t)number(task, "saved_bytes"), saved));
+	if (json_object_get(task, "error"))
+		fprintf(stderr, "zsctl: task %" JSON_INTEGER_FORMAT ": %s\n", number(task, "task"),
+			json_string_value(json_object_get(task, "error")));
+	return done ? ZSCTL_OK : ZSCTL_ERROR;
+}
+
+static enum zsctl_exit print_started(const struct zsctl_options *options, json_int_t task)
+{
+	if (options->json)
+		return zsctl_print_json(json_pack("{s:I}", "task", task));
+	printf("task %" JSON_INTEGER_FORMAT "\n", task);
+	return ZSCTL_OK;
+}
+
+/* Until the task has ended, unless nobody wants to wait. */
+static enum zsctl_exit wait_or_print(const struct zsctl_options *options, struct zs_client *client,
+				     const json_t *started)
+{
+	CLEANUP_JSON json_t *result = NULL;
+	enum zsctl_exit status;
+
+	if (options->detach)
+		return print_started(options, number(started, "task"));
+	status = wait_for(client, number(started, "task"), &result);
+	return status ?: print_end(options, json_array_get(json_object_get(result, "tasks"), 0));
+}
+
+static json_t *recompress_parameters(const struct zsctl_options *options, const char *name)
+{
+	json_t *parameters = json_pack("{s:s, s:s*, s:s*, s:b}", "name", name, "types", options->types, "recompress",
+				       options->recompress, "again", options->again);
+
+	if (options->threshold_bytes)
+		json_object_set_new(parameters, "threshold_bytes", json_integer((json_int_t)options->threshold_bytes));
+	if (options->max_blocks)
+		json_object_set_new(parameters, "max_blocks", json_integer((json_int_t)options->max_blocks));
+	if (options->share_percent)
+		json_object_set_new(parameters, "share_percent", json_integer((json_int_t)options->share_percent));
+	return with_choice(options, parameters);
+}
+
+enum zsctl_exit cmd_recompress(const struct zsctl_options *options, char *const *names)
+{
+	CLEANUP_CLIENT struct zs_client *client = NULL;
+	CLEANUP_JSON json_t *started = NULL;
+	enum zsctl_exit status = zsctl_check_name(names[0]) ?: zsctl_connect(options, &client);
+
+	if (!status)
+		status = zsctl_call(client, "recompress", "Recompress", recompress_parameters(options, names[0]), false,
+				    &started);
+	return status ?: wait_or_print(options, client, started);
+}
+
+static json_t *writeback_parameters(const struct zsctl_options *options, const char *name)
+{
+	json_t *parameters = json_pack("{s:s*, s:s*, s:s*, s:s*}", "name", name, "type", options->type, "order",
+				       options->order, "ranges", options->ranges);
+
+	if (options->max_blocks)
+		json_object_set_new(parameters, "max_blocks", json_integer((json_int_t)options->max_blocks));
+	if (options->max_bytes)
+		json_object_set_new(parameters, "max_bytes", json_integer((json_int_t)options->max_bytes));
+	return with_choice(options, parameters);
+}
+
+enum zsctl_exit cmd_writeback(const struct zsctl_options *options, char *const *names)
+{
+	CLEANUP_CLIENT struct zs_client *client = NULL;
+	CLEANUP_JSON json_t *started = NULL;
+	enum zsctl_exit status = names[0] ? zsctl_check_name(names[0]) : ZSCTL_OK;
+
+	if (!status)
+		status = zsctl_connect(options, &client);
+	if (!status)
+		status = zsctl_call(client, "writeback", "Writeback", writeback_parameters(options, names[0]), false,
+				    &started);
+	return status ?: wait_or_print(options, client, started);
+}
+
+enum zsctl_exit cmd_tasks(const struct zsctl_options *options, char *const *names)
+{
+	CLEANUP_CLIENT struct zs_client *client = NULL;
+	CLEANUP_JSON json_t *result = NULL;
+	struct zsctl_selection selection;
+	enum zsctl_exit status = zsctl_select(zsctl_tasks_columns, options, &selection);
+	json_t *tasks;
+
+	if (!status)
+		status = zsctl_connect(options, &client);
+	if (!status)
+		status = zsctl_call(client, "tasks", "Tasks", json_object(), false, &result);
+	if (status)
+		return status;
+	tasks = json_object_get(result, "tasks");
+	if (options->json)
+		return zsctl_print_json(json_pack("{s:o}", "tasks", zsctl_select_fields(&selection, tasks)));
+	return zsctl_print_table(options, &selection, tasks);
+}
+
+enum zsctl_exit cmd_cancel(const struct zsctl_options *options, char *const *names)
+{
+	CLEANUP_CLIENT struct zs_client *client = NULL;
+	enum zsctl_exit status;
+	char *end;
+	long long task = strtoll(names[0], &end, 10);
+
+	if (*end || task < 1) {
+		fprintf(stderr, "zsctl: cancel %s: not the number of a task; 'zsctl tasks' lists them\n", names[0]);
+		return ZSCTL_USAGE;
+	}
+	status = zsctl_connect(options, &client);
+	return status ?: cancel(client, task);
+}
