@@ -68,7 +68,8 @@ struct zsd_cold_policy {
 	uint64_t tidied_usec;
 	bool tidied_all; /* since the last request */
 	struct chore idle, recompress, pool, pressed;
-	struct chore device;		/* of all devices with limits: one at a time */
+	struct chore device; /* of all devices with limits: one at a time */
+	unsigned int device_cursor;
 	unsigned int recompress_cursor; /* where the devices of this round go on; 0 = the next round begins */
 };
 
@@ -120,9 +121,11 @@ static uint64_t excess(const struct zsd_cold_policy *policy, uint64_t used_bytes
 {
 	const struct zsd_cold_options *options = &policy->options;
 
-	if (!limit_bytes || used_bytes < limit_bytes / 100 * options->start_percent)
+	uint64_t stop_bytes = limit_bytes / 100 * options->stop_percent;
+
+	if (!limit_bytes || used_bytes < limit_bytes / 100 * options->start_percent || used_bytes <= stop_bytes)
 		return 0;
-	return used_bytes - limit_bytes / 100 * options->stop_percent;
+	return used_bytes - stop_bytes;
 }
 
 static void look_at_pool(struct zsd_cold_policy *policy)
@@ -159,17 +162,18 @@ static uint64_t device_excess(const struct zsd_cold_policy *policy, uint64_t id)
 static void look_at_devices(struct zsd_cold_policy *policy)
 {
 	struct zsd_task_writeback wanted = {.order = ZS_WRITEBACK_COLDEST};
-	unsigned int cursor = 0;
 
 	if (!is_due(policy, &policy->device))
 		return;
-	while (zs_store_next(policy->store, &cursor, &wanted.device_id)) {
+	/* Each in its turn; at the end of the table the next look begins anew. */
+	while (zs_store_next(policy->store, &policy->device_cursor, &wanted.device_id)) {
 		wanted.limit_bytes = device_excess(policy, wanted.device_id);
 		if (!wanted.limit_bytes)
 			continue;
 		start_writeback(policy, &policy->device, ZSD_REASON_DEVICE_LIMIT, &wanted);
 		return;
 	}
+	policy->device_cursor = 0;
 }
 
 /*
@@ -186,15 +190,30 @@ static uint64_t next_look(const struct zsd_cold_policy *policy, uint64_t idle_se
 	return zs_min(looked_usec + zs_max(idle_sec * USEC_PER_SEC / 2, SLACK_USEC), last_usec);
 }
 
+/* The last look may have ended by an error, after which nobody would look again. */
+static void settle_idle(struct zsd_cold_policy *policy)
+{
+	struct zsd_task_info info;
+
+	if (!policy->idle.task || zsd_tasks_info(policy->tasks, policy->idle.task, &info) ||
+	    info.state <= ZSD_TASK_RUNNING)
+		return;
+	policy->idle.task = 0;
+	if (info.error)
+		policy->idle.next_usec = zs_min(policy->idle.next_usec, now_usec() + RETRY_USEC);
+}
+
 static void look_at_idle(struct zsd_cold_policy *policy)
 {
 	const struct zsd_task_writeback wanted = {.type = ZS_WRITEBACK_IDLE, .idle_sec = policy->options.idle_sec};
 	uint64_t now = now_usec();
 
+	settle_idle(policy);
 	if (!policy->options.idle_sec || !is_due(policy, &policy->idle))
 		return;
 	start_writeback(policy, &policy->idle, ZSD_REASON_IDLE, &wanted);
-	policy->idle.next_usec = next_look(policy, policy->options.idle_sec, now) ?: UINT64_MAX;
+	if (policy->idle.task)
+		policy->idle.next_usec = next_look(policy, policy->options.idle_sec, now) ?: UINT64_MAX;
 }
 
 /* Returns 0, or an error after which the round goes on later. */
@@ -271,6 +290,8 @@ static uint64_t next_usec(const struct zsd_cold_policy *policy, bool has_backing
 		next = zs_min(next, policy->recompress.next_usec);
 	if (has_backing && policy->options.idle_sec)
 		next = zs_min(next, policy->idle.next_usec);
+	if (policy->idle.task)
+		next = zs_min(next, now_usec() + TIDY_USEC);
 	if (has_backing && !policy->tidied_all)
 		next = zs_min(next, policy->tidied_usec + TIDY_USEC);
 	return zs_max(next, now_usec() + LOOK_USEC);
@@ -418,7 +439,6 @@ int zsd_cold_policy_create(sd_event *event, struct zs_store *store, struct zsd_f
 	policy->tasks = tasks;
 	policy->options = *options;
 	policy->activity_fd = policy->pressure_fd = -1;
-	policy->aged_usec = now_usec();
 	policy->idle.next_usec = policy->recompress.next_usec = UINT64_MAX;
 	r = start(policy, event);
 	if (r)

@@ -55,7 +55,7 @@ static int visit_devices(struct zs_store *store, const char *name, int (*visit)(
 
 struct usage {
 	struct zsd_usage_row {
-		const char *type; /* NULL: there was no device */
+		const char *type;
 		uint64_t data_bytes;
 		uint64_t stored_bytes;
 	} codecs[NR_CODECS];
@@ -63,9 +63,8 @@ struct usage {
 	uint64_t memory_bytes;
 };
 
-static void add_codec(struct zsd_usage_row *row, const char *type, uint64_t data_bytes, uint64_t stored_bytes)
+static void add_codec(struct zsd_usage_row *row, uint64_t data_bytes, uint64_t stored_bytes)
 {
-	row->type = type;
 	row->data_bytes += data_bytes;
 	row->stored_bytes += stored_bytes;
 }
@@ -80,9 +79,9 @@ static int add_usage(struct zs_device *device, void *data)
 	usage->incompressible_bytes += figures.incompressible_bytes;
 	usage->written_back_bytes += figures.written_back_bytes;
 	usage->memory_bytes += figures.stats.memory_bytes;
-	add_codec(&usage->codecs[0], "lz4", figures.compressed_bytes - figures.zstd_bytes,
+	add_codec(&usage->codecs[0], figures.compressed_bytes - figures.zstd_bytes,
 		  figures.packed_bytes - figures.zstd_packed_bytes);
-	add_codec(&usage->codecs[1], "zstd", figures.zstd_bytes, figures.zstd_packed_bytes);
+	add_codec(&usage->codecs[1], figures.zstd_bytes, figures.zstd_packed_bytes);
 	return 0;
 }
 
@@ -117,8 +116,6 @@ static int append_all_usage(json_t *rows, const struct usage *usage, uint64_t da
 	for (unsigned int i = 0; i < NR_CODECS && !error; i++) {
 		const struct zsd_usage_row *row = &usage->codecs[i];
 
-		if (!row->data_bytes)
-			continue;
 		error = append_usage(rows, row->type, row->data_bytes, row->stored_bytes,
 				     (double)row->data_bytes / whole);
 	}
@@ -135,7 +132,7 @@ int zsd_command_usage(struct zsd_call *call, struct zsd_answer *ret_answer)
 {
 	const char *name = zsd_call_string(call, "name");
 	CLEANUP_JSON json_t *rows = json_array();
-	struct usage usage = {0};
+	struct usage usage = {.codecs = {{.type = "lz4"}, {.type = "zstd"}}};
 	uint64_t data_bytes, stored_bytes;
 
 	if (!rows)

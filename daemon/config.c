@@ -380,6 +380,11 @@ int zsd_config_load(const char *path, bool must_exist, struct zsd_config **ret_c
 		error = zsd_config_text_read(path, must_exist, &config->text);
 	if (!error)
 		error = take_text(&reader, &config->text);
+	if (!error && config->writeback.stop_percent >= config->writeback.start_percent) {
+		zs_log(ZS_LOG_ERR, "%s: [Writeback] StopAt=%u%%: not below StartAt=%u%%; use less, or set both",
+		       path ?: "configuration", config->writeback.stop_percent, config->writeback.start_percent);
+		error = -EINVAL;
+	}
 	if (error)
 		return error;
 	*ret_config = zs_take(config);

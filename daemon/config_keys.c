@@ -13,6 +13,9 @@
 #include "base/check.h"
 #include "base/size.h"
 
+/* See store/age.h. */
+#define SPAN_MAX_SEC (3 * 24 * 3600)
+
 #define MEMORY_LIMIT_MIN_BYTES (UINT64_C(1) << 20)
 
 static int parse_size(const char *value, uint64_t *ret_bytes, char reason[static ZSD_REASON_BYTES])
@@ -228,7 +231,9 @@ static int parse_span(const char *value, uint64_t *ret_sec, char reason[static Z
 		if (strcmp(value + digits, units[i].name) == 0)
 			*ret_sec = strtoull(value, NULL, 10) * units[i].sec;
 	}
-	return *ret_sec ? 0 : zsd_options_refuse(reason, "not a time; write it as in 90s, 10min, 12h or 7d, or never");
+	if (*ret_sec > SPAN_MAX_SEC)
+		return zsd_options_refuse(reason, "longer than the age of a block is known; use 3d at most, or never");
+	return *ret_sec ? 0 : zsd_options_refuse(reason, "not a time; write it as in 90s, 10min, 12h or 2d, or never");
 }
 
 static int set_on_full(struct zsd_config_target *target, const char *value, char reason[static ZSD_REASON_BYTES])

@@ -395,6 +395,8 @@ static void stop(struct zsd_service *service)
 	}
 	if (service->frontend)
 		zsd_frontend_stop_waiting(service->frontend);
+	if (service->tasks)
+		zsd_tasks_stop(service->tasks);
 	if (service->transport)
 		zsd_transport_destroy(service->transport);
 	/* Their eventfds are written to by the transport's threads. */

@@ -74,11 +74,18 @@ static int apply_group(struct zsd_service *service, const char *name, const stru
 	return error == -ENOENT ? 0 : error;
 }
 
+static const char *group_of(const char *heading)
+{
+	const char *name = heading + strlen(GROUP_PREFIX);
+
+	return name + strspn(name, " \t");
+}
+
 int zsd_live_apply_global(struct zsd_service *service, const char *heading, const char *key,
 			  const struct zsd_config *config)
 {
 	if (is_group(heading))
-		return apply_group(service, heading + strlen(GROUP_PREFIX), config);
+		return apply_group(service, group_of(heading), config);
 	for (size_t i = 0; i < ZS_ARRAY_SIZE(globals); i++) {
 		if (strcmp(globals[i].heading, heading) == 0 && strcmp(globals[i].key, key) == 0)
 			return globals[i].apply(service, config);

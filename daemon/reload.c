@@ -121,10 +121,11 @@ static int change_device(struct changes *changes, const char *heading, const cha
 {
 	const char *name = device_of(heading);
 	const struct zs_device_options *options = find_device(changes->now, name);
+	uint64_t id;
 	int error;
 
-	/* Left out for a mistake, or gone from the files: what is there stays as it is. */
-	if (!options)
+	/* Left out for a mistake, or gone from the files: it stays as it is. A new one is added as a whole. */
+	if (!options || zs_store_find(changes->service->store, name, &id))
 		return 0;
 	if (!zsd_live_is_device(key))
 		return add_row(changes, heading, key, value, "needs-new-device",

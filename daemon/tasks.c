@@ -5,7 +5,7 @@
  *   state      next                  by
  *   WAITING    RUNNING, CANCELLED    the thread; whoever cancels
  *   RUNNING    the three below       the thread
- *   DONE, CANCELLED, FAILED          the place is free for a new one
+ *   DONE, CANCELLED, FAILED          the place is free for a new one; numbers whose place isn't are left out
  *
  * tasks->lock guards the ring and the states. The store's locks may be taken under it, never the other way round; what
  * a running task does, it does without it. Its progress is atomic.
@@ -90,13 +90,14 @@ static int work(struct zsd_tasks *tasks, struct zsd_task *task)
 	return more;
 }
 
-/* A task that a request waits for, or NULL. Under tasks->lock. */
+/* A writeback that memory is short of, or that a request waits for, or NULL. Under tasks->lock. */
 static struct zsd_task *urgent_locked(struct zsd_tasks *tasks)
 {
 	for (unsigned int i = 0; i < ZSD_TASKS_MAX; i++) {
 		struct zsd_task *task = &tasks->ring[i];
 
-		if (task->number && task->state == ZSD_TASK_WAITING && task->reason == ZSD_REASON_FULL)
+		if (task->number && task->state == ZSD_TASK_WAITING && task->kind == ZSD_TASK_WRITEBACK &&
+		    task->reason != ZSD_REASON_COMMAND && task->reason != ZSD_REASON_IDLE)
 			return task;
 	}
 	return NULL;
@@ -171,7 +172,7 @@ static void finish_locked(struct zsd_tasks *tasks, struct zsd_task *task, int mo
 
 static void run_locked(struct zsd_tasks *tasks, struct zsd_task *task);
 
-/* A request that waits for room doesn't wait for a recompression: that one makes a pause for it. Under tasks->lock. */
+/* What is urgent doesn't wait for a recompression: that one makes a pause for it. Under tasks->lock. */
 static void run_urgent_locked(struct zsd_tasks *tasks)
 {
 	struct zsd_task *task;
@@ -287,14 +288,21 @@ int zsd_tasks_info(struct zsd_tasks *tasks, uint64_t number, struct zsd_task_inf
 
 bool zsd_tasks_next(struct zsd_tasks *tasks, uint64_t *cursor, struct zsd_task_info *ret_info)
 {
-	uint64_t oldest, number;
+	const struct zsd_task *found = NULL;
 
 	pthread_mutex_lock(&tasks->lock);
-	oldest = tasks->last > ZSD_TASKS_MAX ? tasks->last - ZSD_TASKS_MAX + 1 : 1;
+	for (unsigned int i = 0; i < ZSD_TASKS_MAX; i++) {
+		const struct zsd_task *task = &tasks->ring[i];
+
+		if (task->number && task->number >= *cursor && (!found || task->number < found->number))
+			found = task;
+	}
+	if (found) {
+		*cursor = found->number + 1;
+		describe(found, ret_info);
+	}
 	pthread_mutex_unlock(&tasks->lock);
-	number = zs_max(*cursor, oldest);
-	*cursor = number + 1;
-	return zsd_tasks_info(tasks, number, ret_info) == 0;
+	return found;
 }
 
 /* Of a task that runs. */
@@ -346,17 +354,24 @@ int zsd_tasks_create(struct zs_store *store, struct zsd_tasks **ret_tasks)
 	return 0;
 }
 
+void zsd_tasks_stop(struct zsd_tasks *tasks)
+{
+	pthread_mutex_lock(&tasks->lock);
+	tasks->stopping = true;
+	for (unsigned int i = 0; i < ZSD_TASKS_MAX; i++) {
+		if (tasks->ring[i].number && tasks->ring[i].state == ZSD_TASK_RUNNING)
+			cancel_locked(&tasks->ring[i]);
+	}
+	pthread_cond_signal(&tasks->wanted);
+	pthread_cond_broadcast(&tasks->ended);
+	pthread_mutex_unlock(&tasks->lock);
+}
+
 void zsd_tasks_destroy(struct zsd_tasks *tasks)
 {
 	if (!tasks)
 		return;
-	pthread_mutex_lock(&tasks->lock);
-	tasks->stopping = true;
-	if (!zsd_task_has_ended(zsd_task_place(tasks, tasks->running)))
-		cancel_locked(zsd_task_place(tasks, tasks->running));
-	pthread_cond_signal(&tasks->wanted);
-	pthread_cond_broadcast(&tasks->ended);
-	pthread_mutex_unlock(&tasks->lock);
+	zsd_tasks_stop(tasks);
 	if (tasks->has_thread)
 		pthread_join(tasks->thread, NULL);
 	zs_stream_destroy(tasks->stream);

@@ -75,7 +75,9 @@ struct zsd_task_writeback {
 };
 
 int zsd_tasks_create(struct zs_store *store, struct zsd_tasks **ret_tasks);
-/* Cancels what is waiting or running. NULL is allowed. */
+/* Begins nothing more, cancels what is running, and lets go who waits for room. Any thread. */
+void zsd_tasks_stop(struct zsd_tasks *tasks);
+/* The same, and waits for the end. NULL is allowed. */
 void zsd_tasks_destroy(struct zsd_tasks *tasks);
 
 /*

@@ -14,6 +14,9 @@
 /* What is written back at a time for a request that waits for room: soon done, and enough for a while. */
 #define ROOM_BYTES ((uint64_t)16 << 20)
 
+/* What idle data may not take: recompression of many devices must not keep a writeback from being asked for. */
+#define PLACES_KEPT 8
+
 /* A request that waits for room looks so often whether a longer writeback has made some. */
 #define ROOM_LOOK_NSEC 20000000
 #define ROOM_BLOCKS    256
@@ -35,13 +38,28 @@ static int start_thread_locked(struct zsd_tasks *tasks)
 	return -r;
 }
 
-/* The place of the next task, all of it 0; NULL if it is taken. Under tasks->lock. */
-static struct zsd_task *next_place_locked(struct zsd_tasks *tasks)
+static unsigned int count_free_locked(struct zsd_tasks *tasks)
 {
-	struct zsd_task *task = zsd_task_place(tasks, tasks->last + 1);
+	unsigned int nr = 0;
 
-	if (!zsd_task_has_ended(task))
+	for (unsigned int i = 0; i < ZSD_TASKS_MAX; i++)
+		nr += zsd_task_has_ended(&tasks->ring[i]);
+	return nr;
+}
+
+/*
+ * The place of the next task, all of it 0; NULL if all are taken, or those that are left are kept for others. Places
+ * whose task goes on for long are stepped over, with their numbers. Under tasks->lock.
+ */
+static struct zsd_task *next_place_locked(struct zsd_tasks *tasks, enum zsd_task_reason reason)
+{
+	struct zsd_task *task;
+
+	if (count_free_locked(tasks) < (reason == ZSD_REASON_IDLE ? PLACES_KEPT : 1))
 		return NULL;
+	while (!zsd_task_has_ended(zsd_task_place(tasks, tasks->last + 1)))
+		tasks->last++;
+	task = zsd_task_place(tasks, tasks->last + 1);
 	memset(task, 0, sizeof(*task));
 	return task;
 }
@@ -56,7 +74,7 @@ static void queue_locked(struct zsd_tasks *tasks, struct zsd_task *task)
 static int add_locked(struct zsd_tasks *tasks, struct zs_device *device, const struct zs_recompress_request *request,
 		      unsigned int share_percent, enum zsd_task_reason reason, uint64_t *ret_number)
 {
-	struct zsd_task *task = next_place_locked(tasks);
+	struct zsd_task *task = next_place_locked(tasks, reason);
 	struct zs_device_info info;
 
 	if (!task)
@@ -137,7 +155,7 @@ static int add_writeback_locked(struct zsd_tasks *tasks, const struct zsd_task_w
 				enum zsd_task_reason reason, const char *name, uint64_t *ret_number)
 {
 	int r = start_thread_locked(tasks);
-	struct zsd_task *task = r ? NULL : next_place_locked(tasks);
+	struct zsd_task *task = r ? NULL : next_place_locked(tasks, reason);
 
 	if (!task)
 		return r ?: -EBUSY;
@@ -192,12 +210,23 @@ bool zsd_tasks_has(struct zsd_tasks *tasks, enum zsd_task_reason reason, uint64_
 	return found;
 }
 
-/* Blocks that the task at work has written back so far. Under tasks->lock. */
-static uint64_t at_work_locked(struct zsd_tasks *tasks)
+/* Blocks that the task at work has written back so far, if they help: of the device, or any with 0. */
+static uint64_t at_work_locked(struct zsd_tasks *tasks, uint64_t device_id)
 {
 	const struct zsd_task *task = zsd_task_place(tasks, tasks->running);
+	bool helps = !zsd_task_has_ended(task) && (!device_id || task->device_id == device_id);
 
-	return zsd_task_has_ended(task) ? 0 : zsd_task_load(&task->writeback.finished_blocks);
+	return helps ? zsd_task_load(&task->writeback.finished_blocks) : 0;
+}
+
+/* A policy's writeback of other data is ended for a device that has no room: the policy begins it again. */
+static void hurry_locked(struct zsd_tasks *tasks, uint64_t device_id)
+{
+	struct zsd_task *task = zsd_task_place(tasks, tasks->running);
+
+	if (device_id && !zsd_task_has_ended(task) && task->kind == ZSD_TASK_WRITEBACK &&
+	    task->device_id != device_id && task->reason != ZSD_REASON_COMMAND && task->reason != ZSD_REASON_FULL)
+		atomic_store_explicit(&task->writeback.cancel, true, memory_order_relaxed);
 }
 
 static void wait_a_moment_locked(struct zsd_tasks *tasks)
@@ -212,14 +241,15 @@ static void wait_a_moment_locked(struct zsd_tasks *tasks)
 }
 
 /* Until the task has ended, or another one has made room. Under tasks->lock, which is free meanwhile. */
-static int wait_locked(struct zsd_tasks *tasks, uint64_t number)
+static int wait_locked(struct zsd_tasks *tasks, uint64_t number, uint64_t device_id)
 {
 	const struct zsd_task *task = zsd_task_place(tasks, number);
-	uint64_t before = at_work_locked(tasks);
+	uint64_t before = at_work_locked(tasks, device_id);
 
+	hurry_locked(tasks, device_id);
 	while (!tasks->stopping && task->number == number && !zsd_task_has_ended(task)) {
 		wait_a_moment_locked(tasks);
-		if (at_work_locked(tasks) >= before + ROOM_BLOCKS)
+		if (at_work_locked(tasks, device_id) >= before + ROOM_BLOCKS)
 			return 0;
 	}
 	if (tasks->stopping)
@@ -250,7 +280,7 @@ int zsd_tasks_make_room(struct zsd_tasks *tasks, uint64_t device_id)
 		number = task->number;
 	else
 		r = add_writeback_locked(tasks, &wanted, ZSD_REASON_FULL, name, &number);
-	r = r ?: wait_locked(tasks, number);
+	r = r ?: wait_locked(tasks, number, device_id);
 	pthread_mutex_unlock(&tasks->lock);
 	return r;
 }

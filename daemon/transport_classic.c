@@ -142,6 +142,8 @@ static int stay_off(struct worker *worker)
 {
 	struct zsd_crew *crew = &worker->classic->crew;
 
+	/* The request at hand, if there was one, is over: who is off may be called by the watchdog, too. */
+	zsd_pulse_look(&worker->pulse);
 	while (!zsd_crew_wait(crew, worker->member)) {
 		if (is_stopping(worker) || zsd_crew_has_ended(crew))
 			return -ECANCELED;

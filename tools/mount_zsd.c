@@ -31,11 +31,15 @@ _Bool zsctl_is_mount_helper(const char *program)
 
 static bool is_for_mount_only(const char *option)
 {
-	static const char *const prefixes[] = {"x-",   "X-",	 "comment=", "noauto",
-					       "auto", "nofail", "_netdev",  "defaults"};
+	static const char *const prefixes[] = {"x-", "X-", "comment="};
+	static const char *const words[] = {"noauto", "auto", "nofail", "_netdev", "defaults"};
 
 	for (size_t i = 0; i < sizeof(prefixes) / sizeof(prefixes[0]); i++) {
 		if (strncmp(option, prefixes[i], strlen(prefixes[i])) == 0)
+			return true;
+	}
+	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
+		if (strcmp(option, words[i]) == 0)
 			return true;
 	}
 	return false;

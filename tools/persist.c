@@ -16,6 +16,14 @@
 
 #define PATH_BYTES 4096
 
+/* Readable for all, whatever the umask, unless it is there already. Returns 0, or -1 and errno. */
+static int make_one_directory(const char *path)
+{
+	if (mkdir(path, 0755))
+		return errno == EEXIST ? 0 : -1;
+	return chmod(path, 0755);
+}
+
 /* The directory of the drop-ins; made if it is missing, as are its parents below the user's own directory. */
 static int make_directory(char path[static PATH_BYTES])
 {
@@ -32,11 +40,11 @@ static int make_directory(char path[static PATH_BYTES])
 		return -ENAMETOOLONG;
 	for (char *slash = strchr(path + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
 		*slash = 0;
-		if (mkdir(path, 0755) && errno != EEXIST)
+		if (make_one_directory(path))
 			return -errno;
 		*slash = '/';
 	}
-	return mkdir(path, 0755) && errno != EEXIST ? -errno : 0;
+	return make_one_directory(path) ? -errno : 0;
 }
 
 /* In bytes: what was given is kept as it is, whatever its unit. */
@@ -59,6 +67,9 @@ static int write_file(const char *path, const struct zsctl_options *options, con
 
 	if (!stream)
 		return -errno;
+	/* Whatever the umask: the service's user reads it. */
+	if (fchmod(fileno(stream), 0644))
+		fprintf(stderr, "zsctl: %s: can't be made readable for all: %s\n", path, strerror(errno));
 	fprintf(stream, "# Written by 'zsctl add --persist'; 'zsctl remove --persist' takes it away.\n[Device %s]\n",
 		name);
 	print_size(stream, "Size", options->size_bytes);
@@ -69,6 +80,7 @@ static int write_file(const char *path, const struct zsctl_options *options, con
 	fprintf(stream, "Owner=%u:%u\n", getuid(), getgid());
 	print_text(stream, "Group", options->group);
 	print_text(stream, "Cache", options->cache);
+	print_text(stream, "Recompress", options->recompress);
 	failed = fflush(stream) || fsync(fileno(stream));
 	return fclose(stream) || failed ? -EIO : 0;
 }

@@ -61,7 +61,8 @@ static int move_record(struct zs_backing *backing, struct victim *victim, const 
 		return 0;
 	}
 	error = zs_log_append(backing, &record, place, NULL);
-	if (error != -ENOSPC || !mover->restore)
+	/* In memory only if no segment is left here: a disk that is full for a moment is no reason. */
+	if (error != -ENOSPC || !mover->restore || atomic_load(&backing->log.pause_error))
 		return error;
 	if (mover->restore(mover->context, &record, place))
 		zs_backing_free(backing, place);

@@ -308,9 +308,11 @@ int zs_block_recode(struct zs_device *device, struct zs_stream *stream, uint64_t
 		.flags = flags | zs_slot_tick_flags(zs_slot_tick(slot)) | (slot & ZS_SLOT_IDLE),
 	};
 	unsigned int shard = zs_stream_shard(stream);
-	/* It gives back more than it takes. */
-	int error = make_object(device, &candidate, ZS_URGENCY_MUST);
+	int error = make_object(device, &candidate, ZS_URGENCY_NEW);
 
+	/* It gives back more than it takes. */
+	if (error == -ENOSPC)
+		error = make_object(device, &candidate, ZS_URGENCY_MUST);
 	if (error)
 		return error;
 	count_object(device, shard, info, 1);

@@ -253,9 +253,8 @@ bool zs_store_tidy(struct zs_store *store)
 		return false;
 	zs_backing_punch(store->cold.backing);
 	collected = zs_store_collect(store, TIDY_PERCENT, TIDY_SEGMENTS);
-	if (collected > 0)
-		zs_backing_punch(store->cold.backing);
-	return collected > 0;
+	/* What could not be emptied is not tried again and again. */
+	return collected > 0 && zs_backing_punch(store->cold.backing) > 0;
 }
 
 void zs_cold_check(struct zs_store *store, uint64_t nr_blocks, uint64_t nr_bytes)

@@ -193,7 +193,7 @@ int zs_device_discard(struct zs_device *device, struct zs_stream *stream, uint64
 	length = zs_min(length, device->size_bytes - offset);
 	error = discard_range(device, stream, offset, length);
 	/* It will be asked for again, all of it. */
-	if (error != -EINPROGRESS)
+	if (error != -EINPROGRESS && error != -ENOSPC)
 		count_discard(device, zs_stream_shard(stream), length);
 	return error;
 }

@@ -85,7 +85,7 @@ need "${shells[@]}" zsh fish
 for shell in "${shells[@]}"; do
 	step "$shell"
 	has "$shell" remove zsctl ''
-	offers "$shell" "caches classes compact" zsctl c
+	offers "$shell" "caches cancel classes compact config" zsctl c
 	offers "$shell" "vm0 vm1" zsctl remove v
 	offers "$shell" "other vm0 vm1" zsctl list vm0 ''
 	offers "$shell" "guests" zsctl groups ''

@@ -108,7 +108,7 @@ equal "what was set" "$("$ZSCTL" list -n -r -o LIMIT,MODE vm0)" "16M 0666"
 equal "the file's mode" "$(stat -c %a "$mnt/vm0")" 666
 refused "Mode '9': " "$ZSCTL" set vm0 MemoryLimit=8M Mode=9
 equal "the limit after a refusal" "$("$ZSCTL" list -n -r -o LIMIT vm0)" 16M
-refused "it is fixed when a device is made" "$ZSCTL" set vm0 Algorithm=zstd
+refused "it is fixed when a device is made" "$ZSCTL" set vm0 BlockSize=8K
 refused "there is no such key" "$ZSCTL" set vm0 Color=red
 refused "did you mean 8G?" "$ZSCTL" set vm0 MemoryLimit=8
 refused "the device was made without a limit" "$ZSCTL" set vm1 MemoryLimit=8M

@@ -145,10 +145,16 @@ changes = {
     "Remove": {"name": "a/b"},
     "SetGroupLimit": {"name": "a/b", "memory_limit_bytes": 1},
     "Compact": {"budget_bytes": 1},
+    "MarkIdle": {"name": "a/b"},
+    "Recompress": {"name": "a/b"},
+    "CancelTask": {"task": 0},
+    "Writeback": {"name": "a/b"},
+    "SetDailyLimit": {"daily_limit_bytes": -1},
     "Set": {"name": "a/b", "values": {}},
     "Reload": {},
 }
-readers = {"List", "Stats", "Status", "Usage", "Latencies", "Monitor", "Groups", "Owners", "Classes", "Caches"}
+readers = {"List", "Stats", "Status", "Usage", "Latencies", "Monitor", "Groups", "Owners", "Classes", "Caches",
+           "Ages", "Tasks", "Backing"}
 if set(methods) != readers | set(changes):
     sys.exit("the table does not know %s" % sorted(set(methods) ^ (readers | set(changes))))
 for method in methods:

@@ -83,7 +83,7 @@ equal "its state" "$(state)" failed
 
 step "bad requests are refused by name"
 add disk 1M
-refused "disk2: no such device" "$ZSCTL" recompress disk2
+refused "disk2: there is no device with this name" "$ZSCTL" recompress disk2
 refused "the device has no codecs for it" "$ZSCTL" recompress disk
 refused "no such type" "$ZSCTL" recompress disk --recompress zstd --types cold
 refused "stay between" "$ZSCTL" recompress disk --recompress zstd --blocks 0-256

@@ -51,7 +51,7 @@ fails 2 "did you mean 16G?" add x --size 8G --block-size 16
 fails 2 "no room" add x --size 8G --mem-limit 0K
 fails 2 "--force: not an option of list" list --force
 fails 2 "--size: not an option of remove" remove x --size 8G
-fails 2 "--raw: not an option of add" add x --size 8G -r
+fails 2 "--noheadings: not an option of add" add x --size 8G -n
 fails 2 "no such column; did you mean SIZE?" list -o NAME,SIEZ
 fails 2 "no such column" list -o ''
 fails 2 "no such column" list -o NAME,,SIZE
