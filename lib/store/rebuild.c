@@ -347,6 +347,9 @@ void zs_store_check(struct zs_store *store)
 	unsigned int cursor = 0;
 
 	zs_deferred_flush(&store->deferred);
+	/* The maintenance thread may have freed all that waited, and still be giving the memory back. */
+	zs_lock(&store->deferred.drain);
+	zs_unlock(&store->deferred.drain);
 	zs_pool_check(store->pool);
 	while (zs_store_next(store, &cursor, &id)) {
 		struct zs_device *device = atomic_load(&store->devices[zs_device_index(id)]);
