@@ -60,6 +60,7 @@ fails 2 "not UTF-8" add $'\xff' --size 8G
 
 step "help and version"
 help=$("$ZSCTL" --help)
+equal "commands listed twice" "$(sed -n '/^Commands:/,/^$/p' <<<"$help" | awk '{ print $1 }' | sort | uniq -d)" ""
 for word in list add remove stats --size --algorithm --block-size --mem-limit --cache --mode --force --socket --json \
 	--bytes --noheadings --output --output-all --raw --help --version NAME RATIO INCOMPRESSIBLE BLOCK-SIZE WRITTEN \
 	classes caches --all ROOM FULL-100 MAGAZINES READ-P50 DISCARD-MAX; do
