@@ -91,6 +91,8 @@ static int judge(struct call *call, int r)
 		return 0;
 	case -ECANCELED:
 		return -ECONNABORTED;
+	case -EDQUOT:
+		return -ENOSPC;
 	case -ENODEV:
 		/* If it was ours the next try says so. */
 		return 0;

@@ -81,7 +81,6 @@ static int work(struct zsd_tasks *tasks, struct zsd_task *task)
 	if (task->kind == ZSD_TASK_WRITEBACK)
 		return write_back(tasks, task);
 	device = zs_device_get(tasks->store, task->device_id, tasks->stream);
-
 	if (!device)
 		return -ENODEV;
 	zs_stream_set_nowait(tasks->stream, true);

@@ -106,9 +106,6 @@ int zsd_tasks_make_room(struct zsd_tasks *tasks, uint64_t device_id);
 /* Has what is free in the backing file given back to its file system, when nothing else is to be done. */
 void zsd_tasks_tidy(struct zsd_tasks *tasks);
 
-/* True while a task of this reason waits or runs; of the device, or of any with 0. */
-bool zsd_tasks_has(struct zsd_tasks *tasks, enum zsd_task_reason reason, uint64_t device_id);
-
 /* What ended tasks of a reason have done so far. */
 struct zsd_task_sums {
 	uint64_t tasks;

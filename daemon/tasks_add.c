@@ -200,16 +200,6 @@ static struct zsd_task *find_locked(struct zsd_tasks *tasks, enum zsd_task_reaso
 	return NULL;
 }
 
-bool zsd_tasks_has(struct zsd_tasks *tasks, enum zsd_task_reason reason, uint64_t device_id)
-{
-	bool found;
-
-	pthread_mutex_lock(&tasks->lock);
-	found = find_locked(tasks, reason, device_id) != NULL;
-	pthread_mutex_unlock(&tasks->lock);
-	return found;
-}
-
 /* Blocks that the task at work has written back so far, if they help: of the device, or any with 0. */
 static uint64_t at_work_locked(struct zsd_tasks *tasks, uint64_t device_id)
 {
@@ -260,6 +250,17 @@ static int wait_locked(struct zsd_tasks *tasks, uint64_t number, uint64_t device
 	return task->error ?: -ENOSPC;
 }
 
+/* Then each request that finds no room would have all slots looked at in vain. */
+static bool has_no_budget(struct zs_store *store)
+{
+	struct zs_writeback_budget budget;
+
+	if (zs_store_writeback_budget(store, &budget))
+		return false;
+	return (budget.day_bytes && budget.written_today_bytes >= budget.day_bytes) ||
+	       (budget.has_remaining && !budget.remaining_bytes);
+}
+
 int zsd_tasks_make_room(struct zsd_tasks *tasks, uint64_t device_id)
 {
 	const struct zsd_task_writeback wanted = {
@@ -272,6 +273,8 @@ int zsd_tasks_make_room(struct zsd_tasks *tasks, uint64_t device_id)
 	const struct zsd_task *task;
 	uint64_t number = 0;
 
+	if (!r && has_no_budget(tasks->store))
+		r = -EDQUOT;
 	if (r)
 		return r;
 	pthread_mutex_lock(&tasks->lock);

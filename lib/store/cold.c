@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "store/device_internal.h"
 #include "store/slot.h"
+#include "store/writeback_internal.h"
 #include "zsmalloc/object.h"
 
 /* What is worth copying the rest for, and how much of that is done at a time. */
@@ -252,7 +253,10 @@ bool zs_store_tidy(struct zs_store *store)
 	if (!store->cold.backing)
 		return false;
 	zs_backing_punch(store->cold.backing);
+	if (!writeback_budget_collected(store))
+		return false;
 	collected = zs_store_collect(store, TIDY_PERCENT, TIDY_SEGMENTS);
+	writeback_budget_collected(store);
 	/* What could not be emptied is not tried again and again. */
 	return collected > 0 && zs_backing_punch(store->cold.backing) > 0;
 }

@@ -22,6 +22,7 @@ struct zs_cold {
 	/* relaxed, sums over all devices; differences may come in any order */
 	_Atomic uint64_t nr_blocks;
 	_Atomic uint64_t nr_bytes;
+	uint64_t collected_bytes; /* of the file's, taken off the budget; the cold thread's */
 };
 
 /* Closes the backing file. Context: the store's last user. */

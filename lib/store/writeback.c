@@ -279,15 +279,11 @@ int writeback_block(struct writeback *run, struct zs_device *device, uint64_t bl
 
 static int run_init(struct writeback *run)
 {
-	struct zs_backing_stats stats;
-
 	run->items = zs_malloc(NR_ITEMS * sizeof(run->items[0]));
 	if (!run->items)
 		return -ENOMEM;
 	zs_list_init(&run->free_items);
 	zs_list_init(&run->busy_items);
-	zs_backing_stats(run->store->cold.backing, &stats);
-	run->collected_bytes = stats.collected_bytes;
 	zs_backing_set_done(run->store->cold.backing, item_done, run);
 	return 0;
 }

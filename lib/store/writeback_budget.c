@@ -42,6 +42,19 @@ static void spend(struct zs_backing_budget *budget, uint64_t bytes)
 	budget->remaining_bytes = minus(budget->remaining_bytes, bytes);
 }
 
+/* Collection is not asked for byte by byte. Context: the thread that writes back. Answers how much it was. */
+static uint64_t spend_collected(struct zs_store *store, struct zs_backing_budget *budget)
+{
+	struct zs_backing_stats stats;
+	uint64_t bytes;
+
+	zs_backing_stats(store->cold.backing, &stats);
+	bytes = stats.collected_bytes - store->cold.collected_bytes;
+	store->cold.collected_bytes = stats.collected_bytes;
+	spend(budget, bytes);
+	return bytes;
+}
+
 static uint64_t available(const struct zs_backing_budget *budget)
 {
 	uint64_t bytes = UINT64_MAX;
@@ -76,17 +89,25 @@ void writeback_budget_settle(struct writeback *run)
 {
 	struct zs_backing *backing = run->store->cold.backing;
 	struct zs_backing_budget budget;
-	struct zs_backing_stats stats;
 	ZS_LOCK_SCOPE(&run->store->lock);
 
-	zs_backing_stats(backing, &stats);
 	budget = load(backing);
-	spend(&budget, stats.collected_bytes - run->collected_bytes);
+	spend_collected(run->store, &budget);
 	budget.written_bytes = minus(budget.written_bytes, run->allowance_bytes);
 	budget.remaining_bytes += budget.is_counted ? run->allowance_bytes : 0;
 	zs_backing_set_budget(backing, &budget);
-	run->collected_bytes = stats.collected_bytes;
 	run->allowance_bytes = 0;
+}
+
+bool writeback_budget_collected(struct zs_store *store)
+{
+	struct zs_backing_budget budget;
+	ZS_LOCK_SCOPE(&store->lock);
+
+	budget = load(store->cold.backing);
+	if (spend_collected(store, &budget))
+		zs_backing_set_budget(store->cold.backing, &budget);
+	return available(&budget) > 0;
 }
 
 int zs_store_set_writeback_budget(struct zs_store *store, const struct zs_writeback_budget *budget)

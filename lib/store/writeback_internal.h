@@ -23,7 +23,6 @@ struct writeback {
 	uint64_t nr_at_rest;	   /* written when there was time the last time */
 	unsigned int nr_unchecked; /* appended since room in the file was looked at */
 	uint64_t allowance_bytes;  /* taken off the budget, and not used yet */
-	uint64_t collected_bytes;  /* by the file so far, taken off the budget */
 	int failure;		   /* of a write, the last one */
 };
 
@@ -42,7 +41,9 @@ void writeback_rest(struct writeback *run);
 
 /*
  * Takes bytes of the budget before they are written. Returns 0 or -EDQUOT. And gives back what was not written, and
- * takes what was written without being asked for.
+ * takes what was collected.
  */
 int writeback_budget_take(struct writeback *run, uint64_t bytes);
 void writeback_budget_settle(struct writeback *run);
+/* Takes what was collected since the last time. True if something of the budget is left. */
+bool writeback_budget_collected(struct zs_store *store);
