@@ -45,6 +45,7 @@ int zs_store_collect(struct zs_store *store, unsigned int percent, unsigned int 
 
 /*
  * Gives what is free in the backing file back to its file system, and empties some segments that are half dead, if the
- * budget of writeback is not used up. Waits for writes. Returns true if there may be more to do. Context: the thread that writes back.
+ * budget of writeback is not used up. Waits for writes. Returns true if there may be more to do. Context: the thread
+ * that writes back.
  */
 bool zs_store_tidy(struct zs_store *store);
