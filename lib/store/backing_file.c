@@ -56,6 +56,19 @@ static int open_flags(const char *path, const struct zs_backing_options *options
 	return 0;
 }
 
+/* The claim of a device is the open file's, as take_lock()'s lock, and lasts as long as what is in flight. */
+static int open_claimed(const char *path, int flags)
+{
+	const struct timespec interval = {.tv_nsec = LOCK_INTERVAL_NSEC};
+	int fd = open(path, flags);
+
+	for (unsigned int i = 0; fd < 0 && errno == EBUSY && i < LOCK_TRIES; i++) {
+		nanosleep(&interval, NULL);
+		fd = open(path, flags);
+	}
+	return fd;
+}
+
 /* Once more without O_DIRECT, if that is what was not liked. */
 static int open_path(struct zs_backing_file *file, const struct zs_backing_options *options)
 {
@@ -63,10 +76,10 @@ static int open_path(struct zs_backing_file *file, const struct zs_backing_optio
 
 	if (error)
 		return error;
-	file->fd = open(options->path, flags);
+	file->fd = open_claimed(options->path, flags);
 	file->is_direct = flags & O_DIRECT;
 	if (file->fd < 0 && errno == EINVAL && file->is_direct) {
-		file->fd = open(options->path, flags & ~O_DIRECT);
+		file->fd = open_claimed(options->path, flags & ~O_DIRECT);
 		file->is_direct = false;
 	}
 	return file->fd < 0 ? -errno : 0;

@@ -23,32 +23,18 @@
 
 static const struct zs_codec_params lz4 = {ZS_CODEC_LZ4, 1};
 
-static struct zs_store *store;
-static struct zs_stream *stream;
-static struct zs_device *device;
-static uint64_t id;
-static char path[TEST_PATH_BYTES];
+static struct test_cold_world world;
 static char content[LENGTH], found[LENGTH];
 static struct test_random random_state = {.state = 4711};
 
 static void init(void)
 {
-	test_backing_create(path);
-	store = test_store_create(0);
-	test_backing_attach(store, path, 0);
-	cr_assert_eq(zs_stream_create(0, &stream), 0);
-	id = test_device_add(store, "device", (uint64_t)1 << 30, BLOCK_SIZE, lz4);
-	device = zs_device_get(store, id, stream);
+	test_cold_world_open(&world, 0);
 }
 
 static void deinit(void)
 {
-	if (device)
-		zs_device_put(device, stream);
-	zs_store_check(store);
-	zs_store_close(store);
-	zs_stream_destroy(stream);
-	unlink(path);
+	test_cold_world_close(&world);
 }
 
 TestSuite(cold, .init = init, .fini = deinit);
@@ -61,52 +47,21 @@ static void fill(void)
 	for (size_t block = 0; block < NR_BLOCKS; block++)
 		test_data_make(block % 4 ? TEST_DATA_TEXT : TEST_DATA_NOISE, &random_state,
 			       content + block * BLOCK_SIZE, BLOCK_SIZE);
-	cr_assert_eq(zs_device_write(device, stream, 0, content, LENGTH, &done), 0);
+	cr_assert_eq(zs_device_write(world.device, world.stream, 0, content, LENGTH, &done), 0);
 	cr_assert_eq(done, LENGTH);
 }
 
 static void fill_cold(void)
 {
 	fill();
-	test_writeback(store);
+	test_writeback(world.store);
 }
 
 static void check_content(void)
 {
 	memset(found, 0x55, LENGTH);
-	cr_assert_eq(zs_device_read(device, stream, 0, found, LENGTH), 0);
+	cr_assert_eq(zs_device_read(world.device, world.stream, 0, found, LENGTH), 0);
 	cr_assert_eq(memcmp(found, content, LENGTH), 0);
-}
-
-static struct zs_device_stats stats_of(void)
-{
-	struct zs_device_stats stats;
-
-	zs_device_stats(device, &stats);
-	return stats;
-}
-
-static struct zs_backing_stats file_stats(void)
-{
-	struct zs_backing_stats stats;
-
-	zs_backing_stats(zs_store_backing(store), &stats);
-	return stats;
-}
-
-/* Opens the store again, as after a kill; without its backing file, if so asked. */
-static void reopen(bool attach)
-{
-	struct zs_store_options options = {0};
-	int fd = dup(zs_store_fd(store));
-
-	zs_device_put(device, stream);
-	zs_store_close(store);
-	cr_assert_eq(zs_store_open(fd, &options, &store), 0);
-	close(fd);
-	if (attach)
-		test_backing_attach(store, path, 0);
-	device = zs_device_get(store, id, stream);
 }
 
 Test(cold, what_is_written_back_is_not_in_memory_and_reads_the_same)
@@ -115,9 +70,9 @@ Test(cold, what_is_written_back_is_not_in_memory_and_reads_the_same)
 	uint64_t blocks, bytes;
 
 	fill();
-	before = stats_of();
-	test_writeback(store);
-	after = stats_of();
+	before = test_cold_world_stats(&world);
+	test_writeback(world.store);
+	after = test_cold_world_stats(&world);
 	cr_assert_eq(before.object_blocks, NR_BLOCKS);
 	cr_assert_eq(after.object_blocks, 0);
 	cr_assert_eq(after.backed_blocks, NR_BLOCKS);
@@ -127,12 +82,12 @@ Test(cold, what_is_written_back_is_not_in_memory_and_reads_the_same)
 	cr_assert_eq(after.written_back_bytes, after.backed_bytes);
 	/* The handle words and a page of slots are left. */
 	cr_assert_eq(after.memory_bytes, NR_BLOCKS * sizeof(uint64_t) + ZS_PAGE_SIZE);
-	zs_store_backed(store, &blocks, &bytes);
+	zs_store_backed(world.store, &blocks, &bytes);
 	cr_assert_eq(blocks, NR_BLOCKS);
 	cr_assert_eq(bytes, after.backed_bytes);
 	check_content();
-	cr_assert_eq(stats_of().read_back_blocks, NR_BLOCKS);
-	cr_assert_eq(stats_of().read_back_bytes, after.backed_bytes);
+	cr_assert_eq(test_cold_world_stats(&world).read_back_blocks, NR_BLOCKS);
+	cr_assert_eq(test_cold_world_stats(&world).read_back_bytes, after.backed_bytes);
 }
 
 Test(cold, every_content_in_every_block_size_comes_back)
@@ -141,19 +96,19 @@ Test(cold, every_content_in_every_block_size_comes_back)
 	static char block[65536], other[65536];
 
 	for (unsigned int i = 0; i < ZS_ARRAY_SIZE(sizes); i++) {
-		uint64_t other_id = test_device_add(store, (const char *[]){"a", "b", "c"}[i], 64 * 65536, sizes[i],
-						    lz4);
-		struct zs_device *own = zs_device_get(store, other_id, stream);
+		uint64_t other_id = test_device_add(world.store, (const char *[]){"a", "b", "c"}[i], 64 * 65536,
+						    sizes[i], lz4);
+		struct zs_device *own = zs_device_get(world.store, other_id, world.stream);
 		size_t done;
 
 		for (enum test_data kind = 0; kind < TEST_DATA_NR; kind++) {
 			test_data_make(kind, &random_state, block, sizes[i]);
-			cr_assert_eq(zs_device_write(own, stream, kind * sizes[i], block, sizes[i], &done), 0);
-			test_writeback(store);
-			cr_assert_eq(zs_device_read(own, stream, kind * sizes[i], other, sizes[i]), 0);
+			cr_assert_eq(zs_device_write(own, world.stream, kind * sizes[i], block, sizes[i], &done), 0);
+			test_writeback(world.store);
+			cr_assert_eq(zs_device_read(own, world.stream, kind * sizes[i], other, sizes[i]), 0);
 			cr_assert_eq(memcmp(block, other, sizes[i]), 0);
 		}
-		zs_device_put(own, stream);
+		zs_device_put(own, world.stream);
 	}
 }
 
@@ -166,11 +121,11 @@ Test(cold, a_part_of_a_cold_block_is_written_and_the_rest_stays)
 		size_t start = block * BLOCK_SIZE + 1000;
 
 		test_random_fill(&random_state, content + start, 700);
-		cr_assert_eq(zs_device_write(device, stream, start, content + start, 700, &done), 0);
+		cr_assert_eq(zs_device_write(world.device, world.stream, start, content + start, 700, &done), 0);
 		cr_assert_eq(done, 700);
 	}
-	cr_assert_eq(stats_of().object_blocks, 8);
-	cr_assert_eq(stats_of().backed_blocks, NR_BLOCKS - 8);
+	cr_assert_eq(test_cold_world_stats(&world).object_blocks, 8);
+	cr_assert_eq(test_cold_world_stats(&world).backed_blocks, NR_BLOCKS - 8);
 	check_content();
 }
 
@@ -179,22 +134,22 @@ Test(cold, discarded_and_overwritten_blocks_leave_nothing_in_the_file)
 	size_t half = LENGTH / 2, done;
 
 	fill_cold();
-	cr_assert_eq(zs_device_discard(device, stream, 0, half), 0);
+	cr_assert_eq(zs_device_discard(world.device, world.stream, 0, half), 0);
 	memset(content, 0, half);
 	test_data_make(TEST_DATA_TEXT, &random_state, content + half, half);
-	cr_assert_eq(zs_device_write(device, stream, half, content + half, half, &done), 0);
-	cr_assert_eq(stats_of().backed_blocks, 0);
-	cr_assert_eq(stats_of().backed_bytes, 0);
-	cr_assert_eq(file_stats().live_records, 0);
+	cr_assert_eq(zs_device_write(world.device, world.stream, half, content + half, half, &done), 0);
+	cr_assert_eq(test_cold_world_stats(&world).backed_blocks, 0);
+	cr_assert_eq(test_cold_world_stats(&world).backed_bytes, 0);
+	cr_assert_eq(test_cold_world_file_stats(&world).live_records, 0);
 	check_content();
-	zs_backing_punch(zs_store_backing(store));
-	cr_assert_eq(file_stats().valid_segments, 0);
+	zs_backing_punch(zs_store_backing(world.store));
+	cr_assert_eq(test_cold_world_file_stats(&world).valid_segments, 0);
 }
 
 Test(cold, a_discard_that_begins_and_ends_inside_of_cold_blocks_zeroes_what_it_says)
 {
 	fill_cold();
-	cr_assert_eq(zs_device_discard(device, stream, 5000, 20000), 0);
+	cr_assert_eq(zs_device_discard(world.device, world.stream, 5000, 20000), 0);
 	memset(content + 5000, 0, 20000);
 	check_content();
 }
@@ -204,11 +159,11 @@ Test(cold, removing_a_device_frees_what_it_had_in_the_file)
 	uint64_t blocks, bytes;
 
 	fill_cold();
-	zs_device_put(device, stream);
-	device = NULL;
-	cr_assert_eq(zs_store_remove(store, id), 0);
-	cr_assert_eq(file_stats().live_records, 0);
-	zs_store_backed(store, &blocks, &bytes);
+	zs_device_put(world.device, world.stream);
+	world.device = NULL;
+	cr_assert_eq(zs_store_remove(world.store, world.id), 0);
+	cr_assert_eq(test_cold_world_file_stats(&world).live_records, 0);
+	zs_store_backed(world.store, &blocks, &bytes);
 	cr_assert_eq(blocks, 0);
 	cr_assert_eq(bytes, 0);
 }
@@ -218,69 +173,69 @@ Test(cold, a_thread_that_must_not_wait_is_told_so)
 	size_t done = 4711;
 
 	fill_cold();
-	zs_stream_set_nowait(stream, true);
-	cr_assert_eq(zs_device_read(device, stream, 0, found, BLOCK_SIZE), -EINPROGRESS);
-	cr_assert_eq(zs_device_write(device, stream, 100, content, 10, &done), -EINPROGRESS);
+	zs_stream_set_nowait(world.stream, true);
+	cr_assert_eq(zs_device_read(world.device, world.stream, 0, found, BLOCK_SIZE), -EINPROGRESS);
+	cr_assert_eq(zs_device_write(world.device, world.stream, 100, content, 10, &done), -EINPROGRESS);
 	cr_assert_eq(done, 0);
-	cr_assert_eq(zs_device_discard(device, stream, 100, 10), -EINPROGRESS);
-	cr_assert_eq(stats_of().read_back_blocks, 0);
-	cr_assert_eq(stats_of().reads + stats_of().discards, 0);
+	cr_assert_eq(zs_device_discard(world.device, world.stream, 100, 10), -EINPROGRESS);
+	cr_assert_eq(test_cold_world_stats(&world).read_back_blocks, 0);
+	cr_assert_eq(test_cold_world_stats(&world).reads + test_cold_world_stats(&world).discards, 0);
 	/* A whole block needs nothing of what was there. */
 	test_data_make(TEST_DATA_TEXT, &random_state, content, 2 * BLOCK_SIZE);
-	cr_assert_eq(zs_device_write(device, stream, 0, content, BLOCK_SIZE, &done), 0);
-	cr_assert_eq(zs_device_read(device, stream, 0, found, BLOCK_SIZE), 0);
+	cr_assert_eq(zs_device_write(world.device, world.stream, 0, content, BLOCK_SIZE, &done), 0);
+	cr_assert_eq(zs_device_read(world.device, world.stream, 0, found, BLOCK_SIZE), 0);
 	/* The first is done, of the second only a part is written. */
-	cr_assert_eq(zs_device_write(device, stream, 0, content, BLOCK_SIZE + 8, &done), -EINPROGRESS);
+	cr_assert_eq(zs_device_write(world.device, world.stream, 0, content, BLOCK_SIZE + 8, &done), -EINPROGRESS);
 	cr_assert_eq(done, BLOCK_SIZE);
-	zs_stream_set_nowait(stream, false);
-	cr_assert_eq(zs_device_write(device, stream, done, content + done, 8, &done), 0);
-	cr_assert_eq(zs_device_discard(device, stream, 2 * BLOCK_SIZE, 4 * BLOCK_SIZE), 0);
+	zs_stream_set_nowait(world.stream, false);
+	cr_assert_eq(zs_device_write(world.device, world.stream, done, content + done, 8, &done), 0);
+	cr_assert_eq(zs_device_discard(world.device, world.stream, 2 * BLOCK_SIZE, 4 * BLOCK_SIZE), 0);
 	memcpy(found + BLOCK_SIZE, content + BLOCK_SIZE, 8);
-	cr_assert_eq(zs_device_read(device, stream, BLOCK_SIZE, found, 8), 0);
+	cr_assert_eq(zs_device_read(world.device, world.stream, BLOCK_SIZE, found, 8), 0);
 	cr_assert_eq(memcmp(found, content + BLOCK_SIZE, 8), 0);
 }
 
 Test(cold, a_block_is_promoted_when_it_was_read_often_enough)
 {
 	for (unsigned int reads = 1; reads < 5; reads++) {
-		uint64_t promoted = stats_of().promoted_blocks;
+		uint64_t promoted = test_cold_world_stats(&world).promoted_blocks;
 
-		zs_store_set_promotion(store, reads);
+		zs_store_set_promotion(world.store, reads);
 		fill_cold();
 		for (unsigned int i = 1; i < reads; i++)
 			check_content();
-		cr_assert_eq(stats_of().promoted_blocks, promoted, "too early: %u", reads);
+		cr_assert_eq(test_cold_world_stats(&world).promoted_blocks, promoted, "too early: %u", reads);
 		check_content();
-		cr_assert_eq(stats_of().promoted_blocks, promoted + NR_BLOCKS);
-		cr_assert_eq(stats_of().object_blocks, NR_BLOCKS);
-		cr_assert_eq(stats_of().backed_blocks, 0);
-		cr_assert_eq(file_stats().live_records, 0);
+		cr_assert_eq(test_cold_world_stats(&world).promoted_blocks, promoted + NR_BLOCKS);
+		cr_assert_eq(test_cold_world_stats(&world).object_blocks, NR_BLOCKS);
+		cr_assert_eq(test_cold_world_stats(&world).backed_blocks, 0);
+		cr_assert_eq(test_cold_world_file_stats(&world).live_records, 0);
 		check_content();
-		zs_store_check(store);
+		zs_store_check(world.store);
 	}
 }
 
 Test(cold, nothing_is_promoted_if_it_must_not_be)
 {
-	zs_store_set_promotion(store, 0);
+	zs_store_set_promotion(world.store, 0);
 	fill_cold();
 	for (unsigned int i = 0; i < 10; i++)
 		check_content();
-	cr_assert_eq(stats_of().promoted_blocks, 0);
+	cr_assert_eq(test_cold_world_stats(&world).promoted_blocks, 0);
 }
 
 Test(cold, nothing_is_promoted_beyond_the_limit)
 {
-	zs_store_set_promotion(store, 1);
+	zs_store_set_promotion(world.store, 1);
 	fill_cold();
-	zs_store_set_limit(store, 1);
+	zs_store_set_limit(world.store, 1);
 	check_content();
 	check_content();
-	cr_assert_eq(stats_of().promoted_blocks, 0);
-	cr_assert_eq(stats_of().backed_blocks, NR_BLOCKS);
-	zs_store_set_limit(store, 0);
+	cr_assert_eq(test_cold_world_stats(&world).promoted_blocks, 0);
+	cr_assert_eq(test_cold_world_stats(&world).backed_blocks, NR_BLOCKS);
+	zs_store_set_limit(world.store, 0);
 	check_content();
-	cr_assert_eq(stats_of().promoted_blocks, NR_BLOCKS);
+	cr_assert_eq(test_cold_world_stats(&world).promoted_blocks, NR_BLOCKS);
 }
 
 Test(cold, neighbours_are_read_by_one_system_call)
@@ -288,12 +243,12 @@ Test(cold, neighbours_are_read_by_one_system_call)
 	uint64_t before;
 
 	fill_cold();
-	before = file_stats().reads;
+	before = test_cold_world_file_stats(&world).reads;
 	check_content();
-	cr_assert_leq(file_stats().reads - before, 2);
-	before = file_stats().reads;
-	cr_assert_eq(zs_device_read(device, stream, 10 * BLOCK_SIZE, found, BLOCK_SIZE), 0);
-	cr_assert_eq(file_stats().reads - before, 1);
+	cr_assert_leq(test_cold_world_file_stats(&world).reads - before, 2);
+	before = test_cold_world_file_stats(&world).reads;
+	cr_assert_eq(zs_device_read(world.device, world.stream, 10 * BLOCK_SIZE, found, BLOCK_SIZE), 0);
+	cr_assert_eq(test_cold_world_file_stats(&world).reads - before, 1);
 }
 
 Test(cold, writing_back_makes_room_within_a_device_s_limit)
@@ -305,21 +260,21 @@ Test(cold, writing_back_makes_room_within_a_device_s_limit)
 	size_t done;
 	int error;
 
-	cr_assert_eq(zs_store_add(store, &options, NULL, &limited_id), 0);
-	limited = zs_device_get(store, limited_id, stream);
+	cr_assert_eq(zs_store_add(world.store, &options, NULL, &limited_id), 0);
+	limited = zs_device_get(world.store, limited_id, world.stream);
 	for (size_t block = 0; block < 4 * NR_BLOCKS; block++) {
 		test_random_fill(&random_state, content, BLOCK_SIZE);
-		error = zs_device_write(limited, stream, block * BLOCK_SIZE, content, BLOCK_SIZE, &done);
+		error = zs_device_write(limited, world.stream, block * BLOCK_SIZE, content, BLOCK_SIZE, &done);
 		if (error == -ENOSPC) {
-			test_writeback(store);
-			error = zs_device_write(limited, stream, block * BLOCK_SIZE, content, BLOCK_SIZE, &done);
+			test_writeback(world.store);
+			error = zs_device_write(limited, world.stream, block * BLOCK_SIZE, content, BLOCK_SIZE, &done);
 		}
 		cr_assert_eq(error, 0);
 		done_blocks++;
 	}
 	cr_assert_eq(done_blocks, 4 * NR_BLOCKS);
-	zs_store_check(store);
-	zs_device_put(limited, stream);
+	zs_store_check(world.store);
+	zs_device_put(limited, world.stream);
 }
 
 Test(cold, a_store_that_is_opened_again_has_its_cold_blocks)
@@ -327,15 +282,15 @@ Test(cold, a_store_that_is_opened_again_has_its_cold_blocks)
 	uint64_t backed;
 
 	fill_cold();
-	backed = stats_of().backed_bytes;
+	backed = test_cold_world_stats(&world).backed_bytes;
 	for (unsigned int i = 0; i < 3; i++) {
-		reopen(true);
-		cr_assert_eq(stats_of().backed_blocks, NR_BLOCKS);
-		cr_assert_eq(stats_of().backed_bytes, backed);
-		zs_store_check(store);
-		cr_assert_eq(zs_device_read(device, stream, 0, found, BLOCK_SIZE), 0);
+		test_cold_world_reopen(&world, true);
+		cr_assert_eq(test_cold_world_stats(&world).backed_blocks, NR_BLOCKS);
+		cr_assert_eq(test_cold_world_stats(&world).backed_bytes, backed);
+		zs_store_check(world.store);
+		cr_assert_eq(zs_device_read(world.device, world.stream, 0, found, BLOCK_SIZE), 0);
 	}
-	zs_store_set_promotion(store, 0);
+	zs_store_set_promotion(world.store, 0);
 	check_content();
 }
 
@@ -344,20 +299,20 @@ Test(cold, a_store_that_is_opened_without_its_backing_file_loses_nothing)
 	size_t done;
 
 	fill_cold();
-	reopen(false);
-	cr_assert_eq(stats_of().backed_blocks, NR_BLOCKS);
-	cr_assert_eq(zs_device_read(device, stream, 0, found, BLOCK_SIZE), -EIO);
-	cr_assert_eq(zs_device_write(device, stream, 8, content, 8, &done), -EIO);
-	cr_assert_eq(stats_of().unreadable, 2);
-	cr_assert_eq(stats_of().corrupt, 0);
+	test_cold_world_reopen(&world, false);
+	cr_assert_eq(test_cold_world_stats(&world).backed_blocks, NR_BLOCKS);
+	cr_assert_eq(zs_device_read(world.device, world.stream, 0, found, BLOCK_SIZE), -EIO);
+	cr_assert_eq(zs_device_write(world.device, world.stream, 8, content, 8, &done), -EIO);
+	cr_assert_eq(test_cold_world_stats(&world).unreadable, 2);
+	cr_assert_eq(test_cold_world_stats(&world).corrupt, 0);
 	/* What it does without: discard one, overwrite another. */
-	cr_assert_eq(zs_device_discard(device, stream, 0, BLOCK_SIZE), 0);
-	cr_assert_eq(zs_device_write(device, stream, BLOCK_SIZE, content, BLOCK_SIZE, &done), 0);
-	zs_store_check(store);
+	cr_assert_eq(zs_device_discard(world.device, world.stream, 0, BLOCK_SIZE), 0);
+	cr_assert_eq(zs_device_write(world.device, world.stream, BLOCK_SIZE, content, BLOCK_SIZE, &done), 0);
+	zs_store_check(world.store);
 	memcpy(content + BLOCK_SIZE, content, BLOCK_SIZE);
 	memset(content, 0, BLOCK_SIZE);
-	reopen(true);
-	cr_assert_eq(stats_of().backed_blocks, NR_BLOCKS - 2);
+	test_cold_world_reopen(&world, true);
+	cr_assert_eq(test_cold_world_stats(&world).backed_blocks, NR_BLOCKS - 2);
 	check_content();
 }
 
@@ -366,13 +321,14 @@ Test(cold, records_that_can_not_be_where_their_blocks_say_are_lost)
 	struct zs_handle handle;
 
 	fill_cold();
-	handle = zs_slot_handle(zs_table_load(&device->table, 3));
-	atomic_store((_Atomic uint64_t *)zs_arena_at(&store->arena, ZS_REGION_HANDLES, handle.index * sizeof(uint64_t)),
+	handle = zs_slot_handle(zs_table_load(&world.device->table, 3));
+	atomic_store((_Atomic uint64_t *)zs_arena_at(&world.store->arena, ZS_REGION_HANDLES,
+						     handle.index * sizeof(uint64_t)),
 		     zs_handle_backed_word((struct zs_place){.unit = ZS_PLACE_END - 1000, .units = 100}, 0));
-	reopen(true);
-	cr_assert_eq(zs_device_read(device, stream, (uint64_t)3 * BLOCK_SIZE, found, BLOCK_SIZE), -EIO);
-	cr_assert_eq(stats_of().backed_blocks, NR_BLOCKS - 1);
-	cr_assert_eq(zs_device_read(device, stream, (uint64_t)4 * BLOCK_SIZE, found, BLOCK_SIZE), 0);
+	test_cold_world_reopen(&world, true);
+	cr_assert_eq(zs_device_read(world.device, world.stream, (uint64_t)3 * BLOCK_SIZE, found, BLOCK_SIZE), -EIO);
+	cr_assert_eq(test_cold_world_stats(&world).backed_blocks, NR_BLOCKS - 1);
+	cr_assert_eq(zs_device_read(world.device, world.stream, (uint64_t)4 * BLOCK_SIZE, found, BLOCK_SIZE), 0);
 }
 
 /* Every read that begins in the file's range of bad bytes fails. */
@@ -392,14 +348,14 @@ Test(cold, a_block_that_the_file_can_not_read_is_an_error_and_no_other_one)
 	unsigned int nr_bad = 0;
 
 	fill_cold();
-	zs_store_set_promotion(store, 0);
-	cr_assert(zs_obj_place(store->heap, zs_slot_handle(zs_table_load(&device->table, 20)), &place));
+	zs_store_set_promotion(world.store, 0);
+	cr_assert(zs_obj_place(world.store->heap, zs_slot_handle(zs_table_load(&world.device->table, 20)), &place));
 	bad_start = place.unit * ZS_PLACE_UNIT_BYTES;
 	bad_end = bad_start + 1;
-	zs_backing_set_faults(zs_store_backing(store), &faults);
-	cr_assert_eq(zs_device_read(device, stream, 0, found, LENGTH), -EIO);
+	zs_backing_set_faults(zs_store_backing(world.store), &faults);
+	cr_assert_eq(zs_device_read(world.device, world.stream, 0, found, LENGTH), -EIO);
 	for (size_t block = 0; block < NR_BLOCKS; block++) {
-		int error = zs_device_read(device, stream, block * BLOCK_SIZE, found, BLOCK_SIZE);
+		int error = zs_device_read(world.device, world.stream, block * BLOCK_SIZE, found, BLOCK_SIZE);
 
 		cr_assert(!error || error == -EIO);
 		nr_bad += error != 0;
@@ -407,8 +363,8 @@ Test(cold, a_block_that_the_file_can_not_read_is_an_error_and_no_other_one)
 	}
 	/* A read is of whole pages: those that share one with it are concerned, too. */
 	cr_assert(nr_bad >= 1 && nr_bad <= 5, "%u", nr_bad);
-	cr_assert_eq(zs_device_read(device, stream, 40 * BLOCK_SIZE, found, 10 * BLOCK_SIZE), 0);
-	zs_backing_set_faults(zs_store_backing(store), NULL);
+	cr_assert_eq(zs_device_read(world.device, world.stream, 40 * BLOCK_SIZE, found, 10 * BLOCK_SIZE), 0);
+	zs_backing_set_faults(zs_store_backing(world.store), NULL);
 	check_content();
 }
 
@@ -418,13 +374,14 @@ Test(cold, a_flipped_bit_in_the_file_is_an_error_of_that_block_only)
 	char byte;
 
 	fill_cold();
-	zs_store_set_promotion(store, 0);
-	fd = open(path, O_RDWR);
+	zs_store_set_promotion(world.store, 0);
+	fd = open(world.path, O_RDWR);
 	for (size_t block = 0; block < NR_BLOCKS; block += 7) {
 		struct zs_place place;
 		off_t at;
 
-		cr_assert(zs_obj_place(store->heap, zs_slot_handle(zs_table_load(&device->table, block)), &place));
+		cr_assert(zs_obj_place(world.store->heap, zs_slot_handle(zs_table_load(&world.device->table, block)),
+				       &place));
 		at = (off_t)(place.unit * ZS_PLACE_UNIT_BYTES + block % 60);
 		cr_assert_eq(pread(fd, &byte, 1, at), 1);
 		byte ^= 1 << (block % 8);
@@ -433,19 +390,19 @@ Test(cold, a_flipped_bit_in_the_file_is_an_error_of_that_block_only)
 	fsync(fd);
 	close(fd);
 	for (size_t block = 0; block < NR_BLOCKS; block++) {
-		int error = zs_device_read(device, stream, block * BLOCK_SIZE, found, BLOCK_SIZE);
+		int error = zs_device_read(world.device, world.stream, block * BLOCK_SIZE, found, BLOCK_SIZE);
 
 		cr_assert_eq(error, block % 7 ? 0 : -EIO, "block %zu: %d", block, error);
 		cr_assert(error || !memcmp(found, content + block * BLOCK_SIZE, BLOCK_SIZE));
 	}
-	cr_assert_eq(stats_of().unreadable, (NR_BLOCKS + 6) / 7);
+	cr_assert_eq(test_cold_world_stats(&world).unreadable, (NR_BLOCKS + 6) / 7);
 }
 
 Test(cold, a_second_backing_file_is_refused)
 {
-	struct zs_backing_options options = {.path = path};
+	struct zs_backing_options options = {.path = world.path};
 
-	cr_assert_eq(zs_store_attach_backing(store, &options, NULL), -EALREADY);
+	cr_assert_eq(zs_store_attach_backing(world.store, &options, NULL), -EALREADY);
 }
 
 Test(cold, a_backing_file_that_is_not_there_is_refused_and_the_store_goes_on)
@@ -454,9 +411,9 @@ Test(cold, a_backing_file_that_is_not_there_is_refused_and_the_store_goes_on)
 	enum zs_backing_field field = ZS_BACKING_FIELD_NONE;
 
 	fill_cold();
-	reopen(false);
-	cr_assert_eq(zs_store_attach_backing(store, &options, &field), -ENOENT);
+	test_cold_world_reopen(&world, false);
+	cr_assert_eq(zs_store_attach_backing(world.store, &options, &field), -ENOENT);
 	cr_assert_eq(field, ZS_BACKING_FIELD_PATH);
-	test_backing_attach(store, path, 0);
+	test_backing_attach(world.store, world.path, 0);
 	check_content();
 }

@@ -23,38 +23,20 @@
 
 static const struct zs_codec_params lz4 = {ZS_CODEC_LZ4, 1};
 
-static struct zs_store *store;
-static struct zs_stream *stream;
-static struct zs_device *device;
-static uint64_t id;
-static char path[TEST_PATH_BYTES];
+static struct test_cold_world world;
 static char content[LENGTH], found[LENGTH];
 static struct test_random random_state = {.state = 4711};
 static struct zs_writeback_progress progress;
 static struct zs_writeback_request request;
 
-static void open_store(uint64_t file_bytes)
-{
-	test_backing_create(path);
-	store = test_store_create(0);
-	test_backing_attach(store, path, file_bytes);
-	cr_assert_eq(zs_stream_create(0, &stream), 0);
-	id = test_device_add(store, "device", (uint64_t)1 << 30, BLOCK_SIZE, lz4);
-	device = zs_device_get(store, id, stream);
-}
-
 static void init(void)
 {
-	open_store(0);
+	test_cold_world_open(&world, 0);
 }
 
 static void deinit(void)
 {
-	zs_device_put(device, stream);
-	zs_store_check(store);
-	zs_store_close(store);
-	zs_stream_destroy(stream);
-	unlink(path);
+	test_cold_world_close(&world);
 }
 
 TestSuite(writeback, .init = init, .fini = deinit);
@@ -64,9 +46,9 @@ static void write_block(size_t block, enum test_data kind)
 	size_t done;
 
 	test_data_make(kind, &random_state, content + block * BLOCK_SIZE, BLOCK_SIZE);
-	cr_assert_eq(
-		zs_device_write(device, stream, block * BLOCK_SIZE, content + block * BLOCK_SIZE, BLOCK_SIZE, &done),
-		0);
+	cr_assert_eq(zs_device_write(world.device, world.stream, block * BLOCK_SIZE, content + block * BLOCK_SIZE,
+				     BLOCK_SIZE, &done),
+		     0);
 }
 
 /* Each fourth block is noise; the rest are of several sizes, or same-filled. */
@@ -82,20 +64,20 @@ static void fill(void)
 static int writeback(void)
 {
 	progress = (struct zs_writeback_progress){0};
-	return zs_store_writeback(store, &request, &progress);
+	return zs_store_writeback(world.store, &request, &progress);
 }
 
 static bool is_cold(size_t block)
 {
-	uint64_t slot = zs_table_load(&device->table, block);
+	uint64_t slot = zs_table_load(&world.device->table, block);
 	struct zs_place place;
 
-	return zs_slot_state(slot) == ZS_SLOT_OBJECT && zs_obj_place(store->heap, zs_slot_handle(slot), &place);
+	return zs_slot_state(slot) == ZS_SLOT_OBJECT && zs_obj_place(world.store->heap, zs_slot_handle(slot), &place);
 }
 
 static bool is_huge(size_t block)
 {
-	return zs_table_load(&device->table, block) & ZS_SLOT_INCOMPRESSIBLE;
+	return zs_table_load(&world.device->table, block) & ZS_SLOT_INCOMPRESSIBLE;
 }
 
 static unsigned int nr_cold(void)
@@ -110,16 +92,8 @@ static unsigned int nr_cold(void)
 static void check_content(void)
 {
 	memset(found, 0x55, LENGTH);
-	cr_assert_eq(zs_device_read(device, stream, 0, found, LENGTH), 0);
+	cr_assert_eq(zs_device_read(world.device, world.stream, 0, found, LENGTH), 0);
 	cr_assert_eq(memcmp(found, content, LENGTH), 0);
-}
-
-static struct zs_backing_stats file_stats(void)
-{
-	struct zs_backing_stats stats;
-
-	zs_backing_stats(zs_store_backing(store), &stats);
-	return stats;
 }
 
 /*
@@ -133,7 +107,7 @@ Test(writeback, same_filled_blocks_stay)
 	cr_assert_eq(nr_cold(), NR_BLOCKS / 8 * 6);
 	cr_assert_eq(progress.written_blocks, NR_BLOCKS / 8 * 6);
 	cr_assert_eq(progress.finished_blocks, NR_BLOCKS / 8 * 6);
-	cr_assert_eq(progress.written_bytes, file_stats().live_bytes);
+	cr_assert_eq(progress.written_bytes, test_cold_world_file_stats(&world).live_bytes);
 	check_content();
 }
 
@@ -151,7 +125,8 @@ Test(writeback, ranges_only)
 {
 	const struct zs_writeback_range ranges[] = {{3, 3}, {10, 20}, {NR_BLOCKS - 1, NR_BLOCKS - 1}};
 
-	request = (struct zs_writeback_request){.ranges = ranges, .nr_ranges = 3, .devices = &id, .nr_devices = 1};
+	request = (struct zs_writeback_request){
+		.ranges = ranges, .nr_ranges = 3, .devices = &world.id, .nr_devices = 1};
 	for (size_t block = 0; block < NR_BLOCKS; block++)
 		write_block(block, TEST_DATA_TEXT);
 	cr_assert_eq(writeback(), 0);
@@ -161,13 +136,13 @@ Test(writeback, ranges_only)
 
 Test(writeback, one_device_of_several)
 {
-	uint64_t other = test_device_add(store, "other", LENGTH, BLOCK_SIZE, lz4);
+	uint64_t other = test_device_add(world.store, "other", LENGTH, BLOCK_SIZE, lz4);
 
 	request = (struct zs_writeback_request){.devices = &other, .nr_devices = 1};
 	fill();
 	cr_assert_eq(writeback(), 0);
 	cr_assert_eq(nr_cold(), 0);
-	request.devices = &id;
+	request.devices = &world.id;
 	cr_assert_eq(writeback(), 0);
 	cr_assert_gt(nr_cold(), 0);
 }
@@ -200,15 +175,16 @@ Test(writeback, what_is_asked_wrongly_is_refused_and_nothing_is_written)
 	struct zs_writeback_range range = {5, 4};
 
 	fill();
-	request = (struct zs_writeback_request){.ranges = &range, .nr_ranges = 1, .devices = &id, .nr_devices = 1};
+	request = (struct zs_writeback_request){
+		.ranges = &range, .nr_ranges = 1, .devices = &world.id, .nr_devices = 1};
 	cr_assert_eq(writeback(), -EINVAL);
 	range = (struct zs_writeback_range){0, ((uint64_t)1 << 30) / BLOCK_SIZE};
 	cr_assert_eq(writeback(), -ERANGE);
-	request.devices = &(uint64_t){id + 4096};
+	request.devices = &(uint64_t){world.id + 4096};
 	cr_assert_eq(writeback(), -ENODEV);
 	progress.cancel = true;
 	request = (struct zs_writeback_request){0};
-	cr_assert_eq(zs_store_writeback(store, &request, &progress), -ECANCELED);
+	cr_assert_eq(zs_store_writeback(world.store, &request, &progress), -ECANCELED);
 	cr_assert_eq(nr_cold(), 0);
 }
 
@@ -229,31 +205,16 @@ Test(writeback, what_is_damaged_is_not_written)
 	struct zs_object object;
 
 	fill();
-	cr_assert_eq(zs_obj_read_begin(store->pool, zs_slot_handle(zs_table_load(&device->table, 1)), &object), 0);
+	cr_assert_eq(
+		zs_obj_read_begin(world.store->pool, zs_slot_handle(zs_table_load(&world.device->table, 1)), &object),
+		0);
 	((char *)(uintptr_t)object.payload)[3] ^= 1;
-	zs_obj_read_end(store->pool, &object);
+	zs_obj_read_end(world.store->pool, &object);
 	cr_assert_eq(writeback(), 0);
 	cr_assert_not(is_cold(1));
-	cr_assert_eq(zs_device_read(device, stream, BLOCK_SIZE, found, BLOCK_SIZE), -EIO);
+	cr_assert_eq(zs_device_read(world.device, world.stream, BLOCK_SIZE, found, BLOCK_SIZE), -EIO);
 	write_block(1, TEST_DATA_TEXT);
 	check_content();
-}
-
-/*
- * budget
- */
-
-static void reopen(void)
-{
-	struct zs_store_options options = {0};
-	int fd = dup(zs_store_fd(store));
-
-	zs_device_put(device, stream);
-	zs_store_close(store);
-	cr_assert_eq(zs_store_open(fd, &options, &store), 0);
-	close(fd);
-	test_backing_attach(store, path, 0);
-	device = zs_device_get(store, id, stream);
 }
 
 Test(writeback, a_remaining_budget_is_used_up_and_outlives_the_process)
@@ -261,20 +222,20 @@ Test(writeback, a_remaining_budget_is_used_up_and_outlives_the_process)
 	struct zs_writeback_budget budget = {.has_remaining = true, .remaining_bytes = 50000};
 
 	fill();
-	cr_assert_eq(zs_store_set_writeback_budget(store, &budget), 0);
+	cr_assert_eq(zs_store_set_writeback_budget(world.store, &budget), 0);
 	request.limit_blocks = 5;
 	cr_assert_eq(writeback(), 0);
-	cr_assert_eq(zs_store_writeback_budget(store, &budget), 0);
+	cr_assert_eq(zs_store_writeback_budget(world.store, &budget), 0);
 	cr_assert_eq(budget.remaining_bytes, 50000 - progress.written_bytes);
-	reopen();
-	cr_assert_eq(zs_store_writeback_budget(store, &budget), 0);
+	test_cold_world_reopen(&world, true);
+	cr_assert_eq(zs_store_writeback_budget(world.store, &budget), 0);
 	cr_assert_eq(budget.remaining_bytes, 50000 - progress.written_bytes);
 	request.limit_blocks = 0;
 	cr_assert_eq(writeback(), -EDQUOT);
 	cr_assert_leq(progress.written_bytes, budget.remaining_bytes);
 	cr_assert_gt(progress.written_bytes, budget.remaining_bytes - 4200);
 	budget.has_remaining = false;
-	cr_assert_eq(zs_store_set_writeback_budget(store, &budget), 0);
+	cr_assert_eq(zs_store_set_writeback_budget(world.store, &budget), 0);
 	cr_assert_eq(writeback(), 0);
 	check_content();
 }
@@ -288,16 +249,16 @@ Test(writeback, a_day_s_budget_is_what_may_be_written_today)
 	while (time(NULL) % 86400 > 86380)
 		sleep(1);
 	fill();
-	cr_assert_eq(zs_store_set_writeback_budget(store, &budget), 0);
+	cr_assert_eq(zs_store_set_writeback_budget(world.store, &budget), 0);
 	cr_assert_eq(writeback(), -EDQUOT);
-	cr_assert_eq(zs_store_writeback_budget(store, &budget), 0);
+	cr_assert_eq(zs_store_writeback_budget(world.store, &budget), 0);
 	cr_assert_eq(budget.written_today_bytes, progress.written_bytes);
 	cr_assert_leq(progress.written_bytes, 60000);
 	cr_assert_eq(writeback(), -EDQUOT);
 	/* It was yesterday. */
-	zs_backing_get_budget(zs_store_backing(store), &kept);
+	zs_backing_get_budget(zs_store_backing(world.store), &kept);
 	kept.day--;
-	zs_backing_set_budget(zs_store_backing(store), &kept);
+	zs_backing_set_budget(zs_store_backing(world.store), &kept);
 	cr_assert_eq(writeback(), -EDQUOT);
 	cr_assert_gt(progress.written_bytes, 60000 - 4200);
 	check_content();
@@ -333,7 +294,7 @@ static void set_fault(unsigned int nth, int answer)
 	fault.nr = 0;
 	fault.nth = nth;
 	fault.answer = answer;
-	zs_backing_set_faults(zs_store_backing(store), &faults);
+	zs_backing_set_faults(zs_store_backing(world.store), &faults);
 }
 
 /* More than one write, so that there are several to fail. */
@@ -347,7 +308,7 @@ Test(writeback, each_write_in_turn_fails_in_each_way_and_nothing_is_lost)
 {
 	static const int answers[] = {-EIO, -ENOSPC, -EAGAIN, -ECANCELED, 1};
 
-	zs_store_set_promotion(store, 0);
+	zs_store_set_promotion(world.store, 0);
 	for (unsigned int i = 0; i < ZS_ARRAY_SIZE(answers); i++) {
 		for (unsigned int nth = 1; nth < 100; nth++) {
 			int error;
@@ -359,16 +320,16 @@ Test(writeback, each_write_in_turn_fails_in_each_way_and_nothing_is_lost)
 			cr_assert_eq(progress.written_blocks, progress.finished_blocks + progress.failed_blocks);
 			cr_assert_eq(!error, !progress.failed_blocks && nr_cold() == NR_BLOCKS, "%d", error);
 			check_content();
-			zs_store_check(store);
-			zs_backing_set_faults(zs_store_backing(store), NULL);
+			zs_store_check(world.store);
+			zs_backing_set_faults(zs_store_backing(world.store), NULL);
 			/* There was no such write: all have had their turn. */
 			if (fault.nr < nth)
 				break;
 			cr_assert(error == -EIO || error == -ENOSPC, "%d", error);
 			cr_assert_lt(nth, 99);
 			/* A pause after an error is the file's business. */
-			reopen();
-			zs_store_set_promotion(store, 0);
+			test_cold_world_reopen(&world, true);
+			zs_store_set_promotion(world.store, 0);
 		}
 	}
 }
@@ -381,7 +342,7 @@ Test(writeback, a_file_that_always_fails_leaves_all_in_memory)
 	cr_assert_eq(progress.finished_blocks, 0);
 	cr_assert_gt(progress.failed_blocks, 0);
 	cr_assert_eq(nr_cold(), 0);
-	cr_assert_eq(file_stats().live_records, 0);
+	cr_assert_eq(test_cold_world_file_stats(&world).live_records, 0);
 	check_content();
 }
 
@@ -400,10 +361,10 @@ Test(writeback, a_failed_write_is_not_charged)
 	struct zs_writeback_budget budget = {.has_remaining = true, .remaining_bytes = 10 * LENGTH};
 
 	fill_long();
-	cr_assert_eq(zs_store_set_writeback_budget(store, &budget), 0);
+	cr_assert_eq(zs_store_set_writeback_budget(world.store, &budget), 0);
 	set_fault(UINT32_MAX, -EIO);
 	cr_assert_eq(writeback(), -EIO);
-	cr_assert_eq(zs_store_writeback_budget(store, &budget), 0);
+	cr_assert_eq(zs_store_writeback_budget(world.store, &budget), 0);
 	cr_assert_eq(budget.remaining_bytes, 10 * LENGTH);
 }
 
@@ -428,7 +389,7 @@ static void overwrite_some(void)
 {
 	for (size_t block = 0; block < 10; block++)
 		write_block(block, TEST_DATA_NOISE);
-	cr_assert_eq(zs_device_discard(device, stream, 10 * BLOCK_SIZE, 10 * BLOCK_SIZE), 0);
+	cr_assert_eq(zs_device_discard(world.device, world.stream, 10 * BLOCK_SIZE, 10 * BLOCK_SIZE), 0);
 	memset(content + 10 * BLOCK_SIZE, 0, 10 * BLOCK_SIZE);
 }
 
@@ -436,11 +397,11 @@ Test(writeback, what_is_replaced_meanwhile_leaves_nothing_behind)
 {
 	fill_long();
 	meanwhile = overwrite_some;
-	zs_backing_set_faults(zs_store_backing(store), &nosy);
+	zs_backing_set_faults(zs_store_backing(world.store), &nosy);
 	cr_assert_eq(writeback(), 0);
 	cr_assert_eq(progress.replaced_blocks, 20);
 	cr_assert_eq(progress.finished_blocks + 20, progress.written_blocks);
-	cr_assert_eq(file_stats().live_records, nr_cold());
+	cr_assert_eq(test_cold_world_file_stats(&world).live_records, nr_cold());
 	check_content();
 }
 
@@ -449,13 +410,15 @@ Test(writeback, what_is_read_all_the_time_stays_in_memory)
 	struct zs_object object;
 
 	fill_long();
-	cr_assert_eq(zs_obj_read_begin(store->pool, zs_slot_handle(zs_table_load(&device->table, 5)), &object), 0);
+	cr_assert_eq(
+		zs_obj_read_begin(world.store->pool, zs_slot_handle(zs_table_load(&world.device->table, 5)), &object),
+		0);
 	cr_assert_eq(writeback(), 0);
 	cr_assert_eq(progress.busy_blocks, 1);
 	cr_assert_eq(nr_cold(), NR_BLOCKS - 1);
 	cr_assert_not(is_cold(5));
-	zs_obj_read_end(store->pool, &object);
-	cr_assert_eq(file_stats().live_records, NR_BLOCKS - 1);
+	zs_obj_read_end(world.store->pool, &object);
+	cr_assert_eq(test_cold_world_file_stats(&world).live_records, NR_BLOCKS - 1);
 	check_content();
 }
 
@@ -467,7 +430,7 @@ TestSuite(full, .fini = deinit);
 
 Test(full, a_full_file_is_an_error_and_the_rest_stays_in_memory)
 {
-	open_store(4 * SEGMENT);
+	test_cold_world_open(&world, 4 * SEGMENT);
 	fill_long();
 	/* Three segments hold less than 200 raw blocks. */
 	cr_assert_eq(writeback(), -ENOSPC);
@@ -478,8 +441,8 @@ Test(full, a_full_file_is_an_error_and_the_rest_stays_in_memory)
 
 Test(full, segments_that_are_mostly_dead_are_collected_for_room)
 {
-	open_store(8 * SEGMENT);
-	zs_store_set_promotion(store, 0);
+	test_cold_world_open(&world, 8 * SEGMENT);
+	zs_store_set_promotion(world.store, 0);
 	for (unsigned int round = 0; round < 20; round++) {
 		fill_long();
 		cr_assert_eq(writeback(), 0, "round %u", round);
@@ -492,7 +455,7 @@ Test(full, segments_that_are_mostly_dead_are_collected_for_room)
 		}
 		cr_assert_eq(writeback(), 0, "round %u", round);
 		check_content();
-		zs_store_check(store);
+		zs_store_check(world.store);
 	}
-	cr_assert_gt(file_stats().collected_records, 0);
+	cr_assert_gt(test_cold_world_file_stats(&world).collected_records, 0);
 }
