@@ -16,7 +16,8 @@
 #include "metrics.h"
 #include "service.h"
 
-#define SLICE_BYTES ((size_t)256 << 10)
+/* Half a millisecond to make it a string of JSON: so long do other clients wait. */
+#define SLICE_BYTES ((size_t)64 << 10)
 
 /* Returns 0, or 1 if the call was refused in *ret_answer, or -ENOMEM. */
 static int read_format(const struct zsd_call *call, enum zsd_metrics_format *ret_format, struct zsd_answer *ret_answer)
@@ -80,7 +81,8 @@ static int run_render(struct zsd_call *call, struct zsd_answer *ret_answer)
 		return error;
 	if (!call->wire.more)
 		return reply_text(ret_answer, format, text, length);
-	call->carried = json_stringn(text, length);
+	/* Each slice is checked when it is sent. */
+	call->carried = json_stringn_nocheck(text, length);
 	return call->carried ? render_more(call, format, ret_answer) : -ENOMEM;
 }
 

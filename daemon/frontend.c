@@ -120,7 +120,7 @@ static int seek_data(void *argument, void *thread, uint64_t node, uint64_t offse
 
 /* opens */
 
-static int open_file(void *argument, uint64_t node, bool *ret_page_cache)
+static int open_file(void *argument, uint64_t node, uint64_t *ret_handle, bool *ret_page_cache)
 {
 	struct zsd_frontend *frontend = argument;
 	struct zs_device *device = zsd_frontend_get(frontend, node, NULL);
@@ -128,13 +128,15 @@ static int open_file(void *argument, uint64_t node, bool *ret_page_cache)
 
 	if (!device && zsd_is_report(node)) {
 		*ret_page_cache = false;
-		return zsd_reports_open(frontend, node);
+		return zsd_reports_open(frontend, node, ret_handle);
 	}
 	if (!device)
 		return -ESTALE;
 	r = zsd_opens_add(&frontend->opens, node - ZSD_NODE_OFFSET);
-	if (!r)
+	if (!r) {
+		*ret_handle = node;
 		*ret_page_cache = has_page_cache(device);
+	}
 	zs_device_put(device, NULL);
 	return r;
 }
@@ -143,7 +145,9 @@ static void release_file(void *argument, uint64_t node)
 {
 	struct zsd_frontend *frontend = argument;
 
-	if (node >= ZSD_NODE_OFFSET && !zsd_is_report(node))
+	if (node & ZSD_HANDLE_BIT)
+		zsd_reports_release(frontend, node);
+	else if (node >= ZSD_NODE_OFFSET && !zsd_is_report(node))
 		zsd_opens_remove(&frontend->opens, node - ZSD_NODE_OFFSET);
 }
 

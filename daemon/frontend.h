@@ -25,6 +25,8 @@ struct zsd_tasks;
 /* The directory with all devices' files; FUSE fixes this number. No file has it, or 0. */
 #define ZSD_ROOT_NODE  UINT64_C(1)
 #define ZSD_NAME_BYTES 65 /* 64 and the NUL */
+/* In a handle, and in no node number: what is read belongs to one open, and the handle says to which. */
+#define ZSD_HANDLE_BIT (UINT64_C(1) << 63)
 
 struct zsd_attributes {
 	uint64_t node;
@@ -75,7 +77,10 @@ struct zsd_frontend_ops {
 	 * done already then, which that call is told. It is 0 at first.
 	 */
 
-	/* Reads up to length bytes; fewer at the end of the file, 0 beyond it. -ENODEV (no such node), -EIO, -ENOMEM */
+	/*
+	 * Reads up to length bytes; fewer at the end of the file, 0 beyond it. node: or the handle of the open, if that
+	 * has ZSD_HANDLE_BIT. -ENODEV (no such node), -ESTALE (no such handle any more), -EIO, -ENOMEM
+	 */
 	int (*read)(void *frontend, void *thread, uint64_t node, uint64_t offset, void *buffer, size_t length,
 		    size_t *done);
 	/*
@@ -100,9 +105,10 @@ struct zsd_frontend_ops {
 
 	/*
 	 * Counts one more user of the file, and says whether the kernel may cache its content, which is the same for
-	 * all users. -ESTALE if there is no such node (any more).
+	 * all users. The handle is the node, unless it has ZSD_HANDLE_BIT: then reads and the release are told the
+	 * handle in place of the node. -ESTALE if there is no such node (any more), -ENOMEM.
 	 */
-	int (*open)(void *frontend, uint64_t node, bool *ret_page_cache);
+	int (*open)(void *frontend, uint64_t node, uint64_t *ret_handle, bool *ret_page_cache);
 	/* Ends what one successful open began; also for a node that has been removed since. */
 	void (*release)(void *frontend, uint64_t node);
 

@@ -2,8 +2,8 @@
 /*
  * Read-only files with figures.
  *
- * They are made when they are read, and nothing is kept for an open one. The short ones fit into one read. stats.prom
- * is made anew by a read of its beginning, once a second at most, and what follows is read from the same text.
+ * They are made when they are read, and nothing is kept for an open one but stats.prom: that is made when it is opened,
+ * once a second at most, so that it is of one piece however it is read. The short ones fit into one read.
  * block_state has lines of one length, so that an offset is a line: which block that is about is remembered from the
  * read before. A read ends with its buffer, so that it takes no longer than one of data.
  */
@@ -79,13 +79,16 @@ static struct zs_device *get_device(struct zsd_frontend *frontend, uint64_t node
 
 void zsd_reports_init(struct zsd_reports *reports)
 {
+	pthread_mutex_init(&reports->making, NULL);
 	pthread_mutex_init(&reports->lock, NULL);
 }
 
 void zsd_reports_deinit(struct zsd_reports *reports)
 {
+	pthread_mutex_destroy(&reports->making);
 	pthread_mutex_destroy(&reports->lock);
-	free(reports->text);
+	for (unsigned int i = 0; i < ZSD_REPORT_TEXTS; i++)
+		free(reports->texts[i].bytes);
 }
 
 /*
@@ -198,13 +201,6 @@ bool zsd_reports_next(struct zsd_frontend *frontend, uint64_t directory, uint64_
 	*ret_node = node_of(report, directory & ID_MASK);
 	*cursor += 1;
 	return true;
-}
-
-int zsd_reports_open(struct zsd_frontend *frontend, uint64_t node)
-{
-	struct zsd_attributes attributes;
-
-	return zsd_reports_getattr(frontend, node, &attributes);
 }
 
 /*
@@ -342,42 +338,121 @@ static size_t read_states(struct zsd_frontend *frontend, struct zs_device *devic
 }
 
 /*
- * stats.prom
+ * stats.prom: opens within a second share a text, and a reader has at least ZSD_REPORT_TEXTS - 1 seconds
  */
 
-/* Under the lock. Without memory the text before is good enough. */
-static int refresh_metrics(struct zsd_frontend *frontend)
+static uint64_t handle_of(const struct zsd_report_text *text)
+{
+	return ZSD_HANDLE_BIT | node_of(REPORT_PROM, text->serial);
+}
+
+/* Under the lock. NULL if there is none, or none any more. */
+static struct zsd_report_text *find_text(struct zsd_reports *reports, uint64_t serial)
+{
+	struct zsd_report_text *text = &reports->texts[serial % ZSD_REPORT_TEXTS];
+
+	return serial && text->serial == serial ? text : NULL;
+}
+
+static void drop_text(struct zsd_report_text *text)
+{
+	free(text->bytes);
+	*text = (struct zsd_report_text){.serial = 0};
+}
+
+/* Under the lock: the newest text, if it may be given out at that time, with one more user. */
+static bool take_newest(struct zsd_reports *reports, int64_t now, uint64_t *ret_handle)
+{
+	struct zsd_report_text *text = find_text(reports, reports->serial);
+
+	if (!text || now < text->made_nsec || now >= text->made_nsec + FRESH_NSEC)
+		return false;
+	text->nr_opens++;
+	*ret_handle = handle_of(text);
+	return true;
+}
+
+/* Under the lock: in the place of the oldest, whose readers have had their time. Takes bytes over. */
+static void add_text(struct zsd_reports *reports, char *bytes, size_t length, int64_t now)
+{
+	struct zsd_report_text *last = find_text(reports, reports->serial);
+	struct zsd_report_text *text;
+
+	if (last && !last->nr_opens)
+		drop_text(last);
+	text = &reports->texts[++reports->serial % ZSD_REPORT_TEXTS];
+	drop_text(text);
+	*text = (struct zsd_report_text){
+		.serial = reports->serial,
+		.bytes = bytes,
+		.length = length,
+		.made_nsec = now,
+	};
+}
+
+static int open_metrics(struct zsd_frontend *frontend, uint64_t *ret_handle)
 {
 	struct zsd_reports *reports = &frontend->reports;
 	int64_t now = zsd_frontend_now_nsec();
 	size_t length;
-	char *text;
-	int error;
+	char *bytes;
+	bool taken;
+	int r = 0;
 
-	if (reports->text && now >= reports->made_nsec && now < reports->made_nsec + FRESH_NSEC)
-		return 0;
-	error = zsd_metrics_render(frontend->store, reports->facts, ZSD_METRICS_PROMETHEUS, &text, &length);
-	if (error)
-		return reports->text ? 0 : error;
-	free(reports->text);
-	reports->text = text;
-	reports->length = length;
-	reports->made_nsec = now;
-	return 0;
+	/* Two locks: who reads an older text doesn't wait for a new one. */
+	pthread_mutex_lock(&reports->making);
+	pthread_mutex_lock(&reports->lock);
+	taken = take_newest(reports, now, ret_handle);
+	pthread_mutex_unlock(&reports->lock);
+	if (!taken)
+		r = zsd_metrics_render(frontend->store, reports->facts, ZSD_METRICS_PROMETHEUS, &bytes, &length);
+	if (!taken && !r) {
+		pthread_mutex_lock(&reports->lock);
+		add_text(reports, bytes, length, now);
+		take_newest(reports, now, ret_handle);
+		pthread_mutex_unlock(&reports->lock);
+	}
+	pthread_mutex_unlock(&reports->making);
+	return r;
 }
 
-static int read_metrics(struct zsd_frontend *frontend, uint64_t offset, void *buffer, size_t length, size_t *ret_done)
+static int read_metrics(struct zsd_frontend *frontend, uint64_t serial, uint64_t offset, void *buffer, size_t length,
+			size_t *ret_done)
 {
 	struct zsd_reports *reports = &frontend->reports;
-	int error = 0;
+	const struct zsd_report_text *text;
 
 	pthread_mutex_lock(&reports->lock);
-	if (!offset || !reports->text)
-		error = refresh_metrics(frontend);
-	if (!error)
-		*ret_done = copy_part(reports->text, reports->length, offset, buffer, length);
+	text = find_text(reports, serial);
+	if (text)
+		*ret_done = copy_part(text->bytes, text->length, offset, buffer, length);
 	pthread_mutex_unlock(&reports->lock);
-	return error;
+	return text ? 0 : -ESTALE;
+}
+
+int zsd_reports_open(struct zsd_frontend *frontend, uint64_t node, uint64_t *ret_handle)
+{
+	struct zsd_attributes attributes;
+
+	if (report_of(node) == REPORT_PROM)
+		return open_metrics(frontend, ret_handle);
+	*ret_handle = node;
+	return zsd_reports_getattr(frontend, node, &attributes);
+}
+
+/* The newest one is kept: the next open may be soon. */
+void zsd_reports_release(struct zsd_frontend *frontend, uint64_t handle)
+{
+	struct zsd_reports *reports = &frontend->reports;
+	struct zsd_report_text *text;
+
+	pthread_mutex_lock(&reports->lock);
+	text = find_text(reports, handle & ID_MASK);
+	if (text && text->nr_opens)
+		text->nr_opens--;
+	if (text && !text->nr_opens && text->serial != reports->serial)
+		drop_text(text);
+	pthread_mutex_unlock(&reports->lock);
 }
 
 int zsd_reports_read(struct zsd_frontend *frontend, uint64_t node, uint64_t offset, void *buffer, size_t length,
@@ -388,7 +463,7 @@ int zsd_reports_read(struct zsd_frontend *frontend, uint64_t node, uint64_t offs
 	char text[TEXT_BYTES];
 
 	if (report == REPORT_PROM)
-		return read_metrics(frontend, offset, buffer, length, ret_done);
+		return read_metrics(frontend, node & ID_MASK, offset, buffer, length, ret_done);
 	if (report < REPORT_FIRST_FILE || report >= NR_REPORTS)
 		return -EISDIR;
 	device = get_device(frontend, node);

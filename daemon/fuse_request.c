@@ -2,8 +2,8 @@
 /*
  * The frequent FUSE requests.
  *
- * A request's node number decides which file it is for; the file handle is the same number and is not looked at, so
- * that there is only one thing that could be wrong.
+ * A request's node number decides which file it is for, so that there is only one thing that could be wrong. The file
+ * handle is the same number and is not looked at, unless it has ZSD_HANDLE_BIT: then it is told in place of the node.
  */
 
 #include "fuse_request.h"
@@ -37,6 +37,12 @@ static int check_range(uint64_t offset, uint64_t length)
 	return offset > INT64_MAX || length > INT64_MAX - offset ? -EINVAL : 0;
 }
 
+/* What reads and releases go by. */
+static uint64_t node_or_handle(const struct zsd_fuse_request *request, uint64_t handle)
+{
+	return handle & ZSD_HANDLE_BIT ? handle : request->header->node;
+}
+
 static void set_body(struct zsd_fuse_reply *reply, const void *body, size_t length)
 {
 	reply->body = body;
@@ -52,8 +58,8 @@ static int serve_read(const struct zsd_fuse_server *server, const struct zsd_fus
 
 	if (in->size > request->output_capacity || check_range(in->offset, in->size))
 		return zsd_fuse_refuse(server, -EINVAL);
-	r = server->ops->read(server->frontend, server->thread, request->header->node, in->offset, request->output,
-			      in->size, &done);
+	r = server->ops->read(server->frontend, server->thread, node_or_handle(request, in->handle), in->offset,
+			      request->output, in->size, &done);
 	reply->done = done;
 	if (r)
 		return r;
@@ -134,16 +140,17 @@ static int serve_open(const struct zsd_fuse_server *server, const struct zsd_fus
 		      struct zsd_fuse_reply *reply)
 {
 	const struct zsd_fuse_open_in *in = request->argument;
+	uint64_t handle;
 	bool page_cache;
 	int r;
 
 	if (in->flags & O_TRUNC)
 		return zsd_fuse_refuse(server, -EPERM);
-	r = server->ops->open(server->frontend, request->header->node, &page_cache);
+	r = server->ops->open(server->frontend, request->header->node, &handle, &page_cache);
 	if (r)
 		return r;
 	reply->small.open = (struct zsd_fuse_open_out){
-		.handle = request->header->node,
+		.handle = handle,
 		.open_flags = open_flags(page_cache),
 	};
 	set_body(reply, &reply->small.open, sizeof(reply->small.open));
@@ -153,7 +160,9 @@ static int serve_open(const struct zsd_fuse_server *server, const struct zsd_fus
 static int serve_release(const struct zsd_fuse_server *server, const struct zsd_fuse_request *request,
 			 struct zsd_fuse_reply *reply)
 {
-	server->ops->release(server->frontend, request->header->node);
+	const struct zsd_fuse_release_in *in = request->argument;
+
+	server->ops->release(server->frontend, node_or_handle(request, in->handle));
 	return 0;
 }
 
@@ -268,5 +277,5 @@ void zsd_fuse_undelivered(const struct zsd_fuse_server *server, const struct zsd
 			  const struct zsd_fuse_reply *reply)
 {
 	if (request->header->opcode == ZSD_FUSE_OPEN && !reply->header.error)
-		server->ops->release(server->frontend, request->header->node);
+		server->ops->release(server->frontend, node_or_handle(request, reply->small.open.handle));
 }

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Metrics: all devices are read once, then written family by family, as the formats want it.
+ * Metrics: all devices are read once, then written family by family, as the formats want it. A line is put together
+ * from parts that are ready: there are tens of thousands of them where there are a thousand devices, and fprintf(3)
+ * would take most of the time.
  *
  *   Prometheus    # TYPE and # HELP name the samples, with _total
  *   OpenMetrics   they name the family, without _total; # EOF ends the text
@@ -10,6 +12,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,6 +27,8 @@
 /* Upper ends of the buckets of times: 4^n * 4096 ns, from 4 us to 4 s, where buckets of our histograms end, too. */
 #define NR_BUCKETS	 11
 #define FIRST_BUCKET_BIT 12
+#define END_BYTES	 32
+#define TEXT_MIN_BYTES	 ((size_t)64 << 10)
 
 struct times {
 	uint64_t buckets[NR_BUCKETS]; /* up to the bucket's end, not only in it */
@@ -31,16 +36,29 @@ struct times {
 	double sum_sec; /* at most 1/16 too large: what the buckets of our histograms know */
 };
 
+/* A name, each byte escaped, and what is around it. */
+#define LABEL_BYTES (2 * sizeof(((struct zs_device_info *)NULL)->name) + 16)
+
 struct device_row {
+	char label[LABEL_BYTES]; /* {device="NAME" */
+	size_t label_length;
 	struct zsd_figures figures;
 	struct times times[ZS_OPERATION_NR];
+};
+
+/* What is written so far. failed: memory was short, and the rest was dropped. */
+struct text {
+	char *bytes;
+	size_t length;
+	size_t capacity;
+	bool failed;
 };
 
 struct metrics {
 	struct zs_store_stats pool;
 	const struct zsd_metrics_facts *facts;
 	bool open_metrics;
-	FILE *stream;
+	struct text *text;
 	struct device_row *devices;
 	size_t nr_devices;
 };
@@ -49,23 +67,48 @@ struct metrics {
  * reading
  */
 
-static void read_times(struct zs_device *device, enum zs_operation operation, struct times *ret_times)
+/* The first of our buckets whose end is above that time; NR_BUCKETS if none is. */
+static unsigned int bucket_above(uint64_t nsec)
+{
+	unsigned int bucket = 0;
+
+	while (bucket < NR_BUCKETS && nsec >= UINT64_C(1) << (FIRST_BUCKET_BIT + 2 * bucket))
+		bucket++;
+	return bucket;
+}
+
+static void read_times(struct zs_device *device, enum zs_operation operation, struct times *times)
 {
 	struct zs_histogram_sum sum = {.count = 0};
-	struct times times = {.count = 0};
 
 	zs_device_histogram(device, operation, &sum);
-	times.count = sum.count;
+	times->count = sum.count;
 	for (unsigned int i = 0; i < ZS_HISTOGRAM_BUCKETS && sum.count; i++) {
-		uint64_t end = zs_min(zs_histogram_bucket_end(i), sum.max_nsec);
+		unsigned int bucket;
 
-		times.sum_sec += (double)sum.buckets[i] * (double)end / 1e9;
-		for (unsigned int bucket = 0; bucket < NR_BUCKETS; bucket++) {
-			if (zs_histogram_bucket_end(i) < UINT64_C(1) << (FIRST_BUCKET_BIT + 2 * bucket))
-				times.buckets[bucket] += sum.buckets[i];
-		}
+		if (!sum.buckets[i])
+			continue;
+		times->sum_sec += (double)sum.buckets[i] * (double)zs_min(zs_histogram_bucket_end(i), sum.max_nsec) /
+				  1e9;
+		bucket = bucket_above(zs_histogram_bucket_end(i));
+		if (bucket < NR_BUCKETS)
+			times->buckets[bucket] += sum.buckets[i];
 	}
-	*ret_times = times;
+	for (unsigned int bucket = 1; bucket < NR_BUCKETS; bucket++)
+		times->buckets[bucket] += times->buckets[bucket - 1];
+}
+
+static void make_label(struct device_row *row)
+{
+	char *at = stpcpy(row->label, "{device=\"");
+
+	for (const char *name = row->figures.info.name; *name; name++) {
+		if (*name == '\\' || *name == '"' || *name == '\n')
+			*at++ = '\\';
+		*at++ = *name == '\n' ? 'n' : *name;
+	}
+	*at++ = '"';
+	row->label_length = (size_t)(at - row->label);
 }
 
 /* Devices that come meanwhile are left out. */
@@ -85,6 +128,7 @@ static int read_devices(struct metrics *metrics, struct zs_store *store)
 		if (!device)
 			continue;
 		zsd_figures_get(device, &row->figures);
+		make_label(row);
 		for (unsigned int operation = 0; operation < ZS_OPERATION_NR; operation++)
 			read_times(device, operation, &row->times[operation]);
 		zs_device_put(device, NULL);
@@ -97,16 +141,48 @@ static int read_devices(struct metrics *metrics, struct zs_store *store)
  * writing
  */
 
-static void write_escaped(FILE *stream, const char *text)
+/* Makes room for so much more. */
+static bool make_room(struct text *text, size_t length)
 {
-	for (; *text; text++) {
-		if (*text == '\\' || *text == '"')
-			fputc('\\', stream);
-		if (*text == '\n')
-			fputs("\\n", stream);
-		else
-			fputc(*text, stream);
-	}
+	size_t capacity = text->capacity ?: TEXT_MIN_BYTES;
+	char *bytes;
+
+	while (capacity - text->length < length)
+		capacity *= 2;
+	bytes = zs_fault() || text->failed ? NULL : realloc(text->bytes, capacity);
+	text->failed = !bytes;
+	if (!bytes)
+		return false;
+	text->bytes = bytes;
+	text->capacity = capacity;
+	return true;
+}
+
+static void write_bytes(const struct metrics *metrics, const char *bytes, size_t length)
+{
+	struct text *text = metrics->text;
+
+	if (text->capacity - text->length < length && !make_room(text, length))
+		return;
+	memcpy(text->bytes + text->length, bytes, length);
+	text->length += length;
+}
+
+static void write_text(const struct metrics *metrics, const char *text)
+{
+	write_bytes(metrics, text, strlen(text));
+}
+
+/* For the few lines that there is only one of. */
+__attribute__((format(printf, 2, 3))) static void write_format(const struct metrics *metrics, const char *format, ...)
+{
+	char line[512];
+	va_list arguments;
+
+	va_start(arguments, format);
+	zs_assert(vsnprintf(line, sizeof(line), format, arguments) < (int)sizeof(line));
+	va_end(arguments);
+	write_text(metrics, line);
 }
 
 /* name without _total; the type says whether it has that. */
@@ -114,26 +190,42 @@ static void write_head(const struct metrics *metrics, const char *name, const ch
 {
 	const char *total = strcmp(type, "counter") == 0 && !metrics->open_metrics ? "_total" : "";
 
-	fprintf(metrics->stream, "# HELP %s%s %s\n# TYPE %s%s %s\n", name, total, help, name, total, type);
+	write_format(metrics, "# HELP %s%s %s\n# TYPE %s%s %s\n", name, total, help, name, total, type);
 }
 
 /* name{device="NAME"; more labels and the end of the braces are the caller's. */
 static void write_name(const struct metrics *metrics, const char *name, const struct device_row *row)
 {
-	fprintf(metrics->stream, "%s{device=\"", name);
-	write_escaped(metrics->stream, row->figures.info.name);
-	fputc('"', metrics->stream);
+	write_text(metrics, name);
+	write_bytes(metrics, row->label, row->label_length);
+}
+
+static void write_label(const struct metrics *metrics, const char *label, const char *value)
+{
+	write_text(metrics, ",");
+	write_text(metrics, label);
+	write_text(metrics, "=\"");
+	write_text(metrics, value);
+	write_text(metrics, "\"");
 }
 
 static void write_value(const struct metrics *metrics, uint64_t value)
 {
-	fprintf(metrics->stream, "} %" PRIu64 "\n", value);
+	char text[32], *at = text + sizeof(text) - 1;
+
+	*at = 0;
+	*--at = '\n';
+	do
+		*--at = (char)('0' + value % 10);
+	while (value /= 10);
+	write_bytes(metrics, "} ", 2);
+	write_bytes(metrics, at, (size_t)(text + sizeof(text) - 1 - at));
 }
 
 static void write_one(const struct metrics *metrics, const char *name, const char *help, double value)
 {
 	write_head(metrics, name, "gauge", help);
-	fprintf(metrics->stream, "%s %.17g\n", name, value);
+	write_format(metrics, "%s %.17g\n", name, value);
 }
 
 /*
@@ -146,7 +238,7 @@ static void write_pool(const struct metrics *metrics)
 	uint64_t zspages = heap->zspage_pages;
 
 	write_head(metrics, "zsd_build_info", "gauge", "Version of the daemon; the value is 1.");
-	fputs("zsd_build_info{version=\"" ZSD_VERSION "\"} 1\n", metrics->stream);
+	write_text(metrics, "zsd_build_info{version=\"" ZSD_VERSION "\"} 1\n");
 	write_one(metrics, "zsd_pool_memory_used_bytes", "Memory in use: zspages, slot tables and handle words.",
 		  (double)heap->used_bytes);
 	if (heap->limit_bytes)
@@ -233,7 +325,7 @@ static void write_divided(const struct metrics *metrics)
 			write_head(metrics, divided[i].name, divided[i].type, divided[i].help);
 		for (size_t j = 0; j < metrics->nr_devices; j++) {
 			write_name(metrics, name, &metrics->devices[j]);
-			fprintf(metrics->stream, ",%s=\"%s\"", divided[i].label, divided[i].value);
+			write_label(metrics, divided[i].label, divided[i].value);
 			write_value(metrics, figure(&metrics->devices[j], divided[i].offset));
 		}
 	}
@@ -243,7 +335,7 @@ static void write_stored_as(const struct metrics *metrics, const struct device_r
 			    uint64_t bytes)
 {
 	write_name(metrics, "zsd_device_stored_bytes", row);
-	fprintf(metrics->stream, ",algorithm=\"%s\"", codec);
+	write_label(metrics, "algorithm", codec);
 	write_value(metrics, bytes);
 }
 
@@ -265,24 +357,21 @@ static void write_bucket(const struct metrics *metrics, const struct device_row 
 			 const char *end, uint64_t count)
 {
 	write_name(metrics, "zsd_device_io_seconds_bucket", row);
-	fprintf(metrics->stream, ",op=\"%s\",le=\"%s\"", operation, end);
+	write_label(metrics, "op", operation);
+	write_label(metrics, "le", end);
 	write_value(metrics, count);
 }
 
 static void write_device_times(const struct metrics *metrics, const struct device_row *row, const char *operation,
-			       const struct times *times)
+			       const struct times *times, char ends[NR_BUCKETS][END_BYTES])
 {
-	char end[32];
-
-	for (unsigned int i = 0; i < NR_BUCKETS; i++) {
-		snprintf(end, sizeof(end), "%.12g", (double)(UINT64_C(1) << (FIRST_BUCKET_BIT + 2 * i)) / 1e9);
-		write_bucket(metrics, row, operation, end, times->buckets[i]);
-	}
+	for (unsigned int i = 0; i < NR_BUCKETS; i++)
+		write_bucket(metrics, row, operation, ends[i], times->buckets[i]);
 	write_bucket(metrics, row, operation, "+Inf", times->count);
 	write_name(metrics, "zsd_device_io_seconds_sum", row);
-	fprintf(metrics->stream, ",op=\"%s\"} %.9g\n", operation, times->sum_sec);
+	write_format(metrics, ",op=\"%s\"} %.9g\n", operation, times->sum_sec);
 	write_name(metrics, "zsd_device_io_seconds_count", row);
-	fprintf(metrics->stream, ",op=\"%s\"", operation);
+	write_label(metrics, "op", operation);
 	write_value(metrics, times->count);
 }
 
@@ -290,14 +379,17 @@ static void write_device_times(const struct metrics *metrics, const struct devic
 static void write_times(const struct metrics *metrics)
 {
 	static const char *const operations[ZS_OPERATION_NR] = {"read", "write", "discard"};
+	char ends[NR_BUCKETS][END_BYTES];
 
+	for (unsigned int i = 0; i < NR_BUCKETS; i++)
+		snprintf(ends[i], END_BYTES, "%.12g", (double)(UINT64_C(1) << (FIRST_BUCKET_BIT + 2 * i)) / 1e9);
 	write_head(metrics, "zsd_device_io_seconds", "histogram", "How long requests took in the daemon.");
 	for (size_t i = 0; i < metrics->nr_devices; i++) {
 		const struct device_row *row = &metrics->devices[i];
 
 		for (unsigned int operation = 0; operation < ZS_OPERATION_NR; operation++) {
 			if (row->times[operation].count)
-				write_device_times(metrics, row, operations[operation], &row->times[operation]);
+				write_device_times(metrics, row, operations[operation], &row->times[operation], ends);
 		}
 	}
 }
@@ -310,7 +402,12 @@ static void write_all(const struct metrics *metrics)
 	write_stored(metrics);
 	write_times(metrics);
 	if (metrics->open_metrics)
-		fputs("# EOF\n", metrics->stream);
+		write_text(metrics, "# EOF\n");
+}
+
+static void text_deinit(struct text *text)
+{
+	free(text->bytes);
 }
 
 int zsd_metrics_render(struct zs_store *store, const struct zsd_metrics_facts *facts, enum zsd_metrics_format format,
@@ -318,9 +415,7 @@ int zsd_metrics_render(struct zs_store *store, const struct zsd_metrics_facts *f
 {
 	struct metrics metrics = {.facts = facts, .open_metrics = format == ZSD_METRICS_OPENMETRICS};
 	ZS_CLEANUP_FREE struct device_row *devices = NULL;
-	ZS_CLEANUP_FREE char *text = NULL;
-	size_t length = 0;
-	bool failed;
+	ZS_CLEANUP(text_deinit) struct text text = {.length = 0};
 	int error;
 
 	zs_store_stats(store, &metrics.pool);
@@ -328,15 +423,13 @@ int zsd_metrics_render(struct zs_store *store, const struct zsd_metrics_facts *f
 	devices = metrics.devices;
 	if (error)
 		return error;
-	metrics.stream = zs_fault() ? NULL : open_memstream(&text, &length);
-	if (!metrics.stream)
-		return -ENOMEM;
+	metrics.text = &text;
 	write_all(&metrics);
-	failed = ferror(metrics.stream);
-	if (fclose(metrics.stream) || failed)
+	write_bytes(&metrics, "", 1);
+	if (text.failed)
 		return -ENOMEM;
-	*ret_text = zs_take(text);
-	*ret_length = length;
+	*ret_text = zs_take(text.bytes);
+	*ret_length = text.length - 1;
 	return 0;
 }
 

@@ -4,6 +4,7 @@
 #include "service.h"
 
 #include <errno.h>
+#include <string.h>
 
 #include "frontend.h"
 #include "jobs.h"
@@ -31,6 +32,8 @@ _Static_assert(ZSD_SERVICE_TEXT_BYTES == ZSD_TRANSPORT_TEXT_BYTES, "one is the o
 
 const char *zsd_service_describe_transport(const struct zsd_service *service, char text[static ZSD_SERVICE_TEXT_BYTES])
 {
+	if (!service->transport)
+		return strcpy(text, "nothing is served yet");
 	return zsd_transport_describe(service->transport, text);
 }
 
@@ -61,10 +64,11 @@ void zsd_service_policy_stats(const struct zsd_service *service, struct zsd_poli
 
 void zsd_service_request_stats(const struct zsd_service *service, struct zsd_request_stats *ret_stats)
 {
-	struct zsd_transport_stats transport;
+	struct zsd_transport_stats transport = {0};
 	struct zsd_jobs_stats jobs;
 
-	zsd_transport_stats(service->transport, &transport);
+	if (service->transport)
+		zsd_transport_stats(service->transport, &transport);
 	zsd_frontend_helper_stats(service->frontend, &jobs);
 	*ret_stats = (struct zsd_request_stats){
 		.helped = jobs.nr_helped,

@@ -163,6 +163,25 @@ for i in {1..20}; do
 done
 end_process "$writer"
 
+step "stats.prom is of one piece for each of its readers"
+# has_vm2: a second is what a text is kept for.
+has_vm2()
+{
+	grep -q 'device="vm2"' "$reports/stats.prom"
+}
+exec 7<"$reports/stats.prom" 8<"$reports/stats.prom"
+head -c 1000 >part <&7
+add vm2 64M
+eventually "a new text" has_vm2
+for fd in 7 8; do
+	cat <&"$fd" >>part
+	python3 "$SOURCE/tests/support/prometheus.py" <part >/dev/null || fail "the text of $fd is torn"
+	! grep -q vm2 part || fail "the text of $fd is not the one that was opened"
+	: >part
+done
+exec 7<&- 8<&-
+"$ZSCTL" remove vm2
+
 step "a device that goes, and comes again"
 exec 7<"$reports/vm0/mm_stat"
 # The kernel may tell of a file that was closed after the program that did it has ended.

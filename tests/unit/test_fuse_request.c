@@ -23,6 +23,7 @@ static struct {
 	unsigned int calls;
 	unsigned int opens;
 	int answer;
+	uint64_t node; /* of a read or a release */
 	uint64_t offset;
 	uint64_t length;
 	bool flag; /* keep_size or data */
@@ -42,6 +43,7 @@ static int fake_read(void *frontend, void *thread, uint64_t node, uint64_t offse
 		     size_t *ret_done)
 {
 	cr_assert_leq(length, CAPACITY);
+	seen.node = node;
 	see(offset, length, false);
 	memset(buffer, 0xaa, length);
 	*ret_done = length / 2;
@@ -73,8 +75,9 @@ static int fake_seek(void *frontend, void *thread, uint64_t node, uint64_t offse
 	return seen.answer;
 }
 
-static int fake_open(void *frontend, uint64_t node, bool *ret_page_cache)
+static int fake_open(void *frontend, uint64_t node, uint64_t *ret_handle, bool *ret_page_cache)
 {
+	*ret_handle = node;
 	*ret_page_cache = seen.flag;
 	seen.calls++;
 	seen.opens += !seen.answer;
@@ -85,6 +88,7 @@ static void fake_release(void *frontend, uint64_t node)
 {
 	seen.calls++;
 	seen.opens--;
+	seen.node = node;
 }
 
 static bool may_wait;
@@ -305,6 +309,16 @@ Test(fuse_request, open_is_direct_and_never_truncates)
 	in.flags |= O_TRUNC;
 	EXPECT(-EPERM, ZSD_FUSE_OPEN, in, 0);
 	cr_assert_eq(seen.opens, 1);
+}
+
+Test(fuse_request, a_handle_counts_only_with_its_bit)
+{
+	EXPECT(0, ZSD_FUSE_READ, ((struct zsd_fuse_read_in){.handle = 9, .size = 1}), 0);
+	cr_assert_eq(seen.node, NODE);
+	EXPECT(0, ZSD_FUSE_READ, ((struct zsd_fuse_read_in){.handle = ZSD_HANDLE_BIT | 9, .size = 1}), 0);
+	cr_assert_eq(seen.node, ZSD_HANDLE_BIT | 9);
+	EXPECT(0, ZSD_FUSE_RELEASE, ((struct zsd_fuse_release_in){.handle = ZSD_HANDLE_BIT | 8}), 0);
+	cr_assert_eq(seen.node, ZSD_HANDLE_BIT | 8);
 }
 
 Test(fuse_request, an_open_of_a_cached_file_keeps_the_cache)
