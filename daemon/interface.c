@@ -326,7 +326,7 @@ static const char control_text[] =
 	"\n"
 	"# Removes a device and its data. A device that is open is refused, or, with force, taken away from those who "
 	"have it\n"
-	"# open: their next request fails with ENODEV.\n"
+	"# open: their next request fails with ENODEV. Requests that are on their way are waited for.\n"
 	"method Remove(name: string, force: ?bool) -> ()\n"
 	"\n"
 	"# All devices, or the one with this name. With 'more': one reply per device;\n"
