@@ -30,6 +30,9 @@
 #define COMPACT_DEFAULT_BYTES (16 << 20)
 #define COMPACT_MAX_BYTES     (64 << 20)
 
+/* How often it is looked whether I/O in flight has left a removed device. */
+#define REMOVE_LOOK_USEC 2000
+
 /*
  * Add
  */
@@ -187,19 +190,35 @@ static int answer_busy(struct zsd_answer *ret_answer, struct zsd_service *servic
 				   "message", message, "file", zsd_service_mount_point(service), "/", name));
 }
 
+/* A disk may hold up I/O in flight for long: only this call waits for it. */
+static int wait_removed(struct zsd_call *call, struct zsd_answer *ret_answer)
+{
+	uint64_t id = (uint64_t)json_integer_value(call->carried);
+
+	if (call->wire.oneway || !zs_store_is_removing(zsd_service_store(call->service), id))
+		return zsd_reply(ret_answer, NULL, json_object());
+	*ret_answer = (struct zsd_answer){.wait_usec = REMOVE_LOOK_USEC, .continues = true};
+	return 0;
+}
+
 static int run_remove(struct zsd_call *call, struct zsd_answer *ret_answer)
 {
 	const char *name = zsd_call_string(call, "name");
 	bool force = zsd_call_bool(call, "force");
 	unsigned int open_count = 0;
-	int error = zsd_service_remove(call->service, name, force, &open_count);
+	uint64_t id;
+	int error;
 
+	if (call->carried)
+		return wait_removed(call, ret_answer);
+	error = zsd_service_remove(call->service, name, force, &open_count, &id);
 	switch (error) {
 	case 0:
 		zs_log_event(ZS_EVENT_DEVICE_REMOVED, ZS_LOG_INFO, name, 0,
 			     "device removed by command: name=%s force=%d uid=%u pid=%d", name, force, call->peer->uid,
 			     call->peer->pid);
-		return zsd_reply(ret_answer, NULL, json_object());
+		call->carried = json_integer((json_int_t)id);
+		return call->carried ? wait_removed(call, ret_answer) : -ENOMEM;
 	case -ENODEV:
 		return zsd_reply_no_such_device(ret_answer, name);
 	case -EBUSY:

@@ -275,6 +275,14 @@ static const struct {
 	{"zsd_device_reads", "counter", FIGURE(stats.reads), "Read requests."},
 	{"zsd_device_writes", "counter", FIGURE(stats.writes), "Write requests."},
 	{"zsd_device_discards", "counter", FIGURE(stats.discards), "Discard and write-zeroes requests."},
+	{"zsd_device_backing_bytes", "gauge", FIGURE(stats.backed_bytes), "What it takes in the backing file."},
+	{"zsd_device_backing_read_bytes", "counter", FIGURE(stats.read_back_bytes), "Bytes of blocks read back."},
+	{"zsd_device_backing_written_bytes", "counter", FIGURE(stats.written_back_bytes),
+	 "Bytes of blocks written back."},
+	{"zsd_device_backing_reads", "counter", FIGURE(stats.read_back_blocks), "Blocks read back."},
+	{"zsd_device_backing_writes", "counter", FIGURE(stats.written_back_blocks), "Blocks written back."},
+	{"zsd_device_promoted_blocks", "counter", FIGURE(stats.promoted_blocks),
+	 "Blocks in memory again since they were read back."},
 };
 
 /* Numbers that are the parts of a sum, told apart by a label. */
@@ -292,8 +300,9 @@ static const struct {
 	{"zsd_device_data_bytes", "gauge", "class", "incompressible", FIGURE(incompressible_bytes), NULL},
 	{"zsd_device_data_bytes", "gauge", "class", "written_back", FIGURE(written_back_bytes), NULL},
 	{"zsd_device_errors", "counter", "kind", "damaged", FIGURE(stats.corrupt),
-	 "Reads of damaged blocks, and writes refused for lack of room."},
+	 "Reads of damaged blocks, writes refused for lack of room, and blocks that could not be read back."},
 	{"zsd_device_errors", "counter", "kind", "no_space", FIGURE(stats.no_space), NULL},
+	{"zsd_device_errors", "counter", "kind", "unreadable", FIGURE(stats.unreadable), NULL},
 };
 
 static uint64_t figure(const struct device_row *row, size_t offset)

@@ -8,7 +8,8 @@
 bool zsd_pulse_call(struct zsd_pulse *pulse, pthread_t thread)
 {
 	uint32_t beats = atomic_load_explicit(&pulse->beats, memory_order_relaxed);
-	bool has_moved = !pulse->is_known || beats != pulse->heard;
+	bool waits = atomic_load_explicit(&pulse->waits, memory_order_relaxed);
+	bool has_moved = !pulse->is_known || beats != pulse->heard || waits;
 
 	pulse->is_known = true;
 	pulse->heard = beats;

@@ -16,7 +16,8 @@
 #define ZSD_PULSE_SIGNAL SIGUSR1
 
 struct zsd_pulse {
-	_Atomic uint32_t beats; /* odd: it has a request at hand. Written by the thread only */
+	_Atomic uint32_t beats; /* odd: it has a request at hand. Written by the thread only, like the next one */
+	_Atomic bool waits;	/* for a disk, which may take any time: that is no hang. Relaxed */
 	uint32_t heard;		/* beats at the last call; the caller's, like the next one */
 	bool is_known;		/* there was a call */
 };
@@ -37,8 +38,14 @@ static inline void zsd_pulse_serve(struct zsd_pulse *pulse)
 	atomic_store_explicit(&pulse->beats, (beats + 1) | 1u, memory_order_relaxed);
 }
 
+/* It begins or ends to wait for a disk, with a request at hand. */
+static inline void zsd_pulse_set_waits(struct zsd_pulse *pulse, bool waits)
+{
+	atomic_store_explicit(&pulse->waits, waits, memory_order_relaxed);
+}
+
 /*
  * Asks a thread, that has not been joined, to move on, unless it has a request at hand. True if it has done so since
- * the last call, or this is the first one. Context: one caller at a time.
+ * the last call, or waits for a disk, or this is the first one. Context: one caller at a time.
  */
 bool zsd_pulse_call(struct zsd_pulse *pulse, pthread_t thread);

@@ -96,7 +96,8 @@ int zsd_service_add(struct zsd_service *service, const struct zs_device_options 
 	return r;
 }
 
-int zsd_service_remove(struct zsd_service *service, const char *name, bool force, unsigned int *ret_open_count)
+int zsd_service_remove(struct zsd_service *service, const char *name, bool force, unsigned int *ret_open_count,
+		       uint64_t *ret_id)
 {
 	uint64_t id;
 	int r = zs_store_find(service->store, name, &id);
@@ -105,7 +106,7 @@ int zsd_service_remove(struct zsd_service *service, const char *name, bool force
 		r = zsd_frontend_close_device(service->frontend, id, force, ret_open_count);
 	if (r)
 		return r;
-	r = zs_store_remove(service->store, id);
+	r = zs_store_remove_begin(service->store, id);
 	if (r)
 		return r;
 	if (service->transport)
@@ -113,5 +114,6 @@ int zsd_service_remove(struct zsd_service *service, const char *name, bool force
 	if (service->policy)
 		zsd_policy_changed(service->policy);
 	note_change(service);
+	*ret_id = id;
 	return 0;
 }

@@ -62,6 +62,8 @@ int zsd_service_add(struct zsd_service *service, const struct zs_device_options 
 
 /*
  * Removes a device and its file. Returns 0, -ENODEV, or -EBUSY if it is open and force is false (*ret_open_count says
- * how often). With force, those who have it open get ENODEV from then on.
+ * how often). With force, those who have it open get ENODEV from then on. I/O in flight is not waited for: while there
+ * is some, zs_store_is_removing() says so of *ret_id.
  */
-int zsd_service_remove(struct zsd_service *service, const char *name, bool force, unsigned int *ret_open_count);
+int zsd_service_remove(struct zsd_service *service, const char *name, bool force, unsigned int *ret_open_count,
+		       uint64_t *ret_id);

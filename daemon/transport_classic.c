@@ -339,6 +339,7 @@ static int init_worker(struct zsd_classic *classic, struct worker *worker, unsig
 				.session = classic->options.session,
 				.lane = classic->lane,
 				.wait = classic->wait,
+				.pulse = &worker->pulse,
 				.buffer = buffer == MAP_FAILED ? NULL : buffer,
 			},
 		.index = index,

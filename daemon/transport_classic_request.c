@@ -7,6 +7,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include "pulse.h"
 #include "transport_classic_lane.h"
 #include "transport_classic_wait.h"
 
@@ -58,7 +59,9 @@ static void serve_waiting(const struct zsd_classic_port *port, struct zsd_fuse_r
 	request->done = reply->done;
 	if (port->wait && !zsd_classic_wait_add(port->wait, request, port->fd))
 		return;
+	zsd_pulse_set_waits(port->pulse, true);
 	zsd_fuse_serve_waiting(&port->server, request, reply);
+	zsd_pulse_set_waits(port->pulse, false);
 	zsd_classic_send(port->fd, &port->server, request, reply);
 }
 

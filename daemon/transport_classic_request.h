@@ -12,6 +12,7 @@
 
 struct zsd_classic_lane;
 struct zsd_classic_wait;
+struct zsd_pulse;
 
 /*
  * A request is read to where the data of a WRITE begins on a page. The kernel refuses a smaller buffer than header,
@@ -30,6 +31,7 @@ struct zsd_classic_port {
 	struct zsd_fuse_session *session;
 	struct zsd_classic_lane *lane; /* NULL: what takes long is served as the rest */
 	struct zsd_classic_wait *wait; /* NULL: what has to wait does so here */
+	struct zsd_pulse *pulse;       /* of the thread */
 	char *buffer;		       /* ZSD_CLASSIC_BUFFER_BYTES, page-aligned */
 };
 

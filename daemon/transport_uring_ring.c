@@ -152,9 +152,11 @@ static void answer(struct zsd_ring *ring, struct zsd_ring_entry *entry)
 		if (!zsd_waiters_add(ring->uring->waiters, &entry->waiter))
 			return;
 		/* All others have to wait with it. */
+		zsd_pulse_set_waits(&ring->pulse, true);
 		zsd_fuse_allow_wait(&ring->server, true);
 		zsd_ring_answer_waiting(&ring->server, entry);
 		zsd_fuse_allow_wait(&ring->server, false);
+		zsd_pulse_set_waits(&ring->pulse, false);
 	}
 	commit(ring, entry, is_large);
 }

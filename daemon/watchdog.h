@@ -3,7 +3,8 @@
 /*
  * The service manager's watchdog. It is told that we are well only if this thread turns its event loop and each thread
  * of the transport has moved on since the last time; see zsd_transport_roll_call(). So one that hangs gets the daemon
- * killed, instead of clients that wait for ever. No timer ticks if nobody asked for it (WatchdogSec=).
+ * killed, instead of clients that wait for ever. Who waits for a disk doesn't hang, however long that takes: to be
+ * killed would not make the disk faster. No timer ticks if nobody asked for it (WatchdogSec=).
  *
  * Context: the control thread.
  */

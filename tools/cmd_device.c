@@ -4,6 +4,7 @@
 #include "cmd.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -149,7 +150,8 @@ static enum zsctl_exit remove_one(struct zs_client *client, const struct zsctl_o
 enum zsctl_exit cmd_remove(const struct zsctl_options *options, char *const *names)
 {
 	CLEANUP_CLIENT struct zs_client *client = NULL;
-	enum zsctl_exit result = zsctl_connect(options, &client);
+	/* I/O in flight is waited for, however slow the disk of the backing file is. */
+	enum zsctl_exit result = zsctl_connect_for(options, INT_MAX, &client);
 
 	for (; *names && result != ZSCTL_UNREACHABLE; names++) {
 		enum zsctl_exit status = remove_one(client, options, *names);

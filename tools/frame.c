@@ -104,8 +104,28 @@ static void draw_head(const struct zsctl_frame *frame, unsigned int *line, const
 	put(frame, line, text);
 }
 
-/* What asks for attention, or how compaction is. */
-static void draw_alert(const struct zsctl_frame *frame, unsigned int *line, const json_t *status)
+/* What is read from the backing file and written there: nothing while all data is in memory. */
+static void describe_backing(const json_t *devices, const json_t *rates, char text[static ZSCTL_FRAME_BYTES])
+{
+	json_int_t cold = 0, read = 0, written = 0;
+	char a[ZS_SIZE_TEXT_BYTES], b[ZS_SIZE_TEXT_BYTES], c[ZS_SIZE_TEXT_BYTES];
+	const json_t *row;
+	size_t i;
+
+	json_array_foreach((json_t *)devices, i, row) cold += number(row, "written_back_bytes");
+	json_array_foreach((json_t *)rates, i, row)
+	{
+		read += number(row, "backing_read_bytes_per_sec");
+		written += number(row, "backing_written_bytes_per_sec");
+	}
+	*text = 0;
+	if (cold || read || written)
+		snprintf(text, ZSCTL_FRAME_BYTES, "; %s on disk, R %s W %s", size(cold, a), size(read, b),
+			 size(written, c));
+}
+
+/* What asks for attention, or how compaction and writing back are. */
+static void draw_alert(const struct zsctl_frame *frame, unsigned int *line, const json_t *status, const char *backing)
 {
 	const json_t *pool = json_object_get(status, "pool");
 	json_int_t used = number(pool, "used_bytes"), limit = number(pool, "memory_limit_bytes");
@@ -118,9 +138,9 @@ static void draw_alert(const struct zsctl_frame *frame, unsigned int *line, cons
 		snprintf(text, sizeof(text), "! the pool is full to %lld%%; new data is refused at its limit",
 			 (long long)(used * 100 / limit));
 	else
-		snprintf(text, sizeof(text), "compaction %.10s, %s could be freed",
+		snprintf(text, sizeof(text), "compaction %.10s, %s could be freed%.100s",
 			 json_string_value(json_object_get(pool, "compaction")) ?: "?",
-			 size(number(pool, "freeable_bytes"), a));
+			 size(number(pool, "freeable_bytes"), a), backing);
 	put(frame, line, text);
 }
 
@@ -302,11 +322,13 @@ static int draw_devices(struct zsctl_frame *frame, unsigned int *line, const jso
 
 int zsctl_frame_draw(struct zsctl_frame *frame, const json_t *status, const json_t *devices, const json_t *rates)
 {
+	char backing[ZSCTL_FRAME_BYTES];
 	unsigned int line = 0;
 
+	describe_backing(devices, rates, backing);
 	draw_head(frame, &line, status);
 	draw_pool(frame, &line, json_object_get(status, "pool"));
-	draw_alert(frame, &line, status);
+	draw_alert(frame, &line, status, backing);
 	put(frame, &line, "");
 	return draw_devices(frame, &line, devices, rates);
 }

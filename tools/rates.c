@@ -104,8 +104,10 @@ static double seconds_between(const struct zsctl_sample *before, const struct zs
 
 static int add_rates(json_t *row, const json_t *old, const json_t *device, double seconds)
 {
-	static const char *const counters[] = {"reads",	     "writes",	      "discards",
-					       "read_bytes", "written_bytes", "discarded_bytes"};
+	static const char *const counters[] = {
+		"reads",	   "writes",	    "discards",	      "read_bytes",	    "written_bytes",
+		"discarded_bytes", "backing_reads", "backing_writes", "backing_read_bytes", "backing_written_bytes",
+	};
 	char field[48];
 
 	for (size_t i = 0; i < ZS_ARRAY_SIZE(counters); i++) {

@@ -3,9 +3,9 @@
  * Deferred free.
  *
  * Order matters in one place: a device's index may be used again only when no object of its waits any more. Blocks and
- * batches of a device are handed over by its borrowers; the device itself is handed over when the last of them has
- * gone. So a drain takes the batches first, then the shards, and frees the shards' blocks before the batches:
- * whatever belongs to a device in the list has then been freed.
+ * batches of a device are handed over by its borrowers. So a drain looks first which of the removed devices the last
+ * borrower has left, then takes the batches, then the shards, and finishes those devices at the end: whatever belongs
+ * to them has then been freed.
  */
 
 #include "store/deferred.h"
@@ -13,17 +13,21 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/check.h"
 #include "store/device_internal.h"
 #include "store/slot.h"
+
+/* How often it is looked whether a removed device is still in use: a request takes a millisecond, or a disk's time. */
+#define LOOK_NSEC 5000000
 
 struct zs_deferred_block {
 	uint32_t handle;
 	uint32_t device; /* index */
 };
 
-/* Objects of one device; or, with nr 0, all that is left of it. */
+/* Objects of one device. */
 struct batch {
 	struct zs_list link; /* deferred->batches */
 	struct zs_device *device;
@@ -33,11 +37,17 @@ struct batch {
 
 void zs_deferred_init(struct zs_deferred *deferred, struct zs_store *store)
 {
+	pthread_condattr_t attributes;
+
 	*deferred = (struct zs_deferred){.store = store};
 	zs_list_init(&deferred->batches);
+	zs_list_init(&deferred->removed);
 	zs_lock_init(&deferred->drain, ZS_LOCK_DRAIN);
 	pthread_mutex_init(&deferred->mutex, NULL);
-	pthread_cond_init(&deferred->wake, NULL);
+	pthread_condattr_init(&attributes);
+	pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+	pthread_cond_init(&deferred->wake, &attributes);
+	pthread_condattr_destroy(&attributes);
 }
 
 /* Under deferred->mutex. One signal for any number of wishes: it may be a system call. */
@@ -92,15 +102,39 @@ static void drain_shard(struct zs_deferred *deferred, struct zs_deferred_shard *
 
 static void drain_batch(struct zs_deferred *deferred, struct batch *batch)
 {
-	if (!batch->nr) {
-		zs_device_finish(batch->device);
-		atomic_fetch_sub(&deferred->waiting_devices, 1);
-	}
 	for (unsigned int i = 0; i < batch->nr; i++) {
 		zs_handles_prefetch(batch->device->pool, batch->handles, batch->nr, i);
 		free_handle(deferred, batch->device, batch->handles[i]);
 	}
 	free(batch);
+}
+
+/* Moves the removed devices that nobody uses any more to a list of the caller's. */
+static void take_removed(struct zs_deferred *deferred, struct zs_list *ret_list)
+{
+	struct zs_list *next;
+
+	zs_list_init(ret_list);
+	pthread_mutex_lock(&deferred->mutex);
+	for (struct zs_list *link = deferred->removed.next; link != &deferred->removed; link = next) {
+		next = link->next;
+		if (!zs_device_is_drained(zs_list_entry(link, struct zs_device, removed)))
+			continue;
+		zs_list_unlink(link);
+		zs_list_push(ret_list, link);
+	}
+	pthread_mutex_unlock(&deferred->mutex);
+}
+
+static void finish_removed(struct zs_deferred *deferred, struct zs_list *list)
+{
+	while (!zs_list_empty(list)) {
+		struct zs_list *link = list->next;
+
+		zs_list_unlink(link);
+		zs_device_finish(zs_list_entry(link, struct zs_device, removed));
+		atomic_fetch_sub(&deferred->waiting_devices, 1);
+	}
 }
 
 /* Moves all batches to a list of the caller's, keeping their order. */
@@ -119,12 +153,13 @@ static void take_batches(struct zs_deferred *deferred, struct zs_list *ret_list)
 
 bool zs_deferred_flush(struct zs_deferred *deferred)
 {
-	struct zs_list batches;
+	struct zs_list batches, removed;
 
 	if (!atomic_load(&deferred->pending) && !atomic_load(&deferred->waiting_devices))
 		return false;
 	ZS_LOCK_SCOPE(&deferred->drain);
 	zs_heap_bulk_begin(deferred->store->heap);
+	take_removed(deferred, &removed);
 	take_batches(deferred, &batches);
 	for (unsigned int i = 0; i < deferred->nr_shards; i++)
 		drain_shard(deferred, &deferred->shards[i]);
@@ -135,9 +170,27 @@ bool zs_deferred_flush(struct zs_deferred *deferred)
 		zs_list_unlink(&batch->link);
 		drain_batch(deferred, batch);
 	}
+	finish_removed(deferred, &removed);
 	zs_heap_bulk_end(deferred->store->heap);
 	/* Also if another thread was faster while this one waited for the lock: memory has come back. */
 	return true;
+}
+
+/* For work; or for a while, if devices are still in use: nobody tells when that is over. Under deferred->mutex. */
+static void wait_locked(struct zs_deferred *deferred)
+{
+	struct timespec until;
+
+	if (zs_list_empty(&deferred->removed)) {
+		pthread_cond_wait(&deferred->wake, &deferred->mutex);
+		return;
+	}
+	clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_nsec += LOOK_NSEC;
+	until.tv_sec += until.tv_nsec / 1000000000;
+	until.tv_nsec %= 1000000000;
+	if (pthread_cond_timedwait(&deferred->wake, &deferred->mutex, &until) == ETIMEDOUT)
+		deferred->wanted = true;
 }
 
 static void *maintain(void *argument)
@@ -147,7 +200,7 @@ static void *maintain(void *argument)
 	pthread_mutex_lock(&deferred->mutex);
 	while (atomic_load(&deferred->running)) {
 		if (!deferred->wanted) {
-			pthread_cond_wait(&deferred->wake, &deferred->mutex);
+			wait_locked(deferred);
 			continue;
 		}
 		deferred->wanted = false;
@@ -299,17 +352,13 @@ bool zs_deferred_page(struct zs_deferred *deferred, struct zs_device *device, co
 
 bool zs_deferred_device(struct zs_deferred *deferred, struct zs_device *device)
 {
-	struct batch *batch;
-
 	if (!atomic_load_explicit(&deferred->running, memory_order_relaxed))
 		return false;
-	batch = zs_malloc(sizeof(*batch));
-	if (!batch)
-		return false;
-	batch->device = device;
-	batch->nr = 0;
 	atomic_fetch_add(&deferred->waiting_devices, 1);
-	push_batch(deferred, batch);
+	pthread_mutex_lock(&deferred->mutex);
+	zs_list_push(&deferred->removed, &device->removed);
+	wake_locked(deferred);
+	pthread_mutex_unlock(&deferred->mutex);
 	return true;
 }
 

@@ -9,7 +9,7 @@
  *   one block      into the caller's shard: one of a pair of arrays; the maintenance thread takes the full one and
  *                  leaves the empty one, under the shard's lock, and frees outside of it
  *   a table page   as a batch of its own, up to 512 slots
- *   a device       as it is: nobody can reach its slots any more
+ *   a device       as it is: nobody can reach its slots any more, but for I/O in flight, whose end is waited for
  *
  * Whoever finds no room, or the shard's lock taken, frees at once. Nothing is deferred before zs_deferred_start().
  * What waits is still counted as memory in use; who meets a limit drains first (zs_deferred_flush()).
@@ -56,9 +56,10 @@ struct zs_deferred {
 	pthread_t thread;
 
 	struct zs_lock drain;  /* held by the one who frees */
-	pthread_mutex_t mutex; /* guards the three below; a leaf */
+	pthread_mutex_t mutex; /* guards the four below; a leaf */
 	pthread_cond_t wake;
 	struct zs_list batches; /* struct batch, in the order of their arrival */
+	struct zs_list removed; /* struct zs_device.removed, some of them still in use */
 	bool wanted;		/* there is work */
 
 	_Atomic uint64_t pending, fallbacks, drained; /* relaxed, statistics; pending also says whether a flush helps */
@@ -77,10 +78,13 @@ bool zs_deferred_block(struct zs_deferred *deferred, unsigned int shard, struct 
 		       struct zs_handle handle);
 /* Hands over the objects of a page of slots; false: the caller frees them. slots is copied. */
 bool zs_deferred_page(struct zs_deferred *deferred, struct zs_device *device, const uint64_t *slots, unsigned int nr);
-/* Hands a removed device over; false: the caller frees it. */
+/* Hands a REMOVING device over, which may be in use yet; false: the caller frees it. */
 bool zs_deferred_device(struct zs_deferred *deferred, struct zs_device *device);
 
-/* Returns when all that waits now is free, doing it in the calling thread; true if there was something. */
+/*
+ * Returns when all that waits now is free, doing it in the calling thread, but for removed devices that are in use;
+ * true if there was something.
+ */
 bool zs_deferred_flush(struct zs_deferred *deferred);
 
 void zs_deferred_stats(struct zs_deferred *deferred, struct zs_deferred_stats *ret_stats);

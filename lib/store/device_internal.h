@@ -46,6 +46,7 @@ struct zs_device {
 	struct zs_group *group;	 /* or NULL; from before it is ACTIVE until it is FREE */
 	struct zs_shards shards;
 	struct zs_latencies latencies; /* only borrowers add; none are left when it is finished */
+	struct zs_list removed;	       /* in deferred.removed while REMOVING, under deferred.mutex */
 };
 
 struct zs_store {
@@ -89,6 +90,8 @@ int zs_store_slot(struct zs_store *store, unsigned int index, struct zs_device *
 /* Sets up a FREE device, all but its id; the caller makes it ACTIVE. Returns 0 or -ENOMEM. */
 int zs_device_start(struct zs_device *device, const struct zs_device_options *options, uint64_t table_offset);
 
+/* True if nobody has borrowed it: of a REMOVING device nobody will. What was done with it can be seen then. */
+bool zs_device_is_drained(const struct zs_device *device);
 /* Frees a REMOVING device's objects and slot table; it is FREE afterwards. Locks: the store's, class and below. */
 void zs_device_finish(struct zs_device *device);
 /* Frees an object that no slot names any more, and takes it off the device's counters. */

@@ -14,8 +14,13 @@ static void drain(struct zs_device *device)
 {
 	const struct timespec interval = {.tv_nsec = DRAIN_INTERVAL_NSEC};
 
-	while (zs_shards_sum(&device->shards, ZS_COUNT_INFLIGHT))
+	while (!zs_device_is_drained(device))
 		nanosleep(&interval, NULL);
+}
+
+bool zs_device_is_drained(const struct zs_device *device)
+{
+	return !zs_shards_sum(&device->shards, ZS_COUNT_INFLIGHT);
 }
 
 /* Nothing is counted any more that is the device's alone. */
@@ -73,26 +78,59 @@ void zs_device_finish(struct zs_device *device)
 	device->state = ZS_DEVICE_FREE;
 }
 
-int zs_store_remove(struct zs_store *store, uint64_t id)
+/* From here on there is no such device. Returns 0 or -ENODEV. */
+static int commit_removal(struct zs_store *store, uint64_t id, struct zs_device **ret_device)
 {
 	struct zs_device *device = atomic_load(&store->devices[zs_device_index(id)]);
+	ZS_LOCK_SCOPE(&store->lock);
 
-	if (!device || !id)
+	if (!device || !id || device->state != ZS_DEVICE_ACTIVE || atomic_load(&device->id) != id)
 		return -ENODEV;
-	{
-		ZS_LOCK_SCOPE(&store->lock);
-		if (device->state != ZS_DEVICE_ACTIVE || atomic_load(&device->id) != id)
-			return -ENODEV;
-		device->state = ZS_DEVICE_REMOVING;
-		atomic_store(&device->id, 0);
-		/* the commit: from here on there is no such device */
-		atomic_store_explicit(&device->entry->id, 0, memory_order_release);
-	}
-	drain(device);
-	if (!zs_deferred_device(&store->deferred, device)) {
-		/* What it has discarded before may still wait, and must be free before the index is used again. */
-		zs_deferred_flush(&store->deferred);
-		zs_device_finish(device);
-	}
+	device->state = ZS_DEVICE_REMOVING;
+	atomic_store(&device->id, 0);
+	/* the commit */
+	atomic_store_explicit(&device->entry->id, 0, memory_order_release);
+	*ret_device = device;
 	return 0;
+}
+
+/* Has it freed when nobody uses it any more: by the maintenance thread, if there is one. */
+static void free_device(struct zs_device *device)
+{
+	if (zs_deferred_device(&device->store->deferred, device))
+		return;
+	drain(device);
+	/* What it has discarded before may still wait, and must be free before the index is used again. */
+	zs_deferred_flush(&device->store->deferred);
+	zs_device_finish(device);
+}
+
+int zs_store_remove(struct zs_store *store, uint64_t id)
+{
+	struct zs_device *device;
+	int error = commit_removal(store, id, &device);
+
+	if (error)
+		return error;
+	drain(device);
+	free_device(device);
+	return 0;
+}
+
+int zs_store_remove_begin(struct zs_store *store, uint64_t id)
+{
+	struct zs_device *device;
+	int error = commit_removal(store, id, &device);
+
+	if (!error)
+		free_device(device);
+	return error;
+}
+
+bool zs_store_is_removing(struct zs_store *store, uint64_t id)
+{
+	struct zs_device *device = atomic_load(&store->devices[zs_device_index(id)]);
+	ZS_LOCK_SCOPE(&store->lock);
+
+	return device && device->state == ZS_DEVICE_REMOVING && device->own_id == id && !zs_device_is_drained(device);
 }

@@ -172,6 +172,13 @@ int zs_store_add(struct zs_store *store, const struct zs_device_options *options
  */
 int zs_store_remove(struct zs_store *store, uint64_t id);
 
+/*
+ * The same for who must not wait, since a disk may hold up I/O in flight for long. zs_store_is_removing(): some of it
+ * has not ended yet. Before zs_store_start_maintenance() it is waited for.
+ */
+int zs_store_remove_begin(struct zs_store *store, uint64_t id);
+bool zs_store_is_removing(struct zs_store *store, uint64_t id);
+
 /* The largest device that could be added now, bytes, for this block size. */
 uint64_t zs_store_max_device_bytes(struct zs_store *store, uint32_t block_size);
 

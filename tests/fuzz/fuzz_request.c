@@ -109,6 +109,7 @@ static void make_world(void)
 		.fd = world.fd,
 		.server = {ops, world.frontend, world.stream, &world.nr_refused},
 		.session = session,
+		.pulse = &world.ring.pulse,
 		.buffer = malloc(ZSD_CLASSIC_BUFFER_BYTES),
 	};
 	world.uring.options.session = session;

@@ -3,7 +3,7 @@
  * For LD_PRELOAD: a file that is slow or broken. SLOW_DISK names it; what a read of it does is the content of the file
  * SLOW_DISK_DOES at that time:
  *
- *   hold	waits until it is something else
+ *   hold	waits until it is something else; the thread's name is a line more in the file SLOW_DISK_DOES.held
  *   EIO	fails
  *   else	reads
  */
@@ -12,8 +12,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -41,12 +43,29 @@ static bool does(const char *what)
 	return length > 0 && !strncmp(text, what, strlen(what));
 }
 
+/* Who waits. */
+static void note(void)
+{
+	char path[4096], line[32] = "";
+	int fd;
+
+	prctl(PR_GET_NAME, line);
+	strcat(line, "\n");
+	snprintf(path, sizeof(path), "%s.held", getenv("SLOW_DISK_DOES"));
+	fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+	if (fd < 0 || write(fd, line, strlen(line)) < 0)
+		abort();
+	close(fd);
+}
+
 /* pread64() to the linker: offsets have 64 bits. */
 EXPORT ssize_t pread(int fd, void *buffer, size_t size, off_t offset)
 {
 	ssize_t (*real)(int, void *, size_t, off_t);
 
 	if (is_slow(fd)) {
+		if (does("hold"))
+			note();
 		while (does("hold"))
 			usleep(LOOK_USEC);
 		if (does("EIO")) {

@@ -68,6 +68,33 @@ for transport in classic uring; do
 	done
 done
 
+# busy NUMBER: so many clients for a moment; what they called into work is left behind.
+busy()
+{
+	fio --name=busy --filename="$mnt/disk" --allow_file_create=0 --ioengine=psync --direct=1 --numjobs="$1" \
+		--size=64M --time_based --runtime=1 --rw=randwrite --bs=4k --minimal >/dev/null || fail "fio failed"
+}
+
+# checks NUMBER: so many times the watchdog was told that we are well.
+checks()
+{
+	[[ $(grep -c '^WATCHDOG=1' "$test_dir/notified") -ge $1 ]]
+}
+
+step "two clients, then one, then none for three times the watchdog's patience"
+for transport in classic uring; do
+	[[ $transport != uring || -e $uring_parameter ]] || continue
+	stop_daemon
+	export WATCHDOG_USEC=1000000
+	start_daemon --config "$test_dir/zsd.conf" --transport "$transport"
+	unset WATCHDOG_USEC
+	busy 2
+	busy 1
+	: >"$test_dir/notified"
+	# Four times within its patience.
+	eventually "telling the service manager" checks 12
+done
+
 step "stopping"
 stop_daemon
 notified '^STOPPING=1'

@@ -74,6 +74,18 @@ equal "what is written back with what is idle" "$(stat_of disk written_back_byte
 "$ZSCTL" writeback >/dev/null || fail "writing back all"
 equal "what is left in memory" "$(in_memory disk)" 0
 same disk
+
+step "counters of what was written and read there"
+equal "blocks written" "$(stat_of disk backing_writes)" 6144
+[[ $(stat_of disk backing_read_bytes) -ge $((24 << 20)) ]] || fail "reading back is not counted"
+equal "bytes written" "$(stat_of disk backing_written_bytes)" "$("$ZSCTL" stats disk -n -b -r -o BACK-WRITTEN)"
+equal "metrics" "$("$ZSCTL" metrics | awk '/^zsd_device_backing_written_bytes_total.*"disk"/ { print $2 }')" \
+	"$(stat_of disk backing_written_bytes)"
+[[ $("$ZSCTL" iostat disk -n -b -r -o BACK-WRITTEN) -gt 0 && $("$ZSCTL" iostat disk -n -b -r -o BACK-READ) -gt 0 ]] ||
+	fail "iostat does not show it"
+[[ $("$ZSCTL" iostat disk -n -r -o BACK-WRITES) != 0 && $("$ZSCTL" iostat disk -n -r -o BACK-READS) != 0 ]] ||
+	fail "iostat does not show the blocks"
+"$ZSCTL" top --once | grep -q '24M on disk, R [0-9]' || fail "top does not show it: $("$ZSCTL" top --once)"
 [[ $("$ZSCTL" usage disk -n -r -b -o TYPE,DATA | awk '$1 == "written-back" { print $2 }') -ge $((20 << 20)) ]] ||
 	fail "zsctl usage does not show what is written back"
 refused "ends beyond the device" "$ZSCTL" writeback disk --ranges 0-8192

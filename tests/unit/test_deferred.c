@@ -181,6 +181,70 @@ Test(deferred, a_removed_device_is_gone_at_once_and_its_name_free)
 	cr_assert_eq(stats_of_store().heap.slot_table_pages, 0);
 }
 
+/* As the maintenance thread does it, some time. */
+static void wait_for_free_devices(void)
+{
+	const struct timespec moment = {.tv_nsec = 10000000};
+
+	for (unsigned int i = 0; i < 6000 && stats_of_store().deferred.devices; i++)
+		nanosleep(&moment, NULL);
+	cr_assert_eq(stats_of_store().deferred.devices, 0);
+}
+
+Test(deferred, removing_a_device_that_is_in_use_waits_for_nobody_and_frees_it_when_it_is_not)
+{
+	uint64_t id = add_full("a"), idle = add_full("b"), other;
+	struct zs_device *device = zs_device_get(store, id, stream);
+	char found[BLOCK];
+
+	cr_assert_eq(zs_store_start_maintenance(store), 0);
+	cr_assert_not(zs_store_is_removing(store, id));
+	cr_assert_eq(zs_store_remove_begin(store, id), 0);
+	cr_assert_eq(zs_store_remove_begin(store, id), -ENODEV);
+	cr_assert(zs_store_is_removing(store, id));
+	cr_assert_null(zs_device_get(store, id, stream));
+	/* Nobody else waits for it, and who has it can use it. */
+	cr_assert_eq(zs_store_remove(store, idle), 0);
+	zs_store_flush(store);
+	cr_assert_eq(stats_of_store().pool.objects, NR_BLOCKS);
+	cr_assert_eq(zs_device_read(device, stream, 0, found, BLOCK), 0);
+	cr_assert_eq(memcmp(found, noise, BLOCK), 0);
+	cr_assert_eq(zs_device_discard(device, stream, 0, MIB), 0);
+	other = test_device_add(store, "a", MIB, BLOCK, lz4);
+	cr_assert_neq(zs_device_index(other), zs_device_index(id), "the index is still in use");
+	cr_assert(zs_store_is_removing(store, id));
+	zs_device_put(device, stream);
+	cr_assert_not(zs_store_is_removing(store, id));
+	wait_for_free_devices();
+	cr_assert_eq(stats_of_store().pool.objects, 0);
+}
+
+Test(deferred, without_the_maintenance_thread_removing_is_done_when_it_returns)
+{
+	uint64_t id = add_full("a");
+
+	cr_assert_eq(zs_store_remove_begin(store, id), 0);
+	cr_assert_not(zs_store_is_removing(store, id));
+	cr_assert_eq(stats_of_store().pool.objects, 0);
+}
+
+Test(deferred, a_store_is_closed_while_a_removed_device_is_in_use)
+{
+	struct zs_store_options options = {0};
+	uint64_t id = add_full("a");
+	int fd;
+
+	cr_assert_eq(zs_store_start_maintenance(store), 0);
+	cr_assert_not_null(zs_device_get(store, id, stream));
+	cr_assert_eq(zs_store_remove_begin(store, id), 0);
+	fd = dup(zs_store_fd(store));
+	zs_store_close(store);
+	cr_assert_eq(zs_store_open(fd, &options, &store), 0);
+	close(fd);
+	cr_assert_eq(stats_of_store().nr_devices, 0);
+	cr_assert_eq(stats_of_store().pool.objects, 0);
+}
+
 Test(deferred, who_meets_the_limit_is_not_refused_because_of_what_waits)
 {
 	struct zs_device *device;

@@ -66,6 +66,18 @@ Test(pulse, who_stays_in_one_request_hangs_and_who_begins_another_does_not)
 	cr_assert_not(zsd_pulse_call(&pulse, pthread_self()));
 }
 
+Test(pulse, who_waits_for_a_disk_does_not_hang_and_who_has_it_served_does)
+{
+	zsd_pulse_look(&pulse);
+	zsd_pulse_serve(&pulse);
+	zsd_pulse_call(&pulse, pthread_self());
+	zsd_pulse_set_waits(&pulse, true);
+	for (int i = 0; i < 3; i++)
+		cr_assert(zsd_pulse_call(&pulse, pthread_self()));
+	zsd_pulse_set_waits(&pulse, false);
+	cr_assert_not(zsd_pulse_call(&pulse, pthread_self()));
+}
+
 Test(pulse, looking_and_serving_in_turn_always_moves)
 {
 	uint32_t before;
