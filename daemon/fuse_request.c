@@ -134,12 +134,12 @@ static int serve_open(const struct zsd_fuse_server *server, const struct zsd_fus
 		      struct zsd_fuse_reply *reply)
 {
 	const struct zsd_fuse_open_in *in = request->argument;
-	bool page_cache;
+	bool to_write = (in->flags & O_ACCMODE) != O_RDONLY, page_cache;
 	int r;
 
 	if (in->flags & O_TRUNC)
 		return zsd_fuse_refuse(server, -EPERM);
-	r = server->ops->open(server->frontend, request->header->node, &page_cache);
+	r = server->ops->open(server->frontend, request->header->node, to_write, &page_cache);
 	if (r)
 		return r;
 	reply->small.open = (struct zsd_fuse_open_out){
