@@ -146,6 +146,7 @@ static int read_options(const struct zsd_call *call, struct zs_device_options *o
 					       UINT32_MAX);
 	options->memory_limit_bytes = (uint64_t)zsd_call_int(call, "memory_limit_bytes", 0);
 	options->group = zsd_call_string(call, "group");
+	options->read_only = zsd_call_bool(call, "read_only");
 	options->uid = call->peer->uid;
 	options->gid = call->peer->gid;
 	if (zsd_options_check(options, &field, reason))
@@ -391,6 +392,7 @@ const struct zsd_method zsd_command_methods[] = {
 				{"group", ZSD_PARAMETER_STRING, false},
 				{"cache", ZSD_PARAMETER_STRING, false},
 				{"recompress", ZSD_PARAMETER_STRING, false},
+				{"read_only", ZSD_PARAMETER_BOOL, false},
 			},
 		.run = run_add,
 	},

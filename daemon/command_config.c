@@ -77,7 +77,7 @@ static int read_device_value(const char *name, const char *value, struct zs_devi
 
 	if (!key)
 		return refuse(ret_answer, name, value,
-			      "there is no such key; use Algorithm, MemoryLimit, Mode, Owner or Recompress");
+			      "there is no such key; use Algorithm, MemoryLimit, Mode, Owner, ReadOnly or Recompress");
 	if (!zsd_live_is_device(name))
 		return refuse(ret_answer, name, value,
 			      "it is fixed when a device is made; remove the device and add it again");

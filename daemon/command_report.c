@@ -97,10 +97,10 @@ json_t *zsd_report_device(struct zsd_service *service, struct zs_device *device)
 		{"created_usec", (uint64_t)info->created_sec * USEC_PER_SEC},
 	};
 	ZS_CLEANUP(decrefp)
-	json_t *report = json_pack("{s:s, s:s, s:s, s:s}", "name", info->name, "state",
+	json_t *report = json_pack("{s:s, s:s, s:s, s:s, s:b}", "name", info->name, "state",
 				   stats->corrupt ? "degraded" : "active", "algorithm",
 				   zs_codec_format(&info->codec, algorithm), "cache",
-				   zsd_options_cache_name(info->page_cache));
+				   zsd_options_cache_name(info->page_cache), "read_only", info->read_only);
 
 	if (!report || !zsd_set_numbers(report, fields, ZS_ARRAY_SIZE(fields)) || !set_file(report, service, info) ||
 	    !set_limit(report, info->memory_limit_bytes) ||

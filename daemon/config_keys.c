@@ -353,6 +353,11 @@ static int set_mode(struct zsd_config_target *target, const char *value, char re
 	return zsd_options_set_mode(target->device, value, reason);
 }
 
+static int set_read_only(struct zsd_config_target *target, const char *value, char reason[static ZSD_REASON_BYTES])
+{
+	return parse_yes_no(value, &target->device->read_only, reason);
+}
+
 static int set_owner(struct zsd_config_target *target, const char *value, char reason[static ZSD_REASON_BYTES])
 {
 	return zsd_options_set_owner(target->device, value, reason);
@@ -397,5 +402,6 @@ const struct zsd_config_key zsd_config_device_keys[] = {
 	{"Owner", set_owner},
 	{"Group", set_group},
 	{"Cache", set_cache},
+	{"ReadOnly", set_read_only},
 	{},
 };

@@ -120,7 +120,7 @@ static int seek_data(void *argument, void *thread, uint64_t node, uint64_t offse
 
 /* opens */
 
-static int open_file(void *argument, uint64_t node, uint64_t *ret_handle, bool *ret_page_cache)
+static int open_file(void *argument, uint64_t node, bool to_write, uint64_t *ret_handle, bool *ret_page_cache)
 {
 	struct zsd_frontend *frontend = argument;
 	struct zs_device *device = zsd_frontend_get(frontend, node, NULL);
@@ -132,7 +132,8 @@ static int open_file(void *argument, uint64_t node, uint64_t *ret_handle, bool *
 	}
 	if (!device)
 		return -ESTALE;
-	r = zsd_opens_add(&frontend->opens, node - ZSD_NODE_OFFSET);
+	r = to_write && zs_device_is_read_only(device) ? -EROFS
+						       : zsd_opens_add(&frontend->opens, node - ZSD_NODE_OFFSET);
 	if (!r) {
 		*ret_handle = node;
 		*ret_page_cache = has_page_cache(device);

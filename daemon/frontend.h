@@ -85,14 +85,14 @@ struct zsd_frontend_ops {
 		    size_t *done);
 	/*
 	 * Writes up to length bytes; fewer at the end of the file or where room runs out. -ENOSPC if not one byte could
-	 * be written, -ENODEV, -EIO, -ENOMEM; -ECONNABORTED from who waited for room when it was time to stop. The
-	 * buffer stays the caller's.
+	 * be written, -EROFS, -ENODEV, -EIO, -ENOMEM; -ECONNABORTED from who waited for room when it was time to stop.
+	 * The buffer stays the caller's.
 	 */
 	int (*write)(void *frontend, void *thread, uint64_t node, uint64_t offset, const void *buffer, size_t length,
 		     size_t *done);
 	/*
 	 * Makes a range read as zeros; what lies beyond the end is ignored if keep_size is true and refused with
-	 * -ENOSPC otherwise. -ENODEV, -EIO, -ENOMEM.
+	 * -ENOSPC otherwise. -EROFS, -ENODEV, -EIO, -ENOMEM.
 	 */
 	int (*discard)(void *frontend, void *thread, uint64_t node, uint64_t offset, uint64_t length, bool keep_size);
 	/*
@@ -106,9 +106,10 @@ struct zsd_frontend_ops {
 	/*
 	 * Counts one more user of the file, and says whether the kernel may cache its content, which is the same for
 	 * all users. The handle is the node, unless it has ZSD_HANDLE_BIT: then reads and the release are told the
-	 * handle in place of the node. -ESTALE if there is no such node (any more), -ENOMEM.
+	 * handle in place of the node. -ESTALE if there is no such node (any more), -ENOMEM; -EROFS if it is to be
+	 * written to and must not be.
 	 */
-	int (*open)(void *frontend, uint64_t node, uint64_t *ret_handle, bool *ret_page_cache);
+	int (*open)(void *frontend, uint64_t node, bool to_write, uint64_t *ret_handle, bool *ret_page_cache);
 	/* Ends what one successful open began; also for a node that has been removed since. */
 	void (*release)(void *frontend, uint64_t node);
 

@@ -204,7 +204,9 @@ static int write_once(struct call *call, const void *buffer, size_t length, size
 	if (!device)
 		return zsd_is_report(call->node) ? -EPERM : -ENODEV;
 	size = zs_device_size(device);
-	if (length && call->offset >= size)
+	if (zs_device_is_read_only(device))
+		r = -EROFS;
+	else if (length && call->offset >= size)
 		r = -ENOSPC;
 	else if (length)
 		r = write_range(call, device, buffer, zs_min(length, size - call->offset), done);
@@ -252,7 +254,9 @@ static int discard_once(struct call *call, uint64_t length, bool keep_size)
 	if (!device)
 		return zsd_is_report(call->node) ? -EPERM : -ENODEV;
 	size = zs_device_size(device);
-	if (!keep_size && (call->offset > size || length > size - call->offset))
+	if (zs_device_is_read_only(device))
+		r = -EROFS;
+	else if (!keep_size && (call->offset > size || length > size - call->offset))
 		r = -ENOSPC;
 	else if (call->offset < size)
 		r = discard_range(call, device, zs_min(length, size - call->offset));

@@ -140,13 +140,13 @@ static int serve_open(const struct zsd_fuse_server *server, const struct zsd_fus
 		      struct zsd_fuse_reply *reply)
 {
 	const struct zsd_fuse_open_in *in = request->argument;
+	bool to_write = (in->flags & O_ACCMODE) != O_RDONLY, page_cache;
 	uint64_t handle;
-	bool page_cache;
 	int r;
 
 	if (in->flags & O_TRUNC)
 		return zsd_fuse_refuse(server, -EPERM);
-	r = server->ops->open(server->frontend, request->header->node, &handle, &page_cache);
+	r = server->ops->open(server->frontend, request->header->node, to_write, &handle, &page_cache);
 	if (r)
 		return r;
 	reply->small.open = (struct zsd_fuse_open_out){

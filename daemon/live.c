@@ -114,6 +114,12 @@ static int apply_device_limit(struct zs_device *device, const struct zs_device_o
 	return zs_device_set_limit(device, options->memory_limit_bytes);
 }
 
+static int apply_read_only(struct zs_device *device, const struct zs_device_options *options)
+{
+	zs_device_set_read_only(device, options->read_only);
+	return 0;
+}
+
 /* What is stored stays as it is; recompression may change that. */
 static int apply_algorithm(struct zs_device *device, const struct zs_device_options *options)
 {
@@ -130,7 +136,7 @@ static const struct {
 	int (*apply)(struct zs_device *device, const struct zs_device_options *options);
 } device_keys[] = {
 	{"Algorithm", apply_algorithm}, {"MemoryLimit", apply_device_limit}, {"Mode", apply_mode},
-	{"Owner", apply_owner},		{"Recompress", apply_recompress},
+	{"Owner", apply_owner},		{"ReadOnly", apply_read_only},	     {"Recompress", apply_recompress},
 };
 
 bool zsd_live_is_device(const char *key)

@@ -23,10 +23,11 @@
 
 static json_t *add_parameters(const struct zsctl_options *options, const char *name)
 {
-	CLEANUP_JSON json_t *parameters = json_pack("{s:s, s:I, s:s*, s:s*, s:s*, s:s*, s:s*}", "name", name,
+	CLEANUP_JSON json_t *parameters = json_pack("{s:s, s:I, s:s*, s:s*, s:s*, s:s*, s:s*, s:b}", "name", name,
 						    "size_bytes", (json_int_t)options->size_bytes, "algorithm",
 						    options->algorithm, "mode", options->mode, "group", options->group,
-						    "cache", options->cache, "recompress", options->recompress);
+						    "cache", options->cache, "recompress", options->recompress,
+						    "read_only", options->read_only);
 
 	if (options->block_size_bytes &&
 	    json_object_set_new(parameters, "block_size_bytes", json_integer((json_int_t)options->block_size_bytes)))

@@ -22,6 +22,7 @@ const struct zsctl_column zsctl_list_columns[] = {
 	{"GROUP", "group", ZSCTL_TEXT, false, "group whose limit it shares"},
 	{"RECOMPRESS", "recompress", ZSCTL_TEXT, false, "codecs for recompression"},
 	{"CACHE", "cache", ZSCTL_TEXT, false, "kernel if the page cache is used, or none"},
+	{"READ-ONLY", "read_only", ZSCTL_TEXT, false, "its content can't be changed"},
 	{"OPEN", "open_count", ZSCTL_COUNT, false, "how often the file is open"},
 	{"ERRORS", "errors", ZSCTL_COUNT, false, "blocks found damaged, each time one was read"},
 	{"MODE", "mode", ZSCTL_TEXT, false, "permission bits of the file, octal"},

@@ -27,7 +27,7 @@ static json_int_t number(const json_t *object, const char *name)
 
 static const char *size(json_int_t bytes, char text[static ZS_SIZE_TEXT_BYTES])
 {
-	return zs_size_format((uint64_t)zs_max(bytes, 0), text);
+	return zs_size_format(bytes > 0 ? (uint64_t)bytes : 0, text);
 }
 
 void zsctl_frame_deinit(struct zsctl_frame *frame)

@@ -80,15 +80,23 @@ static int attach_to_free(int control_fd, int file_fd, const char *file, uint32_
 	return error;
 }
 
+static int open_file(const char *file)
+{
+	int fd = open(file, O_RDWR | O_CLOEXEC | O_DIRECT);
+
+	return fd < 0 && errno == EROFS ? open(file, O_RDONLY | O_CLOEXEC | O_DIRECT) : fd;
+}
+
 int zsctl_loop_attach(const char *file, uint32_t sector_bytes, bool autoclear, char ret_path[static ZSCTL_LOOP_BYTES],
 		      int *ret_fd)
 {
-	ZS_CLEANUP_CLOSE int file_fd = open(file, O_RDWR | O_CLOEXEC | O_DIRECT);
+	/* The kernel makes a read-only device of a descriptor that is read-only. */
+	ZS_CLEANUP_CLOSE int file_fd = open_file(file);
 	ZS_CLEANUP_CLOSE int control_fd = -1;
-	int error = file_fd < 0 ? -errno : 0;
+	int error;
 
-	if (error)
-		return error;
+	if (file_fd < 0)
+		return -errno;
 	control_fd = open("/dev/loop-control", O_RDWR | O_CLOEXEC);
 	if (control_fd < 0)
 		return -errno;

@@ -63,6 +63,7 @@ static const struct specification specifications[] = {
 	{"cache", 'c', "CACHE", ZSCTL_FOR_ADD | ZSCTL_FOR_RUN, TEXT, MEMBER(cache),
 	 "none (default), or kernel: files are cached and can be mapped"},
 	{"mode", 'm', "MODE", ZSCTL_FOR_ADD, TEXT, MEMBER(mode), "permission bits of the file, octal; 0600 by default"},
+	{"read-only", 0, NULL, ZSCTL_FOR_ADD, FLAG, MEMBER(read_only), "refuse writes until 'set NAME ReadOnly=no'"},
 	{"owners", 0, NULL, ZSCTL_FOR_STATS, FLAG, MEMBER(owners), "show whose memory lies on which node"},
 	{"node", 0, "NUMBER", ZSCTL_FOR_STATS, NODE, MEMBER(node), "with --owners: on this node only"},
 	{"force", 'f', NULL, ZSCTL_FOR_REMOVE, FLAG, MEMBER(force), "remove a device that is open"},

@@ -94,6 +94,7 @@ struct zsctl_options {
 	bool origin;
 
 	/* add and remove */
+	bool read_only;
 	bool persist;
 
 	/* metrics */

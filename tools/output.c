@@ -155,6 +155,8 @@ static const char *format_cell(const struct zsctl_options *options, const struct
 		return options->raw || options->pairs ? "" : "-";
 	if (json_is_string(value))
 		return json_string_value(value);
+	if (json_is_boolean(value))
+		return json_is_true(value) ? "yes" : "no";
 	if (format == ZSCTL_SIZE && !options->bytes)
 		return zs_size_format((uint64_t)json_integer_value(value), text);
 	if (format == ZSCTL_RATIO)

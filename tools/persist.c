@@ -81,6 +81,8 @@ static int write_file(const char *path, const struct zsctl_options *options, con
 	print_text(stream, "Group", options->group);
 	print_text(stream, "Cache", options->cache);
 	print_text(stream, "Recompress", options->recompress);
+	if (options->read_only)
+		fputs("ReadOnly=yes\n", stream);
 	failed = fflush(stream) || fsync(fileno(stream));
 	return fclose(stream) || failed ? -EIO : 0;
 }

@@ -291,6 +291,7 @@ void zs_device_info(struct zs_device *device, struct zs_device_info *ret_info)
 		.uid = attributes->uid,
 		.gid = attributes->gid,
 		.page_cache = attributes->flags & ZS_ATTRIBUTE_PAGE_CACHE,
+		.read_only = attributes->flags & ZS_ATTRIBUTE_READ_ONLY,
 		.created_sec = entry->created_sec,
 	};
 	for (unsigned int i = 1; i < ZS_CODECS && attributes->codecs[i]; i++)
@@ -359,6 +360,24 @@ void zs_device_set_owner(struct zs_device *device, uint32_t uid, uint32_t gid)
 	attributes.uid = uid;
 	attributes.gid = gid;
 	zs_entry_set_attributes(device->entry, &attributes);
+}
+
+void zs_device_set_read_only(struct zs_device *device, bool read_only)
+{
+	struct zs_device_attributes attributes;
+	ZS_LOCK_SCOPE(&device->store->lock);
+
+	attributes = *zs_entry_attributes(device->entry);
+	attributes.flags &= ~ZS_ATTRIBUTE_READ_ONLY;
+	if (read_only)
+		attributes.flags |= ZS_ATTRIBUTE_READ_ONLY;
+	zs_entry_set_attributes(device->entry, &attributes);
+	atomic_store_explicit(&device->read_only, read_only, memory_order_relaxed);
+}
+
+bool zs_device_is_read_only(const struct zs_device *device)
+{
+	return atomic_load_explicit(&device->read_only, memory_order_relaxed);
 }
 
 /* Under the store's lock. */

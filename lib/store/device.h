@@ -114,6 +114,14 @@ int zs_device_set_limit(struct zs_device *device, uint64_t memory_limit_bytes);
 void zs_device_set_mode(struct zs_device *device, uint32_t mode);
 void zs_device_set_owner(struct zs_device *device, uint32_t uid, uint32_t gid);
 
+/*
+ * Whether the content may not change. As mode and owner it is only kept here, by one 8-byte store in the arena: who
+ * serves the device asks before a write or a discard. Calls that are under way end as they began.
+ */
+void zs_device_set_read_only(struct zs_device *device, bool read_only);
+/* Context: any thread that borrowed the device; no lock. */
+bool zs_device_is_read_only(const struct zs_device *device);
+
 /* What writes use from now on; what is stored stays as it is. Returns 0 or -EINVAL. */
 int zs_device_set_codec(struct zs_device *device, const struct zs_codec_params *codec);
 /* What recompression uses from now on, in order; nr 0 = none. Returns 0 or -EINVAL. */

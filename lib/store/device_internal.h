@@ -35,6 +35,7 @@ struct zs_device {
 	enum zs_device_state state;	    /* guarded by store->lock */
 	_Atomic uint64_t id;		    /* seq_cst with ZS_COUNT_INFLIGHT: see zs_device_get() */
 	_Atomic uint32_t codecs[ZS_CODECS]; /* as in the entry; relaxed, each word stands by itself */
+	_Atomic bool read_only;		    /* as in the entry; relaxed */
 	/* Constant while id is not 0. */
 	uint64_t own_id; /* the same as id; stays when the device is being removed */
 	uint64_t size_bytes;

@@ -127,7 +127,8 @@ void zs_entry_commit(struct zs_device_entry *entry, uint64_t id, const struct zs
 		.mode = options->mode,
 		.uid = options->uid,
 		.gid = options->gid,
-		.flags = options->page_cache ? ZS_ATTRIBUTE_PAGE_CACHE : 0,
+		.flags = (options->page_cache ? ZS_ATTRIBUTE_PAGE_CACHE : 0) |
+			 (options->read_only ? ZS_ATTRIBUTE_READ_ONLY : 0),
 		.memory_limit_bytes = options->memory_limit_bytes,
 	};
 

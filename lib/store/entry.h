@@ -17,12 +17,14 @@
 
 /* The kernel may cache the file's content. */
 #define ZS_ATTRIBUTE_PAGE_CACHE (UINT32_C(1) << 0)
+/* Its content does not change. */
+#define ZS_ATTRIBUTE_READ_ONLY (UINT32_C(1) << 1)
 
 struct zs_device_attributes {
 	uint32_t mode;
 	uint32_t uid;
 	uint32_t gid;
-	uint32_t flags; /* ZS_ATTRIBUTE_PAGE_CACHE */
+	uint32_t flags; /* ZS_ATTRIBUTE_... */
 	uint64_t memory_limit_bytes;
 	uint32_t codecs[ZS_CODECS]; /* packed: that of writes, then those of recompression until a 0 */
 	uint64_t checksum;	    /* XXH3-64 of all above */

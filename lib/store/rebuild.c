@@ -188,6 +188,7 @@ static struct zs_device_options entry_options(const struct zs_device_entry *entr
 		.block_size = entry->block_size,
 		.codec = zs_codec_unpack(attributes->codecs[0]),
 		.memory_limit_bytes = attributes->memory_limit_bytes,
+		.read_only = attributes->flags & ZS_ATTRIBUTE_READ_ONLY,
 	};
 
 	for (unsigned int i = 1; i < ZS_CODECS && attributes->codecs[i]; i++)

@@ -83,6 +83,7 @@ int zs_device_start(struct zs_device *device, const struct zs_device_options *op
 	device->block_size = options->block_size;
 	device->block_shift = zs_ilog2(options->block_size);
 	load_codecs(device, options);
+	atomic_store_explicit(&device->read_only, options->read_only, memory_order_relaxed);
 	atomic_store(&device->budget.limit_bytes, options->memory_limit_bytes);
 	atomic_store(&device->budget.charged_bytes, 0);
 	zs_shards_reset(&device->shards);

@@ -48,6 +48,7 @@ struct zs_device_options {
 	uint32_t mode;		     /* permission bits of the file, 0 = 0600 */
 	uint32_t uid, gid;
 	bool page_cache;   /* the kernel may cache the file's content; nothing to the store */
+	bool read_only;	   /* see zs_device_set_read_only() */
 	const char *group; /* see store/group.h; a name as a device's, NULL = of none. It stays so */
 };
 
@@ -74,6 +75,7 @@ struct zs_device_info {
 	uint64_t memory_limit_bytes;
 	uint32_t mode, uid, gid;
 	bool page_cache;
+	bool read_only;
 	int64_t created_sec;		  /* Unix time */
 	char group[ZS_DEVICE_NAME_BYTES]; /* "" = of none */
 };

@@ -85,7 +85,7 @@ static int null_seek(void *frontend, void *thread, uint64_t node, uint64_t offse
 	return 0;
 }
 
-static int null_open(void *frontend, uint64_t node, uint64_t *ret_handle, bool *ret_page_cache)
+static int null_open(void *frontend, uint64_t node, bool to_write, uint64_t *ret_handle, bool *ret_page_cache)
 {
 	*ret_handle = node;
 	*ret_page_cache = false;

@@ -110,12 +110,13 @@ static int seek_disk(void *frontend, void *thread, uint64_t node, uint64_t offse
 	return -ENXIO;
 }
 
-static int open_disk(void *frontend, uint64_t node, bool *ret_page_cache)
+static int open_disk(void *frontend, uint64_t node, bool to_write, uint64_t *ret_handle, bool *ret_page_cache)
 {
 	struct disk *disk = frontend;
 
 	*ret_page_cache = false;
 	atomic_fetch_add(&disk->status->opens, 1);
+	*ret_handle = node;
 	return 0;
 }
 

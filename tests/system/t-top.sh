@@ -12,6 +12,11 @@ add 'a-much-longer-name' 32M
 	head -c 4M /dev/zero | tr '\0' 'x'
 	head -c 4M /dev/urandom
 } >data
+
+step "less data than it costs saves nothing"
+dd if=/dev/urandom of="$mnt/vm0" bs=4K count=1 conv=notrunc oflag=direct status=none
+"$ZSCTL" top --once >picture
+grep -qE '^zsd .* devices hold 4K, and save 0B' picture || fail "the first line is $(head -n 1 picture)"
 dd if=data of="$mnt/vm0" bs=1M conv=notrunc oflag=direct status=none
 
 step "a picture of 80 columns"

@@ -114,6 +114,7 @@ Test(config, all_keys_are_taken)
 			  "BlockSize=16K\n"
 			  "MemoryLimit=2G\n"
 			  "Mode=0660\n"
+			  "ReadOnly=yes\n"
 			  "Owner=1234:5678\n"
 			  "Group=all vms\n"
 			  "Cache=kernel\n"
@@ -147,6 +148,7 @@ Test(config, all_keys_are_taken)
 	cr_expect_eq(device->gid, 5678);
 	cr_expect_str_eq(device->group, "all vms");
 	cr_expect(device->page_cache);
+	cr_expect(device->read_only);
 	cr_expect(config->accounting);
 	cr_assert_eq(config->nr_groups, 1);
 	cr_expect_str_eq(config->groups[0].name, "all vms");
@@ -154,6 +156,7 @@ Test(config, all_keys_are_taken)
 	device = &config->devices[1];
 	cr_expect_str_eq(device->name, "b");
 	cr_expect_not(device->page_cache);
+	cr_expect_not(device->read_only);
 	cr_expect_eq(device->size_bytes, 4096);
 	cr_expect_eq(device->block_size, 4096);
 	cr_expect_eq(device->codec.codec, ZS_CODEC_LZ4);

@@ -75,7 +75,7 @@ static int fake_seek(void *frontend, void *thread, uint64_t node, uint64_t offse
 	return seen.answer;
 }
 
-static int fake_open(void *frontend, uint64_t node, uint64_t *ret_handle, bool *ret_page_cache)
+static int fake_open(void *frontend, uint64_t node, bool to_write, uint64_t *ret_handle, bool *ret_page_cache)
 {
 	*ret_handle = node;
 	*ret_page_cache = seen.flag;

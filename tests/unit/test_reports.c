@@ -45,7 +45,7 @@ static uint64_t open_text(void)
 	uint64_t handle = 0;
 	bool page_cache = true;
 
-	cr_assert_eq(ops->open(frontend, node, &handle, &page_cache), 0);
+	cr_assert_eq(ops->open(frontend, node, false, &handle, &page_cache), 0);
 	cr_assert_neq(handle & ZSD_HANDLE_BIT, 0);
 	cr_assert_not(page_cache);
 	return handle;

@@ -384,6 +384,7 @@ Test(store, everything_is_there_again_after_a_restart)
 		.uid = 1,
 		.gid = 2,
 		.page_cache = true,
+		.read_only = true,
 	};
 	static const struct zs_codec_params levels[] = {{ZS_CODEC_ZSTD, 3}, {ZS_CODEC_ZSTD, -5}};
 	struct zs_device_info before, after;
@@ -415,6 +416,7 @@ Test(store, everything_is_there_again_after_a_restart)
 		check_same_info(&before, &after);
 		cr_assert_eq(after.uid, 3);
 		cr_assert(after.page_cache);
+		cr_assert(after.read_only);
 		cr_assert_eq(stats_after.data_bytes, stats_before.data_bytes);
 		cr_assert_eq(stats_after.compressed_bytes, stats_before.compressed_bytes);
 		cr_assert_eq(stats_after.memory_bytes, stats_before.memory_bytes);
