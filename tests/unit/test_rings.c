@@ -3,8 +3,6 @@
 
 #include <criterion/criterion.h>
 #include <errno.h>
-#include <linux/falloc.h>
-#include <poll.h>
 #include <pthread.h>
 #include <semaphore.h>
 #include <stdatomic.h>
@@ -18,14 +16,12 @@
 #include "fuse_abi.h"
 #include "placement.h"
 #include "support/fake_rings.h"
+#include "support/ring_client.h"
 #include "transport_uring.h"
 #include "transport_uring_internal.h"
 
-#define NODE  7
 #define BYTES 4096
 #define LONG  ((uint64_t)1 << 40)
-/* For what must come; a busy machine may take long. */
-#define PATIENCE_MSEC 60000
 
 static struct zsd_placement placement;
 static struct zsd_uring *uring;
@@ -139,89 +135,9 @@ static void tear_down(void)
 
 TestSuite(rings, .init = set_up, .fini = tear_down, .timeout = 200);
 
-static bool has_ended(int msec)
-{
-	struct pollfd ended = {.fd = ended_fd, .events = POLLIN};
-
-	return poll(&ended, 1, msec) == 1;
-}
-
-static void wait_until(_Atomic unsigned int *counter, unsigned int value)
-{
-	for (unsigned int i = 0; i < PATIENCE_MSEC && *counter != value; i++)
-		usleep(1000);
-	cr_assert_eq(*counter, value);
-}
-
-/* requests */
-
-struct client {
-	struct fake_call call;
-	union {
-		struct zsd_fuse_read_in read;
-		struct zsd_fuse_write_in write;
-		struct zsd_fuse_fallocate_in fallocate;
-	};
-	char buffer[1 << 20];
-	pthread_t thread;
-};
-
-static struct client *prepare(struct client *client, unsigned int queue, uint32_t opcode, size_t argument_length)
-{
-	client->call = (struct fake_call){
-		.queue = queue,
-		.opcode = opcode,
-		.node = NODE,
-		.argument = &client->read,
-		.argument_length = argument_length,
-		.output = client->buffer,
-		.output_capacity = sizeof(client->buffer),
-	};
-	return client;
-}
-
-static struct client *prepare_read(struct client *client, unsigned int queue, uint64_t offset, uint32_t size)
-{
-	client->read = (struct zsd_fuse_read_in){.offset = offset, .size = size};
-	return prepare(client, queue, ZSD_FUSE_READ, sizeof(client->read));
-}
-
-static struct client *prepare_discard(struct client *client, unsigned int queue, uint64_t length)
-{
-	client->fallocate = (struct zsd_fuse_fallocate_in){
-		.length = length,
-		.mode = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
-	};
-	return prepare(client, queue, ZSD_FUSE_FALLOCATE, sizeof(client->fallocate));
-}
-
 static void check_read(unsigned int queue, uint64_t offset, uint32_t size)
 {
-	static struct client client;
-
-	fake_rings_call(&prepare_read(&client, queue, offset, size)->call);
-	cr_assert_eq(client.call.error, 0);
-	cr_assert_eq(client.call.output_length, size);
-	cr_assert_eq(memcmp(client.buffer, data + offset, size), 0);
-}
-
-static void *run_client(void *argument)
-{
-	struct client *client = argument;
-
-	fake_rings_call(&client->call);
-	return NULL;
-}
-
-static void start(struct client *client)
-{
-	cr_assert_eq(pthread_create(&client->thread, NULL, run_client, client), 0);
-}
-
-static int join(struct client *client)
-{
-	cr_assert_eq(pthread_join(client->thread, NULL), 0);
-	return client->call.error;
+	ring_client_check_read(queue, offset, size, data + offset);
 }
 
 /* placement */
@@ -266,18 +182,18 @@ Test(rings, an_error_that_will_not_pass_ends_the_transport)
 	static const int errors[] = {EBADF, EBADFD, EINVAL, EFAULT, EOPNOTSUPP, ENXIO, EEXIST};
 
 	for (size_t i = 0; i < ZS_ARRAY_SIZE(errors); i++) {
-		static struct client client;
+		static struct ring_client client;
 		uint64_t value;
 
 		begin(2, 2);
 		check_read(0, 0, BYTES);
 		fake_rings_fail(FAKE_WAIT, -errors[i], 0, 1);
 		/* It wakes up a thread; whether it is answered depends on whose it is. */
-		start(prepare_read(&client, 0, 0, BYTES));
-		cr_assert(has_ended(PATIENCE_MSEC), "errno %d", errors[i]);
+		ring_client_start(ring_client_prepare_read(&client, 0, 0, BYTES));
+		cr_assert(ring_client_has_ended(ended_fd, RING_CLIENT_PATIENCE_MSEC), "errno %d", errors[i]);
 		cr_assert(zsd_uring_has_failed(uring));
 		end();
-		join(&client);
+		ring_client_join(&client);
 		cr_assert(client.call.error == 0 || client.call.error == -ECONNABORTED);
 		cr_assert_eq(read(ended_fd, &value, sizeof(value)), sizeof(value));
 	}
@@ -290,11 +206,11 @@ Test(rings, an_error_that_passes_is_passed)
 	begin(2, 2);
 	for (size_t i = 0; i < ZS_ARRAY_SIZE(errors); i++) {
 		fake_rings_fail(FAKE_WAIT, -errors[i], 0, 5);
-		for (unsigned int j = 0; j < PATIENCE_MSEC && fake_rings_nr_failed(FAKE_WAIT) < 5; j++)
+		for (unsigned int j = 0; j < RING_CLIENT_PATIENCE_MSEC && fake_rings_nr_failed(FAKE_WAIT) < 5; j++)
 			check_read(j % 2, j % 16 * BYTES, BYTES);
 		cr_assert_eq(fake_rings_nr_failed(FAKE_WAIT), 5);
 	}
-	cr_assert_not(has_ended(0));
+	cr_assert_not(ring_client_has_ended(ended_fd, 0));
 	end();
 }
 
@@ -309,14 +225,14 @@ Test(rings, an_answer_that_is_not_taken_is_offered_again)
 			check_read(0, j * BYTES, (uint32_t)(j + 1) * BYTES);
 		cr_assert_eq(fake_rings_nr_failed(FAKE_COMMIT), 4);
 	}
-	cr_assert_not(has_ended(0));
+	cr_assert_not(ring_client_has_ended(ended_fd, 0));
 	end();
 }
 
 Test(rings, an_answer_that_is_never_taken_ends_the_transport)
 {
 	static const int errors[] = {EACCES, EINVAL};
-	static struct client client;
+	static struct ring_client client;
 
 	for (size_t i = 0; i < ZS_ARRAY_SIZE(errors); i++) {
 		uint64_t value;
@@ -324,11 +240,11 @@ Test(rings, an_answer_that_is_never_taken_ends_the_transport)
 		begin(1, 1);
 		fake_rings_fail(FAKE_COMMIT, -errors[i], 1, UINT32_MAX);
 		check_read(0, 0, BYTES);
-		start(prepare_read(&client, 0, 0, BYTES));
-		cr_assert(has_ended(PATIENCE_MSEC));
+		ring_client_start(ring_client_prepare_read(&client, 0, 0, BYTES));
+		cr_assert(ring_client_has_ended(ended_fd, RING_CLIENT_PATIENCE_MSEC));
 		cr_assert_eq(fake_rings_nr_failed(FAKE_COMMIT) > 1, errors[i] == EACCES);
 		end();
-		cr_assert_eq(join(&client), -ECONNABORTED);
+		cr_assert_eq(ring_client_join(&client), -ECONNABORTED);
 		cr_assert_eq(read(ended_fd, &value, sizeof(value)), sizeof(value));
 	}
 }
@@ -339,7 +255,7 @@ Test(rings, the_end_of_the_connection_is_no_failure)
 	check_read(3, 0, BYTES);
 	fake_rings_abort();
 	end();
-	cr_assert_not(has_ended(0));
+	cr_assert_not(ring_client_has_ended(ended_fd, 0));
 }
 
 Test(rings, an_entry_that_can_not_be_registered_fails_the_start)
@@ -391,12 +307,12 @@ Test(rings, a_lack_of_memory_is_known_before_the_start)
 
 Test(rings, small_requests_do_not_wait_for_a_long_discard)
 {
-	static struct client clients[3];
+	static struct ring_client clients[3];
 
 	begin(2, 1);
 	for (unsigned int i = 0; i < 3; i++)
-		start(prepare_discard(&clients[i], i % 2, LONG));
-	wait_until(&nr_discarding, 1);
+		ring_client_start(ring_client_prepare_discard(&clients[i], i % 2, LONG));
+	ring_client_wait_until(&nr_discarding, 1);
 	for (unsigned int i = 0; i < 100; i++)
 		check_read(i % 2, i * BYTES, BYTES);
 	/* One at a time: the others of the queue keep their entries. */
@@ -404,18 +320,18 @@ Test(rings, small_requests_do_not_wait_for_a_long_discard)
 	for (unsigned int i = 0; i < 3; i++)
 		sem_post(&gate);
 	for (unsigned int i = 0; i < 3; i++)
-		cr_assert_eq(join(&clients[i]), 0);
+		cr_assert_eq(ring_client_join(&clients[i]), 0);
 	end();
 }
 
 Test(rings, only_a_long_discard_goes_elsewhere)
 {
-	static struct client client;
+	static struct ring_client client;
 
 	begin(1, 1);
-	fake_rings_call(&prepare_discard(&client, 0, BYTES)->call);
+	fake_rings_call(&ring_client_prepare_discard(&client, 0, BYTES)->call);
 	cr_assert_eq(fake_rings_nr_messages(), 0);
-	fake_rings_call(&prepare_discard(&client, 0, LONG / 2)->call);
+	fake_rings_call(&ring_client_prepare_discard(&client, 0, LONG / 2)->call);
 	/* There and back. */
 	cr_assert_eq(fake_rings_nr_messages(), 2);
 	end();
@@ -423,12 +339,12 @@ Test(rings, only_a_long_discard_goes_elsewhere)
 
 Test(rings, a_request_that_can_not_be_given_away_is_served)
 {
-	static struct client client;
+	static struct ring_client client;
 
 	begin(1, 1);
 	for (unsigned int after = 0; after < 2; after++) {
 		fake_rings_fail(FAKE_MESSAGE, -ENOMEM, after, UINT32_MAX);
-		fake_rings_call(&prepare_discard(&client, 0, LONG / 2)->call);
+		fake_rings_call(&ring_client_prepare_discard(&client, 0, LONG / 2)->call);
 		cr_assert_eq(client.call.error, 0);
 		for (unsigned int i = 0; i < 20; i++)
 			check_read(0, i * BYTES, BYTES);
@@ -453,14 +369,14 @@ static void *run_destroy(void *argument)
 
 Test(rings, an_answer_that_is_on_its_way_home_at_the_stop_arrives_and_no_long_one_is_begun)
 {
-	static struct client clients[3];
+	static struct ring_client clients[3];
 	unsigned int nr_done = 0;
 	pthread_t stopper;
 
 	begin(1, 1);
 	for (unsigned int i = 0; i < 3; i++)
-		start(prepare_discard(&clients[i], 0, LONG));
-	wait_until(&nr_discarding, 1);
+		ring_client_start(ring_client_prepare_discard(&clients[i], 0, LONG));
+	ring_client_wait_until(&nr_discarding, 1);
 	fake_rings_before_message(wait_for_the_end_of_another);
 	cr_assert_eq(pthread_create(&stopper, NULL, run_destroy, NULL), 0);
 	/* The slow lane is at work, and the one at home has nothing to do and could leave. */
@@ -471,7 +387,7 @@ Test(rings, an_answer_that_is_on_its_way_home_at_the_stop_arrives_and_no_long_on
 	cr_assert_eq(pthread_join(stopper, NULL), 0);
 	fake_rings_abort();
 	for (unsigned int i = 0; i < 3; i++)
-		nr_done += join(&clients[i]) == 0;
+		nr_done += ring_client_join(&clients[i]) == 0;
 	cr_assert_eq(nr_done, 1);
 	cr_assert_eq(nr_discarding, 1);
 	cr_assert_eq(fake_rings_nr_answers(), nr_served);
@@ -479,19 +395,20 @@ Test(rings, an_answer_that_is_on_its_way_home_at_the_stop_arrives_and_no_long_on
 
 Test(rings, what_was_served_was_answered_whenever_it_is_stopped)
 {
-	static struct client clients[12];
+	static struct ring_client clients[12];
 
 	for (unsigned int turn = 0; turn < 100; turn++) {
 		begin(3, 3);
 		nr_served = 0;
 		for (unsigned int i = 0; i < ZS_ARRAY_SIZE(clients); i++)
-			start(i % 6 == 5 ? prepare_discard(&clients[i], i % 3, LONG / 2)
-					 : prepare_read(&clients[i], i % 3, 0, i % 2 ? BYTES : 1 << 17));
+			ring_client_start(
+				i % 6 == 5 ? ring_client_prepare_discard(&clients[i], i % 3, LONG / 2)
+					   : ring_client_prepare_read(&clients[i], i % 3, 0, i % 2 ? BYTES : 1 << 17));
 		usleep(turn * 17 % 1000);
 		zsd_uring_destroy(uring);
 		fake_rings_abort();
 		for (unsigned int i = 0; i < ZS_ARRAY_SIZE(clients); i++) {
-			int error = join(&clients[i]);
+			int error = ring_client_join(&clients[i]);
 
 			cr_assert(error == 0 || error == -ECONNABORTED, "error %d", error);
 		}

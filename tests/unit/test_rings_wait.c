@@ -3,7 +3,6 @@
 
 #include <criterion/criterion.h>
 #include <errno.h>
-#include <poll.h>
 #include <pthread.h>
 #include <semaphore.h>
 #include <stdatomic.h>
@@ -17,15 +16,13 @@
 #include "fuse_abi.h"
 #include "placement.h"
 #include "support/fake_rings.h"
+#include "support/ring_client.h"
 #include "transport_uring.h"
 #include "transport_uring_internal.h"
 
-#define NODE  7
 #define BYTES 4096
 /* Reads from here on have to wait. */
 #define COLD ((uint64_t)512 << 10)
-/* For what must come; a busy machine may take long. */
-#define PATIENCE_MSEC 60000
 
 static struct zsd_placement placement;
 static struct zsd_uring *uring;
@@ -142,72 +139,9 @@ static void tear_down(void)
 
 TestSuite(rings_wait, .init = set_up, .fini = tear_down, .timeout = 200);
 
-static bool has_ended(int msec)
-{
-	struct pollfd ended = {.fd = ended_fd, .events = POLLIN};
-
-	return poll(&ended, 1, msec) == 1;
-}
-
-static void wait_until(_Atomic unsigned int *counter, unsigned int value)
-{
-	for (unsigned int i = 0; i < PATIENCE_MSEC && *counter != value; i++)
-		usleep(1000);
-	cr_assert_eq(*counter, value);
-}
-
-/* requests */
-
-struct client {
-	struct fake_call call;
-	struct zsd_fuse_read_in read;
-	char buffer[16 * BYTES];
-	pthread_t thread;
-};
-
-static struct client *prepare_read(struct client *client, unsigned int queue, uint64_t offset, uint32_t size)
-{
-	client->read = (struct zsd_fuse_read_in){.offset = offset, .size = size};
-	client->call = (struct fake_call){
-		.queue = queue,
-		.opcode = ZSD_FUSE_READ,
-		.node = NODE,
-		.argument = &client->read,
-		.argument_length = sizeof(client->read),
-		.output = client->buffer,
-		.output_capacity = sizeof(client->buffer),
-		.error = 4711,
-	};
-	return client;
-}
-
 static void check_read(unsigned int queue, uint64_t offset, uint32_t size)
 {
-	static struct client client;
-
-	fake_rings_call(&prepare_read(&client, queue, offset, size)->call);
-	cr_assert_eq(client.call.error, 0);
-	cr_assert_eq(client.call.output_length, size);
-	cr_assert_eq(memcmp(client.buffer, data + offset, size), 0);
-}
-
-static void *run_client(void *argument)
-{
-	struct client *client = argument;
-
-	fake_rings_call(&client->call);
-	return NULL;
-}
-
-static void start(struct client *client)
-{
-	cr_assert_eq(pthread_create(&client->thread, NULL, run_client, client), 0);
-}
-
-static int join(struct client *client)
-{
-	cr_assert_eq(pthread_join(client->thread, NULL), 0);
-	return client->call.error;
+	ring_client_check_read(queue, offset, size, data + offset);
 }
 
 static void *run_destroy(void *argument)
@@ -218,34 +152,35 @@ static void *run_destroy(void *argument)
 
 Test(rings_wait, small_requests_do_not_wait_for_those_that_have_to)
 {
-	static struct client clients[ZSD_WAITERS_MAX];
+	static struct ring_client clients[ZSD_WAITERS_MAX];
 
 	begin(2, 1);
 	for (unsigned int i = 0; i < ZSD_WAITERS_MAX; i++)
-		start(prepare_read(&clients[i], 0, COLD + i * BYTES, i % 4 ? BYTES : 16 * BYTES));
-	wait_until(&nr_waiting, ZSD_WAITERS_MAX);
+		ring_client_start(
+			ring_client_prepare_read(&clients[i], 0, COLD + i * BYTES, i % 4 ? BYTES : 16 * BYTES));
+	ring_client_wait_until(&nr_waiting, ZSD_WAITERS_MAX);
 	for (unsigned int i = 0; i < 100; i++)
 		check_read(i % 2, i * BYTES, BYTES);
 	for (unsigned int i = 0; i < ZSD_WAITERS_MAX; i++)
 		sem_post(&gate);
 	for (unsigned int i = 0; i < ZSD_WAITERS_MAX; i++) {
-		cr_assert_eq(join(&clients[i]), 0);
+		cr_assert_eq(ring_client_join(&clients[i]), 0);
 		cr_assert_eq(memcmp(clients[i].buffer, data + COLD + i * BYTES, BYTES), 0);
 	}
 	end();
-	cr_assert_not(has_ended(0));
+	cr_assert_not(ring_client_has_ended(ended_fd, 0));
 }
 
 Test(rings_wait, without_waiters_a_request_waits_where_it_is)
 {
-	static struct client client;
+	static struct ring_client client;
 
 	begin(1, 1);
 	threads_max = nr_threads;
-	start(prepare_read(&client, 0, COLD, BYTES));
-	wait_until(&nr_waiting, 1);
+	ring_client_start(ring_client_prepare_read(&client, 0, COLD, BYTES));
+	ring_client_wait_until(&nr_waiting, 1);
 	sem_post(&gate);
-	cr_assert_eq(join(&client), 0);
+	cr_assert_eq(ring_client_join(&client), 0);
 	cr_assert_eq(memcmp(client.buffer, data + COLD, BYTES), 0);
 	end();
 }
@@ -253,13 +188,13 @@ Test(rings_wait, without_waiters_a_request_waits_where_it_is)
 Test(rings_wait, an_answer_that_has_waited_gets_home_after_an_error_that_passes)
 {
 	static const int errors[] = {ENOMEM, EAGAIN, EINTR};
-	static struct client client;
+	static struct ring_client client;
 
 	begin(1, 1);
 	for (size_t i = 0; i < ZS_ARRAY_SIZE(errors); i++) {
 		fake_rings_fail(FAKE_MESSAGE, -errors[i], 0, 3);
 		sem_post(&gate);
-		fake_rings_call(&prepare_read(&client, 0, COLD, BYTES)->call);
+		fake_rings_call(&ring_client_prepare_read(&client, 0, COLD, BYTES)->call);
 		cr_assert_eq(client.call.error, 0);
 		cr_assert_eq(fake_rings_nr_failed(FAKE_MESSAGE), 3);
 	}
@@ -268,28 +203,28 @@ Test(rings_wait, an_answer_that_has_waited_gets_home_after_an_error_that_passes)
 
 Test(rings_wait, an_answer_that_can_never_get_home_ends_the_transport)
 {
-	static struct client client;
+	static struct ring_client client;
 
 	begin(1, 1);
 	fake_rings_fail(FAKE_MESSAGE, -EINVAL, 0, UINT32_MAX);
 	sem_post(&gate);
-	start(prepare_read(&client, 0, COLD, BYTES));
-	cr_assert(has_ended(PATIENCE_MSEC));
+	ring_client_start(ring_client_prepare_read(&client, 0, COLD, BYTES));
+	cr_assert(ring_client_has_ended(ended_fd, RING_CLIENT_PATIENCE_MSEC));
 	cr_assert(zsd_uring_has_failed(uring));
 	end();
-	cr_assert_eq(join(&client), -ECONNABORTED);
+	cr_assert_eq(ring_client_join(&client), -ECONNABORTED);
 }
 
 Test(rings_wait, what_waits_is_answered_or_dropped_at_the_stop)
 {
-	static struct client clients[ZSD_WAITERS_MAX + 4];
+	static struct ring_client clients[ZSD_WAITERS_MAX + 4];
 	pthread_t stopper;
 	unsigned int nr = 0;
 
 	begin(1, 1);
 	for (unsigned int i = 0; i < ZSD_WAITERS_MAX + 4; i++)
-		start(prepare_read(&clients[i], 0, COLD + i * BYTES, BYTES));
-	wait_until(&nr_waiting, ZSD_WAITERS_MAX);
+		ring_client_start(ring_client_prepare_read(&clients[i], 0, COLD + i * BYTES, BYTES));
+	ring_client_wait_until(&nr_waiting, ZSD_WAITERS_MAX);
 	cr_assert_eq(pthread_create(&stopper, NULL, run_destroy, NULL), 0);
 	usleep(20000);
 	/* Those that come too late for the waiters wait where they are. */
@@ -298,7 +233,7 @@ Test(rings_wait, what_waits_is_answered_or_dropped_at_the_stop)
 	cr_assert_eq(pthread_join(stopper, NULL), 0);
 	fake_rings_abort();
 	for (unsigned int i = 0; i < ZSD_WAITERS_MAX + 4; i++)
-		nr += join(&clients[i]) == 0;
+		nr += ring_client_join(&clients[i]) == 0;
 	cr_assert_eq(nr, nr_served);
 	cr_assert_geq(nr, ZSD_WAITERS_MAX);
 	cr_assert_eq(nr_threads, 0);
