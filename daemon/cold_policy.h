@@ -10,6 +10,8 @@
  *   pool-limit    the pool has start_percent of its limit in use   the coldest blocks are written back, until it has
  *                                                                  stop_percent
  *   device-limit  the same of a device with a limit                that device's
+ *   group-limit   the same of a group with a limit                 those of the devices that are above their shares of
+ *                                                                  it, one after the other
  *   pressure      the system (or the daemon's control group) is    a twentieth of the pool, the coldest first
  *                 short of memory
  *   full          a request finds no room                          see zsd_tasks_make_room()

@@ -133,3 +133,34 @@ is_cold() { [[ $(in_memory disk) -eq 0 ]]; }
 eventually "all data being idle, and written back" is_cold
 same disk
 stop_daemon
+
+step "near a group's limit: those who have more than their share by their limits"
+configure <<-END
+	[Pool]
+	MemoryLimit=1G
+	[Writeback]
+	Backing=$test_dir/cold
+	IdleAfter=never
+	StartAt=90%
+	StopAt=80%
+	[Group tenants]
+	MemoryLimit=32M
+	[Device small]
+	Size=32M
+	MemoryLimit=8M
+	Group=tenants
+	[Device large]
+	Size=64M
+	Group=tenants
+END
+# What is written first is the coldest.
+dd if="$test_dir/data" of="$mnt/small" bs=1M count=4 conv=notrunc oflag=direct status=none
+dd if="$test_dir/data" of="$mnt/large" bs=1M count=24 conv=notrunc oflag=direct status=none
+dd if="$test_dir/data" of="$mnt/large" bs=1M count=2 seek=24 conv=notrunc oflag=direct status=none
+eventually "writing back near the limit of a group" has_written group-limit
+is_below() { [[ $("$ZSCTL" groups tenants -n -r -b -o CHARGED) -le $((32 * 1024 * 1024 / 100 * 80)) ]]; }
+eventually "coming down to the lower mark" is_below
+equal "what is written back of who has less than its share" "$(stat_of small written_back_bytes)" 0
+grep -q 'written back: reason=group-limit device=large' "$test_dir/run.log" || fail "it is not logged"
+same large
+stop_daemon
