@@ -24,6 +24,7 @@
 #include "base/bits.h"
 #include "base/cleanup.h"
 #include "base/log.h"
+#include "config.h"
 #include "frontend.h"
 #include "pressure.h"
 #include "store/age.h"
@@ -443,6 +444,24 @@ int zsd_cold_policy_create(sd_event *event, struct zs_store *store, struct zsd_f
 	look(policy);
 	*ret_policy = zs_take(policy);
 	return 0;
+}
+
+struct zsd_cold_options zsd_cold_options_of(const struct zsd_config *config)
+{
+	return (struct zsd_cold_options){
+		.recompress_sec = config->recompress_sec,
+		.idle_sec = config->writeback.idle_sec,
+		.start_percent = config->writeback.start_percent,
+		.stop_percent = config->writeback.stop_percent,
+	};
+}
+
+void zsd_cold_policy_set_options(struct zsd_cold_policy *policy, const struct zsd_cold_options *options)
+{
+	policy->options = *options;
+	/* What is idle by the new time may not have been by the old one. */
+	policy->idle.next_usec = policy->recompress.next_usec = now_usec() + LOOK_USEC;
+	schedule(policy, now_usec() + LOOK_USEC);
 }
 
 void zsd_cold_policy_destroy(struct zsd_cold_policy *policy)

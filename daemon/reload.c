@@ -9,6 +9,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "backing.h"
 #include "base/check.h"
 #include "base/cleanup.h"
 #include "base/log.h"
@@ -147,6 +148,8 @@ static int change_key(struct changes *changes, const char *heading, const char *
 		return add_row(changes, heading, key, value, "needs-restart",
 			       "it is read at start only; all data is lost then");
 	error = zsd_live_apply_global(changes->service, heading, key, changes->now);
+	if (error == -EFBIG || error == -EOVERFLOW)
+		return add_row(changes, heading, key, value, "failed", zsd_backing_size_reason(error));
 	return add_row(changes, heading, key, value, error ? "failed" : "applied", error ? strerror(-error) : NULL);
 }
 

@@ -129,6 +129,18 @@ Device vm0.Mode=0640: applied
 Pool.CompactQuota: applied
 Pool.MemoryLimit=1G: applied"
 
+step "set and reload: the backing file"
+refused "StopAt is to be below StartAt" "$ZSCTL" set Writeback.StopAt=95%
+refused "it is read at start only" "$ZSCTL" set Writeback.Encrypt=yes
+refused "not a number of reads" "$ZSCTL" set Writeback.PromoteAfter=0
+"$ZSCTL" set Writeback.StartAt=97% Writeback.StopAt=95% Writeback.IdleAfter=1h Pool.RecompressAfter=never
+"$ZSCTL" set Writeback.Size=1M
+equal "a reload undoes what was set" "$(changes | cut -d= -f1)" "Pool.RecompressAfter: applied
+Writeback.IdleAfter: applied
+Writeback.Size: applied
+Writeback.StartAt: applied
+Writeback.StopAt: applied"
+
 step "a limit that was set holds"
 "$ZSCTL" set vm0 MemoryLimit=1M
 head -c 4M /dev/urandom >data
