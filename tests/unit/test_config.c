@@ -235,32 +235,6 @@ Test(config, a_time_to_poll_has_a_unit_unless_it_is_0)
 	}
 }
 
-Test(config, the_lower_mark_of_writeback_is_below_the_upper_one)
-{
-	static const char *const bad[] = {
-		"[Writeback]\nStartAt=50%\nStopAt=50%\n",
-		"[Writeback]\nStartAt=50%\nStopAt=51%\n",
-		/* The other one has its default. */
-		"[Writeback]\nStartAt=80%\n",
-		"[Writeback]\nStopAt=90%\n",
-	};
-	struct zsd_config *config;
-
-	for (size_t i = 0; i < ZS_ARRAY_SIZE(bad); i++) {
-		*lines = 0;
-		cr_expect_eq(load(bad[i], &config), -EINVAL, "%s", bad[i]);
-		cr_expect(strstr(lines, "%: not below StartAt="), "%s: %s", bad[i], lines);
-	}
-	cr_assert_eq(load("[Writeback]\nStartAt=2%\nStopAt=1%\nPromoteAfter=never\n", &config), 0);
-	cr_expect_eq(config->writeback.start_percent, 2);
-	cr_expect_eq(config->writeback.stop_percent, 1);
-	cr_expect_eq(config->writeback.promote_reads, 0);
-	zsd_config_free(config);
-	cr_assert_eq(load("[Writeback]\nStartAt=81%\nPromoteAfter=255\n", &config), 0);
-	cr_expect_eq(config->writeback.promote_reads, 255);
-	zsd_config_free(config);
-}
-
 Test(config, a_bad_value_of_the_daemon_refuses_the_file)
 {
 	static const struct {
@@ -295,9 +269,6 @@ Test(config, a_bad_value_of_the_daemon_refuses_the_file)
 		{"[Pool]\nCompactThreshold=0%\n", "[Pool] CompactThreshold=0%: "},
 		{"[Pool]\nCompactThreshold=91%\n", "[Pool] CompactThreshold=91%: "},
 		{"[Pool]\nCompactThreshold=%\n", "[Pool] CompactThreshold=%: "},
-		{"[Writeback]\nPromoteAfter=0\n", "[Writeback] PromoteAfter=0: not a number of reads; use 1 to 255"},
-		{"[Writeback]\nPromoteAfter=256\n", "[Writeback] PromoteAfter=256: not a number"},
-		{"[Writeback]\nPromoteAfter=often\n", "[Writeback] PromoteAfter=often: not a number"},
 		{"[Pool]\nCompactQuota=0%\n", "[Pool] CompactQuota=0%: not a part of a CPU; use 1% to 100%"},
 		{"[Pool]\nCompactQuota=101%\n", "[Pool] CompactQuota=101%: "},
 		{"[Pool]\nCompactQuota=1000%\n", "[Pool] CompactQuota=1000%: "},
