@@ -138,7 +138,7 @@ static int refuse(const char *path, int error, const char *why)
 	return error;
 }
 
-static const char *size_reason(int error)
+const char *zsd_backing_size_reason(int error)
 {
 	return error == -EFBIG ? "the device is smaller than that; correct Size= of [Writeback]"
 			       : "Size= of [Writeback] is too small; use 4M or more";
@@ -178,7 +178,8 @@ static const char *reason_of(const struct zsd_config_writeback *wanted, int erro
 	if (field == ZS_BACKING_FIELD_ENCRYPT)
 		return "this zsd was built without encryption; remove Encrypt=yes, or build it with libsodium";
 	/* Of a size that nobody has asked for. */
-	return field == ZS_BACKING_FIELD_SIZE && wanted->size_bytes ? size_reason(error) : path_reason(error);
+	return field == ZS_BACKING_FIELD_SIZE && wanted->size_bytes ? zsd_backing_size_reason(error)
+								    : path_reason(error);
 }
 
 /* Sets *ret_made if there was none. Whatever is wrong with one that is there is found when it is attached. */
@@ -190,7 +191,7 @@ static int make_file(const char *path, bool *ret_made)
 	return fd >= 0 || errno == EEXIST ? 0 : -errno;
 }
 
-static int set_budget(struct zs_store *store, uint64_t day_bytes)
+int zsd_backing_set_daily_limit(struct zs_store *store, uint64_t day_bytes)
 {
 	struct zs_writeback_budget budget;
 	int r = zs_store_writeback_budget(store, &budget);
@@ -217,9 +218,11 @@ int zsd_backing_attach(struct zs_store *store, const struct zsd_config_writeback
 	if (!r)
 		r = zs_store_attach_backing(store, &options, &field);
 	if (!r)
-		r = set_budget(store, wanted->day_bytes);
-	if (!r)
+		r = zsd_backing_set_daily_limit(store, wanted->day_bytes);
+	if (!r) {
+		zs_store_set_promotion(store, wanted->promote_reads);
 		return 0;
+	}
 	if (made)
 		unlink(wanted->path);
 	why = reason_of(wanted, r, field);

@@ -3,10 +3,11 @@
 /*
  * The backing file that the configuration names: it is made if it is missing, checked, and given to the store.
  *
- * Context: one thread, at start.
+ * Context: the control thread.
  */
 
 #include <stdbool.h>
+#include <stdint.h>
 
 struct zs_store;
 struct zsd_config_writeback;
@@ -17,6 +18,12 @@ struct zsd_config_writeback;
  * what to do; a file that was made is removed again then.
  */
 int zsd_backing_attach(struct zs_store *store, const struct zsd_config_writeback *wanted, const char *mount_point);
+
+/* What is written a day from now on; 0 = no limit. Returns 0 or -EOPNOTSUPP (there is no backing file). */
+int zsd_backing_set_daily_limit(struct zs_store *store, uint64_t day_bytes);
+
+/* Why zs_backing_set_size() has refused a size that was asked for. */
+const char *zsd_backing_size_reason(int error);
 
 /*
  * True if a file is, or would be, below the mount point, or on a device made of such a file: a loop device, directly

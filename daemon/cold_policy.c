@@ -14,8 +14,6 @@
 #include "cold_policy.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -26,10 +24,13 @@
 #include "base/bits.h"
 #include "base/cleanup.h"
 #include "base/log.h"
+#include "config.h"
 #include "frontend.h"
+#include "pressure.h"
 #include "store/age.h"
 #include "store/cold.h"
 #include "store/device.h"
+#include "store/group.h"
 #include "tasks.h"
 
 #define USEC_PER_SEC UINT64_C(1000000)
@@ -45,9 +46,7 @@
 
 #define RECOMPRESS_SHARE_PERCENT 20
 #define PRESSURE_PARTS		 20
-/* Stalled for 150 ms within 2 s: the longest window that needs no privilege. */
-#define PRESSURE_TRIGGER    "some 150000 2000000"
-#define PRESSURE_PAUSE_USEC (10 * USEC_PER_SEC)
+#define PRESSURE_PAUSE_USEC	 (10 * USEC_PER_SEC)
 
 /* A thing that is done again and again. */
 struct chore {
@@ -68,8 +67,8 @@ struct zsd_cold_policy {
 	uint64_t tidied_usec;
 	bool tidied_all; /* since the last request */
 	struct chore idle, recompress, pool, pressed;
-	struct chore device; /* of all devices with limits: one at a time */
-	unsigned int device_cursor;
+	struct chore device, group; /* of all devices with limits, and of all groups: one at a time */
+	unsigned int device_cursor, group_cursor;
 	unsigned int recompress_cursor; /* where the devices of this round go on; 0 = the next round begins */
 };
 
@@ -174,6 +173,35 @@ static void look_at_devices(struct zsd_cold_policy *policy)
 		return;
 	}
 	policy->device_cursor = 0;
+	policy->device.task = 0;
+}
+
+/* What one of the group's devices has above its share; the others' turn comes while the group is still above. */
+static void look_at_group(struct zsd_cold_policy *policy, const struct zs_group_use *use)
+{
+	uint64_t bytes = excess(policy, use->charged_bytes, use->memory_limit_bytes), above;
+	struct zsd_task_writeback wanted = {.order = ZS_WRITEBACK_COLDEST};
+
+	if (!bytes)
+		return;
+	wanted.device_id = zs_store_group_device(policy->store, use->number, use->charged_bytes - bytes, &above);
+	/* What is charged is a little more than payload. */
+	wanted.limit_bytes = above ? zs_min(bytes, above) : bytes;
+	if (wanted.device_id)
+		start_writeback(policy, &policy->group, ZSD_REASON_GROUP_LIMIT, &wanted);
+}
+
+static void look_at_groups(struct zsd_cold_policy *policy)
+{
+	struct zs_group_use use;
+
+	if (!is_due(policy, &policy->group))
+		return;
+	policy->group.task = 0;
+	while (!policy->group.task && zs_store_next_limited_group(policy->store, &policy->group_cursor, &use))
+		look_at_group(policy, &use);
+	if (!policy->group.task)
+		policy->group_cursor = 0;
 }
 
 /*
@@ -292,6 +320,9 @@ static uint64_t next_usec(const struct zsd_cold_policy *policy, bool has_backing
 		next = zs_min(next, policy->idle.next_usec);
 	if (policy->idle.task)
 		next = zs_min(next, now_usec() + TIDY_USEC);
+	/* Other devices may still be above. */
+	if (policy->device.task || policy->group.task)
+		next = now_usec();
 	if (has_backing && !policy->tidied_all)
 		next = zs_min(next, policy->tidied_usec + TIDY_USEC);
 	return zs_max(next, now_usec() + LOOK_USEC);
@@ -307,6 +338,7 @@ static void look(struct zsd_cold_policy *policy)
 	if (has_backing) {
 		look_at_pool(policy);
 		look_at_devices(policy);
+		look_at_groups(policy);
 		look_at_idle(policy);
 		look_at_file(policy);
 	}
@@ -368,40 +400,6 @@ static int on_pressure(sd_event_source *source, int fd, uint32_t events, void *u
  * life
  */
 
-/* The control group's own file, as cgroups(7) names it in /proc/self/cgroup. */
-static int open_pressure_of_group(void)
-{
-	char line[4096], path[4200];
-	FILE *stream = fopen("/proc/self/cgroup", "re");
-	int fd = -1;
-
-	if (!stream)
-		return -1;
-	while (fd < 0 && fgets(line, sizeof(line), stream)) {
-		line[strcspn(line, "\n")] = 0;
-		if (strncmp(line, "0::/", 4) != 0 || !line[4])
-			continue;
-		snprintf(path, sizeof(path), "/sys/fs/cgroup/%s/memory.pressure", line + 4);
-		fd = open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC);
-	}
-	fclose(stream);
-	return fd;
-}
-
-/* A trigger of the daemon's control group, or else of the system; -1 where the kernel or the sandbox has neither. */
-static int open_pressure(void)
-{
-	int fd = open_pressure_of_group();
-
-	if (fd < 0)
-		fd = open("/proc/pressure/memory", O_RDWR | O_NONBLOCK | O_CLOEXEC);
-	if (fd >= 0 && write(fd, PRESSURE_TRIGGER, sizeof(PRESSURE_TRIGGER)) < 0) {
-		close(fd);
-		fd = -1;
-	}
-	return fd;
-}
-
 static int start(struct zsd_cold_policy *policy, sd_event *event)
 {
 	int r;
@@ -414,7 +412,7 @@ static int start(struct zsd_cold_policy *policy, sd_event *event)
 		r = sd_event_add_time(event, &policy->timer, CLOCK_MONOTONIC, 0, 0, on_timer, policy);
 	if (r < 0)
 		return r;
-	policy->pressure_fd = open_pressure();
+	policy->pressure_fd = zsd_pressure_open();
 	if (policy->pressure_fd >= 0)
 		r = sd_event_add_io(event, &policy->pressure, policy->pressure_fd, EPOLLPRI, on_pressure, policy);
 	return r < 0 ? r : 0;
@@ -446,6 +444,24 @@ int zsd_cold_policy_create(sd_event *event, struct zs_store *store, struct zsd_f
 	look(policy);
 	*ret_policy = zs_take(policy);
 	return 0;
+}
+
+struct zsd_cold_options zsd_cold_options_of(const struct zsd_config *config)
+{
+	return (struct zsd_cold_options){
+		.recompress_sec = config->recompress_sec,
+		.idle_sec = config->writeback.idle_sec,
+		.start_percent = config->writeback.start_percent,
+		.stop_percent = config->writeback.stop_percent,
+	};
+}
+
+void zsd_cold_policy_set_options(struct zsd_cold_policy *policy, const struct zsd_cold_options *options)
+{
+	policy->options = *options;
+	/* What is idle by the new time may not have been by the old one. */
+	policy->idle.next_usec = policy->recompress.next_usec = now_usec() + LOOK_USEC;
+	schedule(policy, now_usec() + LOOK_USEC);
 }
 
 void zsd_cold_policy_destroy(struct zsd_cold_policy *policy)

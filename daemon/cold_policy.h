@@ -10,6 +10,8 @@
  *   pool-limit    the pool has start_percent of its limit in use   the coldest blocks are written back, until it has
  *                                                                  stop_percent
  *   device-limit  the same of a device with a limit                that device's
+ *   group-limit   the same of a group with a limit                 those of the devices that are above their shares of
+ *                                                                  it, one after the other
  *   pressure      the system (or the daemon's control group) is    a twentieth of the pool, the coldest first
  *                 short of memory
  *   full          a request finds no room                          see zsd_tasks_make_room()
@@ -25,6 +27,7 @@
 
 struct zs_store;
 struct zsd_cold_policy;
+struct zsd_config;
 struct zsd_frontend;
 struct zsd_tasks;
 
@@ -38,5 +41,9 @@ struct zsd_cold_options {
 int zsd_cold_policy_create(sd_event *event, struct zs_store *store, struct zsd_frontend *frontend,
 			   struct zsd_tasks *tasks, const struct zsd_cold_options *options,
 			   struct zsd_cold_policy **ret_policy);
+/* What a configuration says. */
+struct zsd_cold_options zsd_cold_options_of(const struct zsd_config *config);
+/* From the next look on, which is made soon. */
+void zsd_cold_policy_set_options(struct zsd_cold_policy *policy, const struct zsd_cold_options *options);
 /* Nobody may use the frontend any more. NULL is allowed. */
 void zsd_cold_policy_destroy(struct zsd_cold_policy *policy);

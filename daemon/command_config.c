@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "backing.h"
 #include "base/bits.h"
 #include "base/cleanup.h"
 #include "base/log.h"
@@ -126,7 +127,11 @@ static const struct zsd_config_key *find_global_key(const char *name, char headi
 	static const struct {
 		const char *heading;
 		const struct zsd_config_key *keys;
-	} sections[] = {{"Daemon", zsd_config_daemon_keys}, {"Pool", zsd_config_pool_keys}};
+	} sections[] = {
+		{"Daemon", zsd_config_daemon_keys},
+		{"Pool", zsd_config_pool_keys},
+		{"Writeback", zsd_config_writeback_keys},
+	};
 	const char *dot = strchr(name, '.');
 
 	for (size_t i = 0; dot && i < ZS_ARRAY_SIZE(sections); i++) {
@@ -158,6 +163,18 @@ static int read_global_value(const char *name, const char *value, struct zsd_con
 	return error == -EINVAL ? refuse(ret_answer, name, value, reason) : error;
 }
 
+/* What is refused only when it is applied, and so is applied first. Returns as read_global_value(). */
+static int apply_backing_size(struct zsd_call *call, json_t *values, const struct zsd_config *config,
+			      struct zsd_answer *ret_answer)
+{
+	json_t *value = json_object_get(values, "Writeback.Size");
+	int error = value ? zsd_live_apply_global(call->service, "Writeback", "Size", config) : 0;
+
+	if (error != -EFBIG && error != -EOVERFLOW)
+		return error;
+	return refuse(ret_answer, "Writeback.Size", json_string_value(value), zsd_backing_size_reason(error));
+}
+
 static int apply_globals(struct zsd_call *call, json_t *values, const struct zsd_config *config)
 {
 	char heading[16];
@@ -179,6 +196,7 @@ static int apply_globals(struct zsd_call *call, json_t *values, const struct zsd
 static int set_globals(struct zsd_call *call, json_t *values, struct zsd_answer *ret_answer)
 {
 	struct zsd_config *present = zsd_service_config(call->service), config = *present;
+	char reason[ZSD_REASON_BYTES];
 	const char *name;
 	json_t *value;
 	int error;
@@ -189,13 +207,20 @@ static int set_globals(struct zsd_call *call, json_t *values, struct zsd_answer 
 		if (error)
 			return error;
 	}
-	error = apply_globals(call, values, &config);
+	if (zsd_config_check_writeback(&config.writeback, reason, sizeof(reason))) {
+		name = json_object_get(values, "Writeback.StopAt") ? "Writeback.StopAt" : "Writeback.StartAt";
+		return refuse(ret_answer, name, json_string_value(json_object_get(values, name)),
+			      "StopAt is to be below StartAt; set both");
+	}
+	error = apply_backing_size(call, values, &config, ret_answer) ?: apply_globals(call, values, &config);
 	if (error)
 		return error;
-	/* The keys that can be changed are plain numbers. */
+	/* The keys that can be changed are plain numbers; the path is the same. */
 	present->log_level = config.log_level;
 	present->memory_limit_bytes = config.memory_limit_bytes;
 	present->policy = config.policy;
+	present->recompress_sec = config.recompress_sec;
+	present->writeback = config.writeback;
 	return 0;
 }
 

@@ -223,10 +223,11 @@ int zsd_command_status(struct zsd_call *call, struct zsd_answer *ret_answer)
 
 	visit_devices(zsd_service_store(call->service), NULL, add_health, &health);
 	return zsd_reply(ret_answer, NULL,
-			 json_pack("{s:s, s:i, s:I, s:s, s:s, s:s, s:i, s:i, s:o}", "version", ZSD_VERSION, "pid",
+			 json_pack("{s:s, s:i, s:I, s:s, s:s, s:s*, s:s, s:i, s:i, s:o}", "version", ZSD_VERSION, "pid",
 				   (int)getpid(), "started_usec", (json_int_t)zsd_service_started_usec(call->service),
 				   "mount_point", zsd_service_mount_point(call->service), "transport",
-				   zsd_service_describe_transport(call->service, transport), "state",
+				   zsd_service_describe_transport(call->service, transport), "config",
+				   zsd_service_config_path(call->service), "state",
 				   health.nr_degraded ? "degraded" : "active", "degraded_devices",
 				   (int)health.nr_degraded, "refused_devices", (int)health.nr_full, "pool",
 				   zsd_report_pool(call->service)));

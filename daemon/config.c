@@ -15,6 +15,7 @@
 #include "base/check.h"
 #include "base/cleanup.h"
 #include "config_keys.h"
+#include "store/cold.h"
 
 #define DEVICE_PREFIX "Device "
 #define GROUP_PREFIX  "Group "
@@ -350,6 +351,14 @@ static int take_text(struct reader *reader, const struct zsd_config_text *text)
 	return !error && reader->failed ? -EINVAL : error;
 }
 
+int zsd_config_check_writeback(const struct zsd_config_writeback *writeback, char *reason, size_t size)
+{
+	if (writeback->stop_percent < writeback->start_percent)
+		return 0;
+	snprintf(reason, size, "not below StartAt=%u%%; use less, or set both", writeback->start_percent);
+	return -EINVAL;
+}
+
 static void config_freep(struct zsd_config **config)
 {
 	zsd_config_free(*config);
@@ -359,6 +368,7 @@ int zsd_config_load(const char *path, bool must_exist, struct zsd_config **ret_c
 {
 	ZS_CLEANUP(config_freep) struct zsd_config *config = zs_calloc(1, sizeof(*config));
 	struct reader reader = {.config = config};
+	char reason[ZSD_REASON_BYTES];
 	int error = 0;
 
 	if (!config)
@@ -375,14 +385,15 @@ int zsd_config_load(const char *path, bool must_exist, struct zsd_config **ret_c
 		.idle_sec = ZSD_IDLE_AFTER_SEC,
 		.start_percent = ZSD_START_AT_PERCENT,
 		.stop_percent = ZSD_STOP_AT_PERCENT,
+		.promote_reads = ZS_PROMOTE_READS_DEFAULT,
 	};
 	if (path)
 		error = zsd_config_text_read(path, must_exist, &config->text);
 	if (!error)
 		error = take_text(&reader, &config->text);
-	if (!error && config->writeback.stop_percent >= config->writeback.start_percent) {
-		zs_log(ZS_LOG_ERR, "%s: [Writeback] StopAt=%u%%: not below StartAt=%u%%; use less, or set both",
-		       path ?: "configuration", config->writeback.stop_percent, config->writeback.start_percent);
+	if (!error && zsd_config_check_writeback(&config->writeback, reason, sizeof(reason))) {
+		zs_log(ZS_LOG_ERR, "%s: [Writeback] StopAt=%u%%: %s", path ?: "configuration",
+		       config->writeback.stop_percent, reason);
 		error = -EINVAL;
 	}
 	if (error)

@@ -41,6 +41,7 @@ struct zsd_config_writeback {
 	uint64_t idle_sec;	    /* IdleAfter=; 0 = never */
 	unsigned int start_percent; /* StartAt=, of the pool's limit */
 	unsigned int stop_percent;  /* StopAt= */
+	unsigned int promote_reads; /* PromoteAfter=; 0 = never */
 	bool encrypt;		    /* Encrypt= */
 };
 
@@ -71,6 +72,8 @@ struct zsd_config {
  * Returns 0, -ENOENT, -EINVAL (syntax, or a bad value outside of [Device]), -ENOMEM, or an errno of open(2).
  */
 int zsd_config_load(const char *path, bool must_exist, struct zsd_config **ret_config);
+/* Whether the keys of [Writeback] agree; else -EINVAL and a reason. */
+int zsd_config_check_writeback(const struct zsd_config_writeback *writeback, char *reason, size_t size);
 /* NULL is allowed. */
 void zsd_config_free(struct zsd_config *config);
 

@@ -12,6 +12,7 @@
 #include "base/bits.h"
 #include "base/check.h"
 #include "base/size.h"
+#include "store/cold.h"
 
 /* See store/age.h. */
 #define SPAN_MAX_SEC (3 * 24 * 3600)
@@ -294,6 +295,16 @@ static int set_stop_at(struct zsd_config_target *target, const char *value, char
 	return set_watermark(value, &target->config->writeback.stop_percent, reason);
 }
 
+static int set_promote_after(struct zsd_config_target *target, const char *value, char reason[static ZSD_REASON_BYTES])
+{
+	unsigned int *reads = &target->config->writeback.promote_reads;
+
+	*reads = 0;
+	if (strcmp(value, "never") && (parse_number(value, ZS_PROMOTE_READS_MAX, reads) || !*reads))
+		return zsd_options_refuse(reason, "not a number of reads; use 1 to %d, or never", ZS_PROMOTE_READS_MAX);
+	return 0;
+}
+
 static int set_encrypt(struct zsd_config_target *target, const char *value, char reason[static ZSD_REASON_BYTES])
 {
 	return parse_yes_no(value, &target->config->writeback.encrypt, reason);
@@ -381,10 +392,15 @@ const struct zsd_config_key zsd_config_pool_keys[] = {
 };
 
 const struct zsd_config_key zsd_config_writeback_keys[] = {
-	{"Backing", set_backing},	 {"Size", set_backing_size},
-	{"DailyLimit", set_daily_limit}, {"IdleAfter", set_idle_after},
-	{"StartAt", set_start_at},	 {"StopAt", set_stop_at},
-	{"Encrypt", set_encrypt},	 {},
+	{"Backing", set_backing},
+	{"Size", set_backing_size},
+	{"DailyLimit", set_daily_limit},
+	{"IdleAfter", set_idle_after},
+	{"StartAt", set_start_at},
+	{"StopAt", set_stop_at},
+	{"PromoteAfter", set_promote_after},
+	{"Encrypt", set_encrypt},
+	{},
 };
 
 const struct zsd_config_key zsd_config_group_keys[] = {

@@ -22,6 +22,7 @@
 #include "base/check.h"
 #include "base/cleanup.h"
 #include "base/log.h"
+#include "store/entry.h"
 
 #define BLANKS	    " \t\r\n"
 #define DROP_IN_END ".conf"
@@ -160,6 +161,9 @@ static int take_line(struct file *file, char *text, size_t length)
 	equals = strchr(line, '=');
 	if (!*line || *line == '#' || *line == ';')
 		return 0;
+	/* Whoever asks what became of a value gets it in JSON. */
+	if (!zs_text_is_utf8(line))
+		return add_problem(file, "not UTF-8; write the file in UTF-8");
 	if (*line == '[')
 		return take_heading(file, line);
 	if (!equals || equals == line)
@@ -347,16 +351,23 @@ int zsd_config_text_read(const char *path, bool must_exist, struct zsd_config_te
 	return read_drop_ins(ret_text, path, is_system);
 }
 
+static void drop_lines(struct zsd_config_section *section)
+{
+	for (size_t i = 0; i < section->nr_lines; i++) {
+		free(section->lines[i].key);
+		free(section->lines[i].value);
+	}
+	free(section->lines);
+	section->lines = NULL;
+	section->nr_lines = 0;
+}
+
 void zsd_config_text_deinit(struct zsd_config_text *text)
 {
 	for (size_t i = 0; i < text->nr_sections; i++) {
 		struct zsd_config_section *section = &text->sections[i];
 
-		for (size_t j = 0; j < section->nr_lines; j++) {
-			free(section->lines[j].key);
-			free(section->lines[j].value);
-		}
-		free(section->lines);
+		drop_lines(section);
 		free(section->heading);
 	}
 	free(text->sections);
@@ -400,4 +411,24 @@ int zsd_config_text_set(struct zsd_config_text *text, const char *heading, const
 	}
 	error = begin_section(&file, heading);
 	return error ?: add_assignment(&file, key, value);
+}
+
+int zsd_config_text_restore(struct zsd_config_text *text, const struct zsd_config_text *from, const char *heading)
+{
+	int error = 0;
+
+	for (size_t i = 0; i < text->nr_sections; i++) {
+		if (same_heading(text->sections[i].heading, heading))
+			drop_lines(&text->sections[i]);
+	}
+	for (size_t i = 0; i < from->nr_sections; i++) {
+		const struct zsd_config_section *section = &from->sections[i];
+
+		for (size_t j = 0; same_heading(section->heading, heading) && j < section->nr_lines && !error; j++) {
+			if (section->lines[j].key)
+				error = zsd_config_text_set(text, heading, section->lines[j].key,
+							    section->lines[j].value);
+		}
+	}
+	return error;
 }

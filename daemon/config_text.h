@@ -53,6 +53,9 @@ void zsd_config_text_deinit(struct zsd_config_text *text);
  */
 int zsd_config_text_set(struct zsd_config_text *text, const char *heading, const char *key, const char *value);
 
+/* The same for all keys of a section: it has those that it has in another text, and no others. */
+int zsd_config_text_restore(struct zsd_config_text *text, const struct zsd_config_text *from, const char *heading);
+
 /* The line that gives a key its value, or NULL. heading as in brackets: "Device vm0". */
 const struct zsd_config_line *zsd_config_text_find(const struct zsd_config_text *text, const char *heading,
 						   const char *key);

@@ -302,13 +302,7 @@ static int create_event_loop(struct zsd_service *service)
 
 static int start_cold_policy(struct zsd_service *service)
 {
-	const struct zsd_config *config = service->config;
-	const struct zsd_cold_options options = {
-		.recompress_sec = config->recompress_sec,
-		.idle_sec = config->writeback.idle_sec,
-		.start_percent = config->writeback.start_percent,
-		.stop_percent = config->writeback.stop_percent,
-	};
+	const struct zsd_cold_options options = zsd_cold_options_of(service->config);
 
 	return zsd_cold_policy_create(service->event, service->store, service->frontend, service->tasks, &options,
 				      &service->cold_policy);

@@ -31,7 +31,7 @@ const char zsd_interface_cold[] =
 	"  error: ?string,\n"
 	"  # The device; empty for all of them.\n"
 	"  name: string,\n"
-	"  # Who wanted it: command; or by policy: idle, pool-limit, device-limit, pressure or full.\n"
+	"  # Who wanted it: command; or by policy: idle, pool-limit, device-limit, group-limit, pressure or full.\n"
 	"  reason: string,\n"
 	"  # Blocks to look at, looked at so far, worked on, and changed; left alone since they were in use; and that "
 	"could not\n"

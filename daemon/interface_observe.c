@@ -34,6 +34,8 @@ const char zsd_interface_observe[] =
 	"  started_usec: int,\n"
 	"  mount_point: string,\n"
 	"  transport: string,\n"
+	"  # The zsd.conf that is read, with its drop-ins, and need not exist; absent if none is.\n"
+	"  config: ?string,\n"
 	"  state: State,\n"
 	"  degraded_devices: int,\n"
 	"  refused_devices: int,\n"

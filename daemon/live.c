@@ -6,11 +6,14 @@
 #include <errno.h>
 #include <string.h>
 
+#include "backing.h"
 #include "base/bits.h"
+#include "cold_policy.h"
 #include "memory.h"
 #include "notify.h"
 #include "policy.h"
 #include "service_internal.h"
+#include "store/cold.h"
 #include "store/group.h"
 
 #define GROUP_PREFIX "Group "
@@ -34,15 +37,46 @@ static int apply_policy(struct zsd_service *service, const struct zsd_config *co
 	return 0;
 }
 
+static int apply_cold_policy(struct zsd_service *service, const struct zsd_config *config)
+{
+	const struct zsd_cold_options options = zsd_cold_options_of(config);
+
+	zsd_cold_policy_set_options(service->cold_policy, &options);
+	return 0;
+}
+
+/* Without a backing file the keys that are about it mean nothing. */
+static int apply_backing_size(struct zsd_service *service, const struct zsd_config *config)
+{
+	struct zs_backing *backing = zs_store_backing(service->store);
+
+	return backing ? zs_backing_set_size(backing, config->writeback.size_bytes) : 0;
+}
+
+static int apply_daily_limit(struct zsd_service *service, const struct zsd_config *config)
+{
+	int error = zsd_backing_set_daily_limit(service->store, config->writeback.day_bytes);
+
+	return error == -EOPNOTSUPP ? 0 : error;
+}
+
+static int apply_promotion(struct zsd_service *service, const struct zsd_config *config)
+{
+	zs_store_set_promotion(service->store, config->writeback.promote_reads);
+	return 0;
+}
+
 static const struct {
 	const char *heading;
 	const char *key;
 	int (*apply)(struct zsd_service *service, const struct zsd_config *config);
 } globals[] = {
-	{"Daemon", "LogLevel", apply_log_level},
-	{"Pool", "MemoryLimit", apply_pool_limit},
-	{"Pool", "CompactThreshold", apply_policy},
-	{"Pool", "CompactQuota", apply_policy},
+	{"Daemon", "LogLevel", apply_log_level},	{"Pool", "MemoryLimit", apply_pool_limit},
+	{"Pool", "CompactThreshold", apply_policy},	{"Pool", "CompactQuota", apply_policy},
+	{"Pool", "RecompressAfter", apply_cold_policy}, {"Writeback", "Size", apply_backing_size},
+	{"Writeback", "DailyLimit", apply_daily_limit}, {"Writeback", "IdleAfter", apply_cold_policy},
+	{"Writeback", "StartAt", apply_cold_policy},	{"Writeback", "StopAt", apply_cold_policy},
+	{"Writeback", "PromoteAfter", apply_promotion},
 };
 
 static bool is_group(const char *heading)

@@ -65,12 +65,28 @@ int zsd_path_config(char **ret_path)
 	return home ? zsd_path_join(home, ".config/zsd/zsd.conf", ret_path) : -ENOENT;
 }
 
+/* The file need not exist. */
+static int make_absolute(const char *path, char **ret_path)
+{
+	ZS_CLEANUP_FREE char *directory = getcwd(NULL, 0);
+	char *absolute;
+
+	if (!directory)
+		return -errno;
+	if (asprintf(&absolute, "%s/%s", directory, path) < 0)
+		return -ENOMEM;
+	*ret_path = absolute;
+	return 0;
+}
+
 int zsd_path_chosen_config(const char *wanted, bool none, char **ret_path)
 {
 	int r;
 
 	if (none)
 		return 0;
+	if (wanted && *wanted != '/')
+		return make_absolute(wanted, ret_path);
 	if (wanted)
 		return duplicate(wanted, ret_path);
 	r = zsd_path_config(ret_path);

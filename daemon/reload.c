@@ -9,6 +9,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "backing.h"
 #include "base/check.h"
 #include "base/cleanup.h"
 #include "base/log.h"
@@ -82,7 +83,7 @@ static int load(struct zsd_service *service, struct zsd_config **ret_config, jso
 struct changes {
 	struct zsd_service *service;
 	const struct zsd_config *before;
-	const struct zsd_config *now;
+	struct zsd_config *now;
 	json_t *rows;
 };
 
@@ -117,6 +118,24 @@ static const struct zs_device_options *find_device(const struct zsd_config *conf
 	return NULL;
 }
 
+/* What could not be applied is to be compared again the next time. Without memory it counts as applied. */
+static void keep_value(struct changes *changes, const char *heading, const char *key)
+{
+	const struct zsd_config_line *line = zsd_config_text_find(&changes->before->text, heading, key);
+
+	/* No key in a file has an empty value. */
+	zsd_config_text_set(&changes->now->text, heading, key, line ? line->value : "");
+}
+
+static int add_failed(struct changes *changes, const char *heading, const char *key, const char *value, int error)
+{
+	int r = add_row(changes, heading, key, value, "failed",
+			error == -EFBIG || error == -EOVERFLOW ? zsd_backing_size_reason(error) : strerror(-error));
+
+	keep_value(changes, heading, key);
+	return r;
+}
+
 static int change_device(struct changes *changes, const char *heading, const char *key, const char *value)
 {
 	const char *name = device_of(heading);
@@ -134,7 +153,9 @@ static int change_device(struct changes *changes, const char *heading, const cha
 	if (error == -EOPNOTSUPP)
 		return add_row(changes, heading, key, value, "needs-new-device",
 			       "the device was made without a limit; remove it and add it again");
-	return add_row(changes, heading, key, value, error ? "failed" : "applied", error ? strerror(-error) : NULL);
+	if (error)
+		return add_failed(changes, heading, key, value, error);
+	return add_row(changes, heading, key, value, "applied", NULL);
 }
 
 static int change_key(struct changes *changes, const char *heading, const char *key, const char *value)
@@ -147,7 +168,9 @@ static int change_key(struct changes *changes, const char *heading, const char *
 		return add_row(changes, heading, key, value, "needs-restart",
 			       "it is read at start only; all data is lost then");
 	error = zsd_live_apply_global(changes->service, heading, key, changes->now);
-	return add_row(changes, heading, key, value, error ? "failed" : "applied", error ? strerror(-error) : NULL);
+	if (error)
+		return add_failed(changes, heading, key, value, error);
+	return add_row(changes, heading, key, value, "applied", NULL);
 }
 
 /* Keys of `of` that are not the same in `other`. Those of `before` that are in both were seen with `now`. */
@@ -211,6 +234,21 @@ static int tell_removed(struct changes *changes)
 	return error;
 }
 
+/* Devices that were left out for a mistake are as they were, and so is what the next reload compares with. */
+static int keep_mistaken(struct changes *changes)
+{
+	const struct zsd_config_text *text = &changes->now->text;
+	int error = 0;
+
+	for (size_t i = 0; i < text->nr_sections && !error; i++) {
+		const char *heading = text->sections[i].heading, *name = heading ? device_of(heading) : NULL;
+
+		if (name && !find_device(changes->now, name))
+			error = zsd_config_text_restore(&changes->now->text, &changes->before->text, heading);
+	}
+	return error;
+}
+
 /* Keys of existing devices first, so that those that are added are not looked at. */
 static int apply(struct changes *changes)
 {
@@ -220,7 +258,7 @@ static int apply(struct changes *changes)
 		error = compare(changes, &changes->before->text, &changes->now->text, true);
 	if (!error)
 		error = tell_removed(changes);
-	return error ?: add_devices(changes);
+	return error ?: add_devices(changes) ?: keep_mistaken(changes);
 }
 
 int zsd_reload(struct zsd_service *service, json_t **ret_report, json_t **ret_messages)

@@ -47,6 +47,11 @@ struct zsd_config *zsd_service_config(struct zsd_service *service)
 	return service->config;
 }
 
+const char *zsd_service_config_path(const struct zsd_service *service)
+{
+	return service->config_path;
+}
+
 const struct zsd_metrics_facts *zsd_service_facts(const struct zsd_service *service)
 {
 	return &service->facts;

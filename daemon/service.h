@@ -51,6 +51,9 @@ unsigned int zsd_service_open_count(struct zsd_service *service, uint64_t id);
 /* Long work on the data of devices. */
 struct zsd_tasks *zsd_service_tasks(struct zsd_service *service);
 
+/* The absolute path of zsd.conf, which need not exist; NULL if none is read. */
+const char *zsd_service_config_path(const struct zsd_service *service);
+
 /* What compaction in the background has done. */
 void zsd_service_policy_stats(const struct zsd_service *service, struct zsd_policy_stats *ret_stats);
 

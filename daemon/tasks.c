@@ -34,9 +34,13 @@
 const char *zsd_task_reason_name(enum zsd_task_reason reason)
 {
 	static const char *const names[] = {
-		[ZSD_REASON_COMMAND] = "command",	[ZSD_REASON_IDLE] = "idle",
-		[ZSD_REASON_POOL_LIMIT] = "pool-limit", [ZSD_REASON_DEVICE_LIMIT] = "device-limit",
-		[ZSD_REASON_PRESSURE] = "pressure",	[ZSD_REASON_FULL] = "full",
+		[ZSD_REASON_COMMAND] = "command",
+		[ZSD_REASON_IDLE] = "idle",
+		[ZSD_REASON_POOL_LIMIT] = "pool-limit",
+		[ZSD_REASON_DEVICE_LIMIT] = "device-limit",
+		[ZSD_REASON_GROUP_LIMIT] = "group-limit",
+		[ZSD_REASON_PRESSURE] = "pressure",
+		[ZSD_REASON_FULL] = "full",
 	};
 
 	return names[reason];

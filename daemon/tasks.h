@@ -40,6 +40,7 @@ enum zsd_task_reason {
 	ZSD_REASON_IDLE,	 /* blocks were not accessed for long */
 	ZSD_REASON_POOL_LIMIT,	 /* the pool comes near its limit */
 	ZSD_REASON_DEVICE_LIMIT, /* a device comes near its own */
+	ZSD_REASON_GROUP_LIMIT,	 /* a group does */
 	ZSD_REASON_PRESSURE,	 /* the system is short of memory */
 	ZSD_REASON_FULL,	 /* a request waits for room */
 	ZSD_REASON_NR,

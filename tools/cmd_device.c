@@ -42,7 +42,7 @@ enum zsctl_exit cmd_add(const struct zsctl_options *options, char *const *names)
 {
 	CLEANUP_CLIENT struct zs_client *client = NULL;
 	CLEANUP_JSON json_t *result = NULL;
-	char what[WHAT_BYTES];
+	char what[WHAT_BYTES], directory[ZSCTL_PERSIST_BYTES];
 	enum zsctl_exit status = zsctl_check_name(names[0]);
 
 	if (!status && options->group)
@@ -55,12 +55,14 @@ enum zsctl_exit cmd_add(const struct zsctl_options *options, char *const *names)
 	}
 	snprintf(what, sizeof(what), "add %s", names[0]);
 	status = zsctl_connect(options, &client);
+	if (!status && options->persist)
+		status = zsctl_persist_begin(client, directory);
 	if (!status)
 		status = zsctl_call(client, what, "Add", add_parameters(options, names[0]), false, &result);
 	if (status)
 		return status;
 	if (options->persist)
-		status = zsctl_persist(options, names[0]);
+		status = zsctl_persist(directory, options, names[0]);
 	if (options->json)
 		return zsctl_print_json(zs_take(result)) ?: status;
 	puts(json_string_value(json_object_get(result, "file")) ?: "");
@@ -134,7 +136,8 @@ enum zsctl_exit cmd_list(const struct zsctl_options *options, char *const *names
  * remove
  */
 
-static enum zsctl_exit remove_one(struct zs_client *client, const struct zsctl_options *options, const char *name)
+static enum zsctl_exit remove_one(struct zs_client *client, const struct zsctl_options *options, const char *directory,
+				  const char *name)
 {
 	CLEANUP_JSON json_t *result = NULL;
 	char what[WHAT_BYTES];
@@ -145,7 +148,7 @@ static enum zsctl_exit remove_one(struct zs_client *client, const struct zsctl_o
 	snprintf(what, sizeof(what), "remove %s", name);
 	status = zsctl_call(client, what, "Remove", json_pack("{s:s, s:b}", "name", name, "force", options->force),
 			    false, &result);
-	return status || !options->persist ? status : zsctl_forget(name);
+	return status || !options->persist ? status : zsctl_forget(directory, name);
 }
 
 enum zsctl_exit cmd_remove(const struct zsctl_options *options, char *const *names)
@@ -153,9 +156,14 @@ enum zsctl_exit cmd_remove(const struct zsctl_options *options, char *const *nam
 	CLEANUP_CLIENT struct zs_client *client = NULL;
 	/* I/O in flight is waited for, however slow the disk of the backing file is. */
 	enum zsctl_exit result = zsctl_connect_for(options, INT_MAX, &client);
+	char directory[ZSCTL_PERSIST_BYTES];
 
+	if (!result && options->persist)
+		result = zsctl_persist_begin(client, directory);
+	if (result)
+		return result;
 	for (; *names && result != ZSCTL_UNREACHABLE; names++) {
-		enum zsctl_exit status = remove_one(client, options, *names);
+		enum zsctl_exit status = remove_one(client, options, directory, *names);
 
 		result = status ?: result;
 	}

@@ -13,31 +13,27 @@
 
 #include "base/cleanup.h"
 #include "options.h"
+#include "request.h"
 
-#define PATH_BYTES 4096
+#define PATH_BYTES ZSCTL_PERSIST_BYTES
 
 /* Readable for all, whatever the umask, unless it is there already. Returns 0, or -1 and errno. */
 static int make_one_directory(const char *path)
 {
-	if (mkdir(path, 0755))
-		return errno == EEXIST ? 0 : -1;
+	struct stat status;
+
+	if (mkdir(path, 0755)) {
+		if (errno != EEXIST || stat(path, &status))
+			return -1;
+		errno = ENOTDIR;
+		return S_ISDIR(status.st_mode) ? 0 : -1;
+	}
 	return chmod(path, 0755);
 }
 
-/* The directory of the drop-ins; made if it is missing, as are its parents below the user's own directory. */
-static int make_directory(char path[static PATH_BYTES])
+/* With its parents. */
+static int make_directory(char *path)
 {
-	const char *root = getenv("XDG_CONFIG_HOME"), *home = getenv("HOME");
-	int length;
-
-	if (geteuid() == 0)
-		length = snprintf(path, PATH_BYTES, "%s.d", ZSD_CONFIG_PATH);
-	else if (root && *root)
-		length = snprintf(path, PATH_BYTES, "%s/zsd/zsd.conf.d", root);
-	else
-		length = snprintf(path, PATH_BYTES, "%s/.config/zsd/zsd.conf.d", home ?: "");
-	if (length >= PATH_BYTES - 128)
-		return -ENAMETOOLONG;
 	for (char *slash = strchr(path + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
 		*slash = 0;
 		if (make_one_directory(path))
@@ -93,13 +89,36 @@ static enum zsctl_exit fail(const char *path, int error)
 	return ZSCTL_ERROR;
 }
 
-enum zsctl_exit zsctl_persist(const struct zsctl_options *options, const char *name)
+enum zsctl_exit zsctl_persist_begin(struct zs_client *client, char directory[static ZSCTL_PERSIST_BYTES])
 {
-	char directory[PATH_BYTES], path[PATH_BYTES + 128], new_path[PATH_BYTES + 128];
-	int error = make_directory(directory);
+	CLEANUP_JSON json_t *status = NULL;
+	enum zsctl_exit failed = zsctl_call(client, "--persist", "Status", json_object(), false, &status);
+	const char *config = json_string_value(json_object_get(status, "config"));
+	int error;
 
-	if (error)
-		return fail(directory, error);
+	if (failed)
+		return failed;
+	if (!config) {
+		fputs("zsctl: --persist: the daemon reads no zsd.conf; start it without --no-config\n", stderr);
+		return ZSCTL_ERROR;
+	}
+	error = snprintf(directory, ZSCTL_PERSIST_BYTES, "%s.d", config) < ZSCTL_PERSIST_BYTES - 128 ? 0
+												     : -ENAMETOOLONG;
+	error = error ?: make_directory(directory);
+	if (!error && access(directory, W_OK))
+		error = -errno;
+	if (!error)
+		return ZSCTL_OK;
+	fprintf(stderr, "zsctl: %s, where the daemon reads it: %s; nothing is done; leave out --persist\n", directory,
+		strerror(-error));
+	return ZSCTL_ERROR;
+}
+
+enum zsctl_exit zsctl_persist(const char *directory, const struct zsctl_options *options, const char *name)
+{
+	char path[PATH_BYTES + 128], new_path[PATH_BYTES + 128];
+	int error;
+
 	/* No device's name has a slash. Only files that end in .conf are read. */
 	snprintf(path, sizeof(path), "%s/80-%.64s.conf", directory, name);
 	snprintf(new_path, sizeof(new_path), "%s/80-%.64s.new", directory, name);
@@ -111,15 +130,13 @@ enum zsctl_exit zsctl_persist(const struct zsctl_options *options, const char *n
 	return fail(path, error);
 }
 
-enum zsctl_exit zsctl_forget(const char *name)
+enum zsctl_exit zsctl_forget(const char *directory, const char *name)
 {
-	char directory[PATH_BYTES], path[PATH_BYTES + 128];
-	int error = make_directory(directory);
+	char path[PATH_BYTES + 128];
 
 	snprintf(path, sizeof(path), "%s/80-%.64s.conf", directory, name);
-	if (!error && (unlink(path) == 0 || errno == ENOENT))
+	if (unlink(path) == 0 || errno == ENOENT)
 		return ZSCTL_OK;
-	fprintf(stderr, "zsctl: %s: %s; the device comes back when the daemon starts\n", path,
-		strerror(error ? -error : errno));
+	fprintf(stderr, "zsctl: %s: %s; the device comes back when the daemon starts\n", path, strerror(errno));
 	return ZSCTL_ERROR;
 }

@@ -74,34 +74,63 @@ static bool is_short(const struct zs_budget *budget, uint64_t block_bytes)
 	return limit && charged + zs_pool_cost(block_bytes) + sizeof(uint64_t) > limit - limit / 64;
 }
 
-/* The id of the device in the same group that has most in memory. Under store->lock. */
-static uint64_t find_largest(const struct zs_device *one)
+/* What a device may have of its group's limit. */
+static uint64_t weight_of(const struct zs_device *device)
 {
-	struct zs_store *store = one->store;
-	uint64_t most = 0, found = one->own_id;
+	uint64_t all = atomic_load_explicit(&device->group->budget.limit_bytes, memory_order_relaxed);
+	uint64_t own = atomic_load_explicit(&device->budget.limit_bytes, memory_order_relaxed);
 
-	for (unsigned int i = 0; i < ZS_DEVICES_MAX; i++) {
-		struct zs_device *device = atomic_load(&store->devices[i]);
+	return own && own < all ? own : all;
+}
+
+/* Under store->lock; see zs_store_group_device(). */
+static uint64_t find_greediest(struct zs_store *store, const struct zs_group *group, uint64_t keep_bytes,
+			       uint64_t *ret_above_bytes)
+{
+	uint64_t found = 0, found_bytes = 0, share;
+	double weights = 0, found_weight = 1;
+
+	for (unsigned int i = 0; i < store->nr_entries; i++) {
+		const struct zs_device *device = atomic_load(&store->devices[i]);
 		uint64_t bytes;
+		double weight;
 
-		if (!device || device->state != ZS_DEVICE_ACTIVE || device->group != one->group)
+		if (!device || device->state != ZS_DEVICE_ACTIVE || device->group != group)
 			continue;
+		weight = (double)weight_of(device);
+		weights += weight;
+		/* What has left memory can't leave it again. */
 		bytes = zs_shards_sum(&device->shards, ZS_COUNT_COMPRESSED_BYTES);
-		if (bytes > most) {
-			most = bytes;
+		if ((double)bytes * found_weight > (double)found_bytes * weight) {
 			found = device->own_id;
+			found_bytes = bytes;
+			found_weight = weight;
 		}
 	}
+	share = weights > 0 ? (uint64_t)((double)keep_bytes * found_weight / weights) : 0;
+	*ret_above_bytes = found_bytes > share ? found_bytes - share : 0;
 	return found;
+}
+
+uint64_t zs_store_group_device(struct zs_store *store, unsigned int number, uint64_t keep_bytes,
+			       uint64_t *ret_above_bytes)
+{
+	ZS_LOCK_SCOPE(&store->lock);
+
+	*ret_above_bytes = 0;
+	if (!number || number > store->nr_groups)
+		return 0;
+	return find_greediest(store, &store->groups[number - 1], keep_bytes, ret_above_bytes);
 }
 
 uint64_t zs_device_short_of(struct zs_device *device)
 {
+	uint64_t above;
 	ZS_LOCK_SCOPE(&device->store->lock);
 
 	if (is_short(&device->budget, device->block_size))
 		return device->own_id;
 	if (device->group && is_short(&device->group->budget, device->block_size))
-		return find_largest(device);
+		return find_greediest(device->store, device->group, 0, &above) ?: device->own_id;
 	return 0;
 }

@@ -17,6 +17,7 @@ struct zs_store;
 
 /* A cold block is promoted when it is read for the second time. */
 #define ZS_PROMOTE_READS_DEFAULT 2
+#define ZS_PROMOTE_READS_MAX	 255
 
 /*
  * Opens the backing file of a store, and finds the records that its blocks name: those that can't be where their blocks
@@ -33,7 +34,7 @@ struct zs_backing *zs_store_backing(struct zs_store *store);
 /* Blocks in the backing file, and the bytes of their records. Cheap enough for a watermark. */
 void zs_store_backed(struct zs_store *store, uint64_t *ret_blocks, uint64_t *ret_bytes);
 
-/* How often a block is read back before it is promoted: 1 at once, 0 never. */
+/* How often a block is read back before it is promoted: 1 at once, 0 never; ZS_PROMOTE_READS_MAX at most. */
 void zs_store_set_promotion(struct zs_store *store, unsigned int reads);
 
 /*

@@ -76,7 +76,8 @@ bool zs_device_next_block(struct zs_device *device, uint64_t *block, enum zs_blo
 
 /*
  * Where memory has to become free after a write found no room: returns the id of the device itself, if its own limit is
- * in the way; if it is its group's, of the group's device that has most in memory; 0 for any device of the pool.
+ * in the way; if it is its group's, of the group's device that has most in memory for what it may have, as
+ * zs_store_group_device(); 0 for any device of the pool.
  * Lock: the store's.
  */
 uint64_t zs_device_short_of(struct zs_device *device);

@@ -40,6 +40,16 @@ static bool is_control(const unsigned char *text)
 	return text[0] < 0x20 || text[0] == 0x7f || (text[0] == 0xc2 && text[1] < 0xa0);
 }
 
+bool zs_text_is_utf8(const char *text)
+{
+	const unsigned char *at = (const unsigned char *)text;
+	size_t step = 1;
+
+	for (; *at && step; at += step)
+		step = utf8_length(at);
+	return step;
+}
+
 bool zs_name_is_valid(const char *name)
 {
 	const unsigned char *at = (const unsigned char *)name;

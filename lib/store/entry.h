@@ -57,6 +57,7 @@ static inline unsigned int zs_device_index(uint64_t id)
 	return (unsigned int)(id & (ZS_DEVICES_MAX - 1));
 }
 
+bool zs_text_is_utf8(const char *text);
 /* True if a device may have this name: 1 to 64 bytes of UTF-8 without '/', '.' and control characters. */
 bool zs_name_is_valid(const char *name);
 

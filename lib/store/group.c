@@ -287,6 +287,27 @@ int zs_store_set_group_limit(struct zs_store *store, const char *name, uint64_t 
  * statistics
  */
 
+bool zs_store_next_limited_group(struct zs_store *store, unsigned int *cursor, struct zs_group_use *ret_use)
+{
+	ZS_LOCK_SCOPE(&store->lock);
+
+	while (*cursor < store->nr_groups) {
+		const struct zs_group *group = &store->groups[(*cursor)++];
+		uint64_t limit_bytes = atomic_load(&group->budget.limit_bytes);
+
+		if (!group->is_used || !limit_bytes)
+			continue;
+		*ret_use = (struct zs_group_use){
+			.number = *cursor,
+			.memory_limit_bytes = limit_bytes,
+			.charged_bytes = atomic_load(&group->budget.charged_bytes),
+		};
+		memcpy(ret_use->name, store->group_entries[*cursor - 1].name, sizeof(ret_use->name));
+		return true;
+	}
+	return false;
+}
+
 /* Where in an answer each group is. */
 struct answer {
 	struct zs_group_stats *groups;

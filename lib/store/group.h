@@ -10,6 +10,7 @@
  * Any thread; the store's lock is taken. Writing data takes no lock for its group.
  */
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "store/store.h"
@@ -40,6 +41,25 @@ int zs_store_add_group(struct zs_store *store, const char *name, uint64_t memory
  * there without growing goes on. Returns 0 or -ENOENT.
  */
 int zs_store_set_group_limit(struct zs_store *store, const char *name, uint64_t memory_limit_bytes);
+
+/* What of a group counts against its limit. */
+struct zs_group_use {
+	unsigned int number; /* for zs_store_group_device() */
+	char name[ZS_DEVICE_NAME_BYTES];
+	uint64_t memory_limit_bytes, charged_bytes;
+};
+
+/* The next group that has a limit: *cursor starts at 0. False at the end. Cheap enough for a watermark. */
+bool zs_store_next_limited_group(struct zs_store *store, unsigned int *cursor, struct zs_group_use *ret_use);
+
+/*
+ * Whose data is to leave memory first if a group is to keep no more than keep_bytes. Each of its devices has a share of
+ * that, in proportion to its own limit, or to the group's if it has none; who is below its share leaves the rest to
+ * others. Returns the id of the device that is most above its share in proportion, 0 if none has an object in memory,
+ * and the payload that it has above its share.
+ */
+uint64_t zs_store_group_device(struct zs_store *store, unsigned int number, uint64_t keep_bytes,
+			       uint64_t *ret_above_bytes);
 
 /* Fills ret_stats, room for ZS_GROUPS_MAX, in no particular order. Returns how many there are. */
 unsigned int zs_store_groups(struct zs_store *store, struct zs_group_stats *ret_stats);

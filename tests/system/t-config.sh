@@ -129,6 +129,35 @@ Device vm0.Mode=0640: applied
 Pool.CompactQuota: applied
 Pool.MemoryLimit=1G: applied"
 
+step "set and reload: the backing file"
+refused "StopAt is to be below StartAt" "$ZSCTL" set Writeback.StopAt=95%
+refused "it is read at start only" "$ZSCTL" set Writeback.Encrypt=yes
+refused "not a number of reads" "$ZSCTL" set Writeback.PromoteAfter=0
+"$ZSCTL" set Writeback.StartAt=97% Writeback.StopAt=95% Writeback.IdleAfter=1h Pool.RecompressAfter=never
+"$ZSCTL" set Writeback.Size=1M
+equal "a reload undoes what was set" "$(changes | cut -d= -f1)" "Pool.RecompressAfter: applied
+Writeback.IdleAfter: applied
+Writeback.Size: applied
+Writeback.StartAt: applied
+Writeback.StopAt: applied"
+
+step "reload: what was changed beside a mistake counts when that is corrected"
+printf '[Device vm0]\nMode=0604\nOwner=\n' >"$config.d/60-site.conf"
+"$ZSCTL" reload >said 2>&1
+equal "the mode" "$("$ZSCTL" list -n -r -o MODE vm0)" 0640
+printf '[Device vm0]\nMode=0604\n' >"$config.d/60-site.conf"
+equal "the changes" "$(changes)" "Device vm0.Mode=0604: applied"
+equal "the mode" "$("$ZSCTL" list -n -r -o MODE vm0)" 0604
+rm "$config.d/60-site.conf"
+equal "the changes" "$(changes)" "Device vm0.Mode=0640: applied"
+
+step "reload: what is not UTF-8 is refused, with all that is beside it"
+printf '[Daemon]\nMountPoint=/tmp/\xff\nLogLevel=debug\n[Pool]\nMemoryLimit=300M\n' >"$config.d/60-site.conf"
+refused "60-site.conf:2: not UTF-8" "$ZSCTL" reload
+equal "the limit" "$(pool_stat memory_limit_bytes)" $((1 << 30))
+rm "$config.d/60-site.conf"
+equal "the changes" "$(changes)" ""
+
 step "a limit that was set holds"
 "$ZSCTL" set vm0 MemoryLimit=1M
 head -c 4M /dev/urandom >data
@@ -151,13 +180,13 @@ if [[ $EUID -eq 0 ]]; then
 		s.bind(sys.argv[1])
 		os.chmod(sys.argv[1], 0o777)
 		s.listen()
-		for _ in range(3):
+		while True:
 		 c = s.accept()[0]
-		 c.recv(65536)
-		 c.sendall(b'{"parameters":{"file":"/somewhere/p0"}}\0')
+		 while c.recv(65536):
+		  c.sendall(b'{"parameters":{"file":"/somewhere/p0","config":"%s"}}\0' % sys.argv[2].encode())
 		 c.close()
 	END
-	start python3 ask.py "$test_dir/fake"
+	start python3 ask.py "$test_dir/fake" "$test_dir/home/zsd/zsd.conf"
 	for ((i = 0; i < 200; i++)); do [[ ! -S fake ]] || break; sleep 0.02; done
 	as_user=(setpriv --reuid=65534 --regid=65534 --clear-groups "$ZSCTL" --socket "$test_dir/fake")
 	"${as_user[@]}" add p0 --size 1.5G --algorithm zstd:5 --block-size 16K --mode 0640 --persist >/dev/null
@@ -168,3 +197,21 @@ if [[ $EUID -eq 0 ]]; then
 	[[ ! -e home/zsd/zsd.conf.d/80-p0.conf ]] || fail "the drop-in is left"
 	"${as_user[@]}" remove p0 --persist || fail "a device without a drop-in can't be removed"
 fi
+
+step "persisting: where the daemon reads it, or not at all"
+start_daemon
+refused "the daemon reads no zsd.conf" "$ZSCTL" add p1 --size 1M --persist
+refused "no device with this name" "$ZSCTL" list p1
+stop_daemon
+mkdir elsewhere
+: >elsewhere/zsd.conf
+start_daemon --config elsewhere/zsd.conf
+"$ZSCTL" add p1 --size 1M --persist >/dev/null
+grep -q '^\[Device p1\]' elsewhere/zsd.conf.d/80-p1.conf || fail "the drop-in is not where the daemon reads it"
+"$ZSCTL" remove p1 --persist
+[[ ! -e elsewhere/zsd.conf.d/80-p1.conf ]] || fail "the drop-in is left"
+rmdir elsewhere/zsd.conf.d
+: >elsewhere/zsd.conf.d
+refused "elsewhere/zsd.conf.d, where the daemon reads it: " "$ZSCTL" add p1 --size 1M --persist
+refused "no device with this name" "$ZSCTL" list p1
+stop_daemon

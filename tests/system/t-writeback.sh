@@ -95,6 +95,30 @@ refused "of which device" "$ZSCTL" writeback --ranges 1-2
 refused "no such type" "$ZSCTL" writeback disk --type cold
 refused "no such order" "$ZSCTL" writeback disk --order oldest
 
+step "size, promotion and the daily limit while it runs"
+equal "the size" "$("$ZSCTL" backing -J | field_of size_bytes)" $((256 << 20))
+"$ZSCTL" set Writeback.Size=512M Writeback.DailyLimit=8G
+equal "the size" "$("$ZSCTL" backing -J | field_of size_bytes)" $((512 << 20))
+equal "the daily limit" "$("$ZSCTL" backing -J | field_of daily_limit_bytes)" $((8 << 30))
+refused "Writeback.Size '1M': Size= of [Writeback] is too small" "$ZSCTL" set Writeback.Size=1M Writeback.DailyLimit=1G
+equal "the daily limit after a refusal" "$("$ZSCTL" backing -J | field_of daily_limit_bytes)" $((8 << 30))
+printf '[Writeback]\nBacking=%s\nSize=1M\nIdleAfter=never\n' "$test_dir/cold" >"$test_dir/zsd.conf"
+"$ZSCTL" reload >said 2>&1 || true
+grep -qF 'Writeback.Size=1M: failed: Size= of [Writeback] is too small' said || fail "reload said '$(cat said)'"
+equal "the size" "$("$ZSCTL" backing -J | field_of size_bytes)" $((512 << 20))
+sed -i 's/Size=1M/Size=300M/' "$test_dir/zsd.conf"
+"$ZSCTL" reload >/dev/null
+equal "the size" "$("$ZSCTL" backing -J | field_of size_bytes)" $((300 << 20))
+# Blocks were read once, and a second time by now.
+"$ZSCTL" set Writeback.PromoteAfter=never
+promoted=$(stat_of disk promoted_blocks)
+same disk
+same disk
+equal "blocks promoted" "$(stat_of disk promoted_blocks)" "$promoted"
+"$ZSCTL" set Writeback.PromoteAfter=1
+same disk
+[[ $(stat_of disk promoted_blocks) -gt $promoted ]] || fail "nothing is promoted"
+
 step "what is discarded is given back to the file system"
 before=$(stat -c %b "$test_dir/cold")
 fallocate -p -o 0 -l 32M "$mnt/disk"
@@ -132,4 +156,35 @@ eventually "writing back what is idle" has_written idle
 is_cold() { [[ $(in_memory disk) -eq 0 ]]; }
 eventually "all data being idle, and written back" is_cold
 same disk
+stop_daemon
+
+step "near a group's limit: those who have more than their share by their limits"
+configure <<-END
+	[Pool]
+	MemoryLimit=1G
+	[Writeback]
+	Backing=$test_dir/cold
+	IdleAfter=never
+	StartAt=90%
+	StopAt=80%
+	[Group tenants]
+	MemoryLimit=32M
+	[Device small]
+	Size=32M
+	MemoryLimit=8M
+	Group=tenants
+	[Device large]
+	Size=64M
+	Group=tenants
+END
+# What is written first is the coldest.
+dd if="$test_dir/data" of="$mnt/small" bs=1M count=4 conv=notrunc oflag=direct status=none
+dd if="$test_dir/data" of="$mnt/large" bs=1M count=24 conv=notrunc oflag=direct status=none
+dd if="$test_dir/data" of="$mnt/large" bs=1M count=2 seek=24 conv=notrunc oflag=direct status=none
+eventually "writing back near the limit of a group" has_written group-limit
+is_below() { [[ $("$ZSCTL" groups tenants -n -r -b -o CHARGED) -le $((32 * 1024 * 1024 / 100 * 80)) ]]; }
+eventually "coming down to the lower mark" is_below
+equal "what is written back of who has less than its share" "$(stat_of small written_back_bytes)" 0
+grep -q 'written back: reason=group-limit device=large' "$test_dir/run.log" || fail "it is not logged"
+same large
 stop_daemon

@@ -425,8 +425,7 @@ Test(config, what_is_unknown_is_a_warning)
 	struct zsd_config *config;
 
 	cr_assert_eq(
-		load("Stray=1\n[Daemon]\nThreds=4\n[Future]\nSize=10G\n[Device a]\nSize=4K\nColour=red\n", &config),
-		0);
+		load("Stray=1\n[Daemon]\nThreds=4\n[Future]\nSize=10G\n[Device a]\nSize=4K\nColour=red\n", &config), 0);
 	expect_line(ZS_LOG_WARNING, 1, "Stray: not in a section");
 	expect_line(ZS_LOG_WARNING, 3, "[Daemon] Threds: unknown key, ignored");
 	expect_line(ZS_LOG_WARNING, 4, "[Future]: unknown section, ignored");
