@@ -63,42 +63,15 @@ static enum zsctl_exit draw(struct view *view)
 }
 
 /*
- * once
+ * colours: of bars, where they say the same as the letters
  */
 
-static void put_text(unsigned int line, const char *text, void *data)
+static bool colors_wanted(void)
 {
-	puts(text);
+	const char *no_color = getenv("NO_COLOR");
+
+	return !no_color || !*no_color;
 }
-
-static unsigned int text_columns(void)
-{
-	const char *given = getenv("COLUMNS");
-	struct winsize size;
-	long columns = given ? strtol(given, NULL, 10) : 0;
-
-	if (columns <= 0 && ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0)
-		columns = size.ws_col;
-	return columns > 0 ? (unsigned int)zs_min(columns, ZSCTL_FRAME_COLUMNS) : COLUMNS_DEFAULT;
-}
-
-static enum zsctl_exit run_once(struct view *view)
-{
-	const struct timespec pause = {.tv_nsec = ONCE_INTERVAL_MS * 1000000};
-	enum zsctl_exit status = sample(view);
-
-	if (!status)
-		nanosleep(&pause, NULL);
-	if (!status)
-		status = sample(view);
-	view->frame.put = put_text;
-	view->frame.columns = text_columns();
-	return status ?: draw(view);
-}
-
-/*
- * curses
- */
 
 static short color_of(char letter)
 {
@@ -117,7 +90,58 @@ static short color_of(char letter)
 	}
 }
 
-/* Bars in colours, which say the same as their letters; a line that is too long is cut by curses. */
+/*
+ * once
+ */
+
+/* In the colours of the terminal, if there is one: data says so. */
+static void put_text(unsigned int line, const char *text, void *data)
+{
+	const char *bar = strchr(text, '['), *end = bar ? strchr(bar, ']') : NULL;
+	const bool *colors = data;
+
+	if (!*colors || !end) {
+		puts(text);
+		return;
+	}
+	printf("%.*s", (int)(bar - text) + 1, text);
+	for (bar++; bar < end; bar++)
+		printf("\033[%dm%c", 30 + color_of(*bar), *bar);
+	printf("\033[39m%s\n", end);
+}
+
+static unsigned int text_columns(void)
+{
+	const char *given = getenv("COLUMNS");
+	struct winsize size;
+	long columns = given ? strtol(given, NULL, 10) : 0;
+
+	if (columns <= 0 && ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0)
+		columns = size.ws_col;
+	return columns > 0 ? (unsigned int)zs_min(columns, ZSCTL_FRAME_COLUMNS) : COLUMNS_DEFAULT;
+}
+
+static enum zsctl_exit run_once(struct view *view)
+{
+	const struct timespec pause = {.tv_nsec = ONCE_INTERVAL_MS * 1000000};
+	bool colors = isatty(STDOUT_FILENO) && colors_wanted();
+	enum zsctl_exit status = sample(view);
+
+	if (!status)
+		nanosleep(&pause, NULL);
+	if (!status)
+		status = sample(view);
+	view->frame.put = put_text;
+	view->frame.data = &colors;
+	view->frame.columns = text_columns();
+	return status ?: draw(view);
+}
+
+/*
+ * curses
+ */
+
+/* A line that is too long is cut by curses. */
 static void put_curses(unsigned int line, const char *text, void *data)
 {
 	const char *bar = strchr(text, '['), *end = bar ? strchr(bar, ']') : NULL;
@@ -139,9 +163,7 @@ static void put_curses(unsigned int line, const char *text, void *data)
 
 static bool start_colors(void)
 {
-	const char *no_color = getenv("NO_COLOR");
-
-	if ((no_color && *no_color) || !has_colors() || start_color() == ERR)
+	if (!colors_wanted() || !has_colors() || start_color() == ERR)
 		return false;
 	use_default_colors();
 	for (short color = COLOR_RED; color <= COLOR_WHITE; color++)

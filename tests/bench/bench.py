@@ -16,12 +16,14 @@ import bench_cold
 import bench_density
 import bench_io
 import bench_scaling
+import bench_tuning
 from report import OURS, Report
 from scope import BenchError, end_on_signals
 from workloads import WORKLOADS
 
 BENCHES = {
     "io": bench_io, "density": bench_density, "arena": bench_arena, "cold": bench_cold, "scaling": bench_scaling,
+    "tuning": bench_tuning,
 }
 DEFAULT_BUILD = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "build")
 

@@ -10,6 +10,7 @@ import contextlib
 import json
 import os
 import shutil
+import socket
 import stat
 import subprocess
 
@@ -87,6 +88,11 @@ def _is_block_device(path):
     return os.path.exists(path) and stat.S_ISBLK(os.stat(path).st_mode)
 
 
+def _listens(path):
+    with socket.socket(socket.AF_UNIX) as client:
+        return client.connect_ex(path) == 0
+
+
 class Zsd(Subject):
     """The daemon of this project, private to the benchmark."""
 
@@ -101,6 +107,7 @@ class Zsd(Subject):
         self.size_bytes = size_bytes
         self.description = f"zsd, {algorithm}, 4 KiB blocks, checksums on; over FUSE, transport {transport}"
         self.socket = None
+        self.source = ("--no-config",)  # of the configuration
 
     def missing(self):
         return (_missing_file(self.program("daemon", "zsd")) or _missing_file(self.program("tools", "zsctl")) or
@@ -121,13 +128,13 @@ class Zsd(Subject):
         runtime = os.path.join(directory, "run")
         mount_point = os.path.join(runtime, "mnt")
         scope.callback(unmount, mount_point)
-        command = [self.program("daemon", "zsd"), "--runtime-dir", runtime, "--no-config",
+        command = [self.program("daemon", "zsd"), "--runtime-dir", runtime, *self.source,
                    "--transport", self.transport]
         if self.threads:
             command += ["--threads", str(self.threads)]
         process = scope.spawn(command, log)
         self.socket = os.path.join(runtime, "io.zsd.control")
-        wait_for(lambda: is_mounted(mount_point) and os.path.exists(self.socket), "zsd", process, log)
+        wait_for(lambda: is_mounted(mount_point) and _listens(self.socket), "zsd", process, log)
         self.pids = [process.pid]
         self.path = os.path.join(mount_point, "bench")
 

@@ -50,7 +50,7 @@ class Load:
 
     def fill(self, path, depth, region_bytes=None):
         """Writes the region's data to the start of the device."""
-        self._run((path,), "fill", "--depth", str(depth), region_bytes=region_bytes, timeout=300)
+        return self._run((path,), "fill", "--depth", str(depth), region_bytes=region_bytes, timeout=300)
 
     def verify(self, path):
         """Compares the device with what fill() wrote."""

@@ -42,7 +42,7 @@ scripts()
 {
 	local file
 	{
-		find dev .ci tests systemd tools -type f '(' -name '*.sh' -o -name '*-words' ')'
+		find dev .ci docs tests systemd tools -type f '(' -name '*.sh' -o -name '*-words' ')'
 		for file in dev .ci/*; do
 			head -n 1 "$file" | grep -q bash && echo "$file"
 		done

@@ -38,7 +38,7 @@ check_columns()
 }
 
 checked=0
-for file in $(sources) $(scripts) $(find tests -name '*.py'); do
+for file in $(sources) $(scripts) $(find docs man tests -name '*.py'); do
 	lines=$(wc -l <"$file")
 	[[ $lines -le $file_lines_max ]] || finding "$file: $lines lines"
 	check_columns "$file"

@@ -17,7 +17,7 @@ for script in $(scripts); do
 	fi
 	checked=$((checked + 1))
 done
-for script in $(find tests -name '*.py' | sort); do
+for script in $(find docs man tests -name '*.py' | sort); do
 	python3 -c 'import ast, sys; ast.parse(open(sys.argv[1]).read(), sys.argv[1])' "$script" ||
 		finding "$script: see above"
 	checked=$((checked + 1))

@@ -14,7 +14,7 @@ licence='/* SPDX-License-Identifier: LGPL-2.1-or-later */'
 make_tree()
 {
 	rm -rf "${tree:?}"/*
-	mkdir -p "$tree"/{lib/{base,zsmalloc,codec,ctl,store},daemon,tools,tests,man,.ci,systemd}
+	mkdir -p "$tree"/{lib/{base,zsmalloc,codec,ctl,store},daemon,docs,tools,tests,man,.ci,systemd}
 	printf '#pragma once\n%s\n' "$licence" |
 		tee "$tree"/{lib/{base/a,zsmalloc/b,zsmalloc/b_internal,codec/c,ctl/e,store/d},daemon/f}.h >/dev/null
 	printf '%s\n#include "zsmalloc/b.h"\n\nint f(void)\n{\n\treturn 0;\n}\n' "$licence" >"$tree/lib/store/d.c"

@@ -14,7 +14,7 @@ files()
 {
 	find . -path './build*' -prune -o -path ./.git -prune -o -type f -print | sed 's@^\./@@' |
 		grep -vE '^debian/(changelog|copyright|source/format)$' |
-		grep -vE '^tests/fuzz/corpus-|\.(orig|rej|swp)$|/__pycache__/|^LICENSE$|^\.gitignore$' | sort
+		grep -vE '^tests/fuzz/corpus-|\.(orig|rej|swp|png)$|/__pycache__/|^LICENSE$|^\.gitignore$' | sort
 }
 
 checked=0

@@ -43,13 +43,14 @@ cat >terminal.py <<'END'
 import fcntl, os, pty, re, select, struct, sys, termios, time
 
 def run(environment, keys):
-    """Runs top on a terminal; keys are sent one after the other when there is output. Answers output and status."""
+    """Runs top on a terminal, with --once if no keys are sent; they are sent one after the other when there is output.
+    Answers output and status."""
     child, fd = pty.fork()
     if child == 0:
         fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
         os.environ.pop("COLUMNS", None)
         os.environ.update(environment)
-        os.execv(sys.argv[1], [sys.argv[1], "top"])
+        os.execv(sys.argv[1], [sys.argv[1], "top", *([] if keys else ["--once"])])
     output, deadline, keys = b"", time.monotonic() + 30, list(keys)
     while time.monotonic() < deadline:
         readable, _, _ = select.select([fd], [], [], 0.3)
@@ -75,6 +76,12 @@ if status != 0 or COLOR not in output or b"vm0" not in output:
 output, status = run({"TERM": "xterm-256color", "LC_ALL": "C.UTF-8", "NO_COLOR": "1"}, "sssq")
 if status != 0 or re.search(rb"\x1b\[[0-9;]*[34][0-7]m", output) or b"ssssssss" not in output:
     sys.exit("with NO_COLOR: %d %r" % (status, output))
+output, status = run({"TERM": "xterm-256color", "LC_ALL": "C"}, "")
+if status != 0 or COLOR + b"s" not in output or b"\x1b[39m]" not in output:
+    sys.exit("--once with colours: %d %r" % (status, output))
+output, status = run({"TERM": "xterm-256color", "LC_ALL": "C", "NO_COLOR": "1"}, "")
+if status != 0 or b"\x1b" in output or b"ssssssss" not in output:
+    sys.exit("--once with NO_COLOR: %d %r" % (status, output))
 output, status = run({"TERM": "vt100", "LC_ALL": "C"}, "q")
 if status != 0 or b"vm0" not in output:
     sys.exit("on a vt100: %d %r" % (status, output))
