@@ -241,11 +241,30 @@ static int watch(struct zsd_connection *connection)
 	return error < 0 ? error : watch_timer(connection);
 }
 
+/* What the client has done, for people. */
+static const char *describe(int error)
+{
+	switch (error) {
+	case -EBADMSG:
+		return "a message that is no call: not an object of JSON, a member twice or unknown, or one of a wrong "
+		       "type";
+	case -EMSGSIZE:
+		return "a message of more than 1 MiB";
+	case -ETIMEDOUT:
+		return "half a message, or replies left unread, for 5 seconds";
+	case -EPROTO:
+		return "a call that wants no reply asks for news";
+	default:
+		return strerror(-error);
+	}
+}
+
+/* Nothing louder than debug: hostile clients could fill the log. */
 static void close_connection(struct zsd_connection *connection, int error)
 {
 	if (error)
 		zs_log(ZS_LOG_DEBUG, "control connection closed: pid=%d uid=%u reason=%s", connection->peer.pid,
-		       connection->peer.uid, strerror(-error));
+		       connection->peer.uid, describe(error));
 	connection->on_closed(connection, connection->owner);
 }
 
