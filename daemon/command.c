@@ -233,46 +233,6 @@ static int run_remove(struct zsd_call *call, struct zsd_answer *ret_answer)
  * List and Stats
  */
 
-typedef json_t *report_function(struct zsd_service *service, struct zs_device *device);
-
-/* The report on one device; NULL and 0 if it is gone meanwhile. */
-static int report_one(struct zsd_service *service, uint64_t id, report_function *report, json_t **ret_report)
-{
-	struct zs_device *device = zs_device_get(zsd_service_store(service), id, NULL);
-
-	*ret_report = NULL;
-	if (!device)
-		return 0;
-	*ret_report = report(service, device);
-	zs_device_put(device, NULL);
-	return *ret_report ? 0 : -ENOMEM;
-}
-
-/* Appends the reports on all devices to array, or on the one with this name. Returns 0, -ENODEV or -ENOMEM. */
-static int report_all(struct zsd_service *service, const char *name, report_function *report, json_t *array)
-{
-	struct zs_store *store = zsd_service_store(service);
-	unsigned int cursor = 0;
-	json_t *entry = NULL;
-	uint64_t id;
-	int error;
-
-	if (name) {
-		error = zs_store_find(store, name, &id) ?: report_one(service, id, report, &entry);
-		if (error)
-			return error;
-		return entry ? (json_array_append_new(array, entry) ? -ENOMEM : 0) : -ENODEV;
-	}
-	while (zs_store_next(store, &cursor, &id)) {
-		error = report_one(service, id, report, &entry);
-		if (error)
-			return error;
-		if (entry && json_array_append_new(array, entry))
-			return -ENOMEM;
-	}
-	return 0;
-}
-
 /* The next device at or after *cursor. */
 static int report_next(struct zsd_service *service, unsigned int *cursor, json_t **ret_report)
 {
@@ -280,7 +240,7 @@ static int report_next(struct zsd_service *service, unsigned int *cursor, json_t
 
 	*ret_report = NULL;
 	while (!*ret_report && zs_store_next(zsd_service_store(service), cursor, &id)) {
-		int error = report_one(service, id, zsd_report_device, ret_report);
+		int error = zsd_report_one(service, id, zsd_report_device, ret_report);
 
 		if (error)
 			return error;
@@ -312,31 +272,24 @@ static int run_list_more(struct zsd_call *call, struct zsd_answer *ret_answer)
 
 static int run_list(struct zsd_call *call, struct zsd_answer *ret_answer)
 {
-	const char *name = zsd_call_string(call, "name");
-	json_t *devices;
 	int error;
 
-	if (call->wire.more && !name)
+	if (call->wire.more && !zsd_call_string(call, "name"))
 		return run_list_more(call, ret_answer);
-	devices = json_array();
-	error = devices ? report_all(call->service, name, zsd_report_device, devices) : -ENOMEM;
-	if (!error)
-		return zsd_reply(ret_answer, NULL, json_pack("{s:o}", "devices", devices));
-	json_decref(devices);
-	return error == -ENODEV ? zsd_reply_no_such_device(ret_answer, name) : error;
+	error = zsd_report_all(call, zsd_report_device, ret_answer);
+	if (error)
+		return error < 0 ? error : 0;
+	return zsd_reply(ret_answer, NULL, json_pack("{s:O}", "devices", call->carried));
 }
 
 static int run_stats(struct zsd_call *call, struct zsd_answer *ret_answer)
 {
-	const char *name = zsd_call_string(call, "name");
-	json_t *devices = json_array();
-	int error = devices ? report_all(call->service, name, zsd_report_device_stats, devices) : -ENOMEM;
+	int error = zsd_report_all(call, zsd_report_device_stats, ret_answer);
 
-	if (!error)
-		return zsd_reply(ret_answer, NULL,
-				 json_pack("{s:o, s:o}", "pool", zsd_report_pool(call->service), "devices", devices));
-	json_decref(devices);
-	return error == -ENODEV ? zsd_reply_no_such_device(ret_answer, name) : error;
+	if (error)
+		return error < 0 ? error : 0;
+	return zsd_reply(ret_answer, NULL,
+			 json_pack("{s:o, s:O}", "pool", zsd_report_pool(call->service), "devices", call->carried));
 }
 
 /*

@@ -171,29 +171,23 @@ static json_t *report_buckets(struct zs_device *device, enum zs_operation operat
 	return zs_take(buckets);
 }
 
-static int append_latencies(struct zs_device *device, void *data)
+static json_t *report_latencies(struct zsd_service *service, struct zs_device *device)
 {
 	struct zs_device_info info;
 
 	zs_device_info(device, &info);
-	return json_array_append_new(data, json_pack("{s:s, s:o, s:o, s:o}", "name", info.name, "read",
-						     report_buckets(device, ZS_OPERATION_READ), "write",
-						     report_buckets(device, ZS_OPERATION_WRITE), "discard",
-						     report_buckets(device, ZS_OPERATION_DISCARD)))
-		       ? -ENOMEM
-		       : 0;
+	return json_pack("{s:s, s:o, s:o, s:o}", "name", info.name, "read", report_buckets(device, ZS_OPERATION_READ),
+			 "write", report_buckets(device, ZS_OPERATION_WRITE), "discard",
+			 report_buckets(device, ZS_OPERATION_DISCARD));
 }
 
 int zsd_command_latencies(struct zsd_call *call, struct zsd_answer *ret_answer)
 {
-	const char *name = zsd_call_string(call, "name");
-	CLEANUP_JSON json_t *devices = json_array();
-	int error = devices ? visit_devices(zsd_service_store(call->service), name, append_latencies, devices)
-			    : -ENOMEM;
+	int error = zsd_report_all(call, report_latencies, ret_answer);
 
-	if (error == -ENODEV)
-		return zsd_reply_no_such_device(ret_answer, name);
-	return error ? error : zsd_reply(ret_answer, NULL, json_pack("{s:O}", "devices", devices));
+	if (error)
+		return error < 0 ? error : 0;
+	return zsd_reply(ret_answer, NULL, json_pack("{s:O}", "devices", call->carried));
 }
 
 /*

@@ -3,16 +3,20 @@
 
 #include "command_report.h"
 
+#include <errno.h>
 #include <stdio.h>
 
 #include "base/bits.h"
 #include "base/cleanup.h"
+#include "command_answer.h"
 #include "command_options.h"
 #include "config.h"
 #include "figures.h"
 #include "policy.h"
 #include "service.h"
 
+/* That are reported on in one step of a call: half a millisecond. */
+#define STEP_DEVICES  50
 #define USEC_PER_SEC  1000000
 #define NSEC_PER_USEC 1000
 
@@ -177,6 +181,66 @@ json_t *zsd_report_device_stats(struct zsd_service *service, struct zs_device *d
 	    !set_modified(report, stats.modified_nsec) || !zsd_set_group(report, info.group))
 		return NULL;
 	return zs_take(report);
+}
+
+/*
+ * many devices
+ */
+
+int zsd_report_one(struct zsd_service *service, uint64_t id, zsd_report_function *report, json_t **ret_report)
+{
+	struct zs_device *device = zs_device_get(zsd_service_store(service), id, NULL);
+
+	*ret_report = NULL;
+	if (!device)
+		return 0;
+	*ret_report = report(service, device);
+	zs_device_put(device, NULL);
+	return *ret_report ? 0 : -ENOMEM;
+}
+
+/* Returns 0, -ENODEV (gone meanwhile) or -ENOMEM. */
+static int append_one(struct zsd_call *call, uint64_t id, zsd_report_function *report)
+{
+	json_t *entry;
+	int error = zsd_report_one(call->service, id, report, &entry);
+
+	if (error)
+		return error;
+	if (!entry)
+		return -ENODEV;
+	return json_array_append_new(call->carried, entry) ? -ENOMEM : 0;
+}
+
+static int append_named(struct zsd_call *call, const char *name, zsd_report_function *report,
+			struct zsd_answer *ret_answer)
+{
+	uint64_t id;
+	int error = zs_store_find(zsd_service_store(call->service), name, &id) ?: append_one(call, id, report);
+
+	return error == -ENODEV ? zsd_reply_no_such_device(ret_answer, name) ?: 1 : error;
+}
+
+int zsd_report_all(struct zsd_call *call, zsd_report_function *report, struct zsd_answer *ret_answer)
+{
+	const char *name = zsd_call_string(call, "name");
+	uint64_t id;
+
+	if (!call->carried)
+		call->carried = json_array();
+	if (!call->carried)
+		return -ENOMEM;
+	if (name)
+		return append_named(call, name, report, ret_answer);
+	for (unsigned int i = 0; zs_store_next(zsd_service_store(call->service), &call->cursor, &id); i++) {
+		if (append_one(call, id, report) == -ENOMEM)
+			return -ENOMEM;
+		if (i == STEP_DEVICES) {
+			*ret_answer = (struct zsd_answer){.works = true, .continues = true};
+			return 1;
+		}
+	}
+	return 0;
 }
 
 /* Sums what is counted per device only. */

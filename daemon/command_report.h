@@ -13,6 +13,8 @@
 #include <stdint.h>
 
 struct zs_device;
+struct zsd_answer;
+struct zsd_call;
 struct zsd_service;
 
 /* A number with its name. */
@@ -23,6 +25,18 @@ struct zsd_field {
 
 json_t *zsd_report_device(struct zsd_service *service, struct zs_device *device);
 json_t *zsd_report_device_stats(struct zsd_service *service, struct zs_device *device);
+
+typedef json_t *zsd_report_function(struct zsd_service *service, struct zs_device *device);
+
+/* The report on one device; NULL and 0 if it is gone meanwhile. Returns 0 or -ENOMEM. */
+int zsd_report_one(struct zsd_service *service, uint64_t id, zsd_report_function *report, json_t **ret_report);
+
+/*
+ * Reports on all devices, or on the one that the call names, into the array call->carried; some at each step of the
+ * call. Returns 0 when they are all there, 1 with an answer to be given before (there will be more; or an error), or
+ * -ENOMEM.
+ */
+int zsd_report_all(struct zsd_call *call, zsd_report_function *report, struct zsd_answer *ret_answer);
 json_t *zsd_report_pool(struct zsd_service *service);
 
 /* Sets these fields of object. Answers false for lack of memory, also when object is NULL for it. */

@@ -4,10 +4,10 @@
  *
  *   socket -> frames -> call -> step -> output -> socket
  *
- * A round of work is at most one read of READ_BYTES and ROUND_STEPS replies; what is left waits for the next round of
- * the event loop, behind everybody else. There is no reading while complete messages are left, and no answering while
- * OUTPUT_FULL_BYTES are unsent: so a client that sends without reading stops itself, and what it costs is one message,
- * one reply and two buffers.
+ * A round of work is at most one read of READ_BYTES and ROUND_STEPS replies, or one part of a long one; what is left
+ * waits for the next round of the event loop, behind everybody else. There is no reading while complete messages are
+ * left, and no answering while OUTPUT_FULL_BYTES are unsent: so a client that sends without reading stops itself, and
+ * what it costs is one message, one reply and two buffers.
  *
  * The timer runs while a message is half there or replies are unsent, and closes the connection after STUCK_USEC. It
  * is set anew only for a good reason: everything was sent, or a buffer's worth of it was. A byte now and then is none.
@@ -156,13 +156,17 @@ static int wait_for_news(struct zsd_connection *connection, uint64_t usec)
 	return error < 0 ? error : 0;
 }
 
-static int answer_step(struct zsd_connection *connection)
+/* ret_works: the step has taken some time, and there will be more. */
+static int answer_step(struct zsd_connection *connection, bool *ret_works)
 {
 	struct zsd_answer answer = {};
 	int error = zsd_call_step(&connection->call, &answer);
 
 	if (error)
 		return error;
+	*ret_works = answer.works;
+	if (answer.works)
+		return 0;
 	if (answer.wait_usec)
 		return wait_for_news(connection, answer.wait_usec);
 	error = send_answer(connection, &answer);
@@ -177,14 +181,15 @@ static int answer_step(struct zsd_connection *connection)
 
 static int answer_some(struct zsd_connection *connection)
 {
+	bool works = false;
 	int error = 0;
 
-	for (unsigned int i = 0; i < ROUND_STEPS && !error && unsent(connection) < OUTPUT_FULL_BYTES; i++) {
+	for (unsigned int i = 0; i < ROUND_STEPS && !error && !works && unsent(connection) < OUTPUT_FULL_BYTES; i++) {
 		if (!connection->answering)
 			error = next_call(connection);
 		if (error || !connection->answering || connection->waiting)
 			break;
-		error = answer_step(connection);
+		error = answer_step(connection, &works);
 	}
 	return error ? error : output_flush(connection);
 }
@@ -236,11 +241,30 @@ static int watch(struct zsd_connection *connection)
 	return error < 0 ? error : watch_timer(connection);
 }
 
+/* What the client has done, for people. */
+static const char *describe(int error)
+{
+	switch (error) {
+	case -EBADMSG:
+		return "a message that is no call: not an object of JSON, a member twice or unknown, or one of a wrong "
+		       "type";
+	case -EMSGSIZE:
+		return "a message of more than 1 MiB";
+	case -ETIMEDOUT:
+		return "half a message, or replies left unread, for 5 seconds";
+	case -EPROTO:
+		return "a call that wants no reply asks for news";
+	default:
+		return strerror(-error);
+	}
+}
+
+/* Nothing louder than debug: hostile clients could fill the log. */
 static void close_connection(struct zsd_connection *connection, int error)
 {
 	if (error)
 		zs_log(ZS_LOG_DEBUG, "control connection closed: pid=%d uid=%u reason=%s", connection->peer.pid,
-		       connection->peer.uid, strerror(-error));
+		       connection->peer.uid, describe(error));
 	connection->on_closed(connection, connection->owner);
 }
 

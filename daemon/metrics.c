@@ -307,7 +307,10 @@ static const struct {
 
 static uint64_t figure(const struct device_row *row, size_t offset)
 {
-	return *(const uint64_t *)((const char *)&row->figures + offset);
+	uint64_t value;
+
+	memcpy(&value, (const char *)&row->figures + offset, sizeof(value));
+	return value;
 }
 
 static void write_families(const struct metrics *metrics)

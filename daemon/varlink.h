@@ -5,8 +5,8 @@
  * parameters against the method's table, and answer org.varlink.service. The methods of io.zsd.control are in
  * command.h. Nothing here knows a socket.
  *
- * A call is answered in steps, one reply each, so that a list of thousands of devices is made as fast as its reader
- * takes it, and other clients have their turn in between.
+ * A call is answered in steps, one reply each or a part of one, so that a list of thousands of devices is made as fast
+ * as its reader takes it, and other clients have their turn in between.
  *
  * Context: the control thread only.
  */
@@ -50,6 +50,8 @@ struct zsd_answer {
 	bool continues;	    /* the method is to be run again for the next reply */
 	/* Not 0: there is no reply now, and the method is to be run again after this time. continues is set. */
 	uint64_t wait_usec;
+	/* There is no reply yet, and the method is to be run again when others had their turn. continues is set. */
+	bool works;
 };
 
 struct zsd_method {

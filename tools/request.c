@@ -64,7 +64,7 @@ static enum zsctl_exit refuse_broken(const char *what, int error)
 		return zsctl_no_memory();
 	fprintf(stderr, "zsctl: %s: %s\n", what,
 		error == -ETIMEDOUT    ? "the daemon does not answer; is it stuck?"
-		: error == -ECONNRESET ? "the daemon closed the connection; see its log"
+		: error == -ECONNRESET ? "the daemon closed the connection; with LogLevel=debug its log says why"
 		: error == -EBADMSG    ? "the answer is not Varlink; is this the socket of a zsd?"
 				       : strerror(-error));
 	return ZSCTL_UNREACHABLE;

@@ -13,6 +13,7 @@ sys.dont_write_bytecode = True  # the source tree stays as it is
 
 import bench_arena
 import bench_cold
+import bench_control
 import bench_density
 import bench_io
 import bench_scaling
@@ -23,7 +24,7 @@ from workloads import WORKLOADS
 
 BENCHES = {
     "io": bench_io, "density": bench_density, "arena": bench_arena, "cold": bench_cold, "scaling": bench_scaling,
-    "tuning": bench_tuning,
+    "tuning": bench_tuning, "control": bench_control,
 }
 DEFAULT_BUILD = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "build")
 

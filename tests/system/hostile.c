@@ -210,6 +210,39 @@ static int many_connections(void)
 	return 0;
 }
 
+/* Ten thousand connections, as many of them at a time as this process may have. */
+static int connections(void)
+{
+	int fds[500];
+	unsigned int nr = sizeof(fds) / sizeof(fds[0]);
+
+	for (unsigned int i = 0; i < 10000; i++) {
+		if (i >= nr)
+			close(fds[i % nr]);
+		fds[i % nr] = connect_socket();
+	}
+	return 0;
+}
+
+/* A gigabyte of garbage, with a new connection whenever one is cut off. */
+static int gibibyte(void)
+{
+	static char bytes[1 << 16];
+	size_t sent = 0;
+
+	memset(bytes, 'x', sizeof(bytes));
+	while (sent < (size_t)1 << 30) {
+		int fd = connect_socket();
+
+		for (; sent < (size_t)1 << 30 && send_text(fd, bytes, sizeof(bytes)) == 0;)
+			sent += sizeof(bytes);
+		/* What was sent in part counts as one, so that this ends. */
+		sent += sizeof(bytes);
+		close(fd);
+	}
+	return 0;
+}
+
 /* A call whose sender doesn't wait is obeyed all the same. */
 static int oneway(void)
 {
@@ -363,6 +396,8 @@ static const struct {
 	{"deaf", deaf},
 	{"slow-reader", slow_reader},
 	{"many-connections", many_connections},
+	{"connections", connections},
+	{"gibibyte", gibibyte},
 	{"oneway", oneway},
 	{"half-closed", half_closed},
 	{"pipelined", pipelined},

@@ -136,9 +136,12 @@ uid, gid, groups = int(sys.argv[3]), int(sys.argv[4]), [int(group) for group in 
 os.setgroups(groups)
 os.setgid(gid)
 os.setuid(uid)
-text = ask(path, "org.varlink.service.GetInterfaceDescription",
-           {"interface": "io.zsd.control"})["parameters"]["description"]
-methods = [line.split("(")[0].split()[1] for line in text.splitlines() if line.startswith("method ")]
+
+def methods_of(path, interface):
+    text = ask(path, "org.varlink.service.GetInterfaceDescription",
+               {"interface": interface})["parameters"]["description"]
+    return [line.split("(")[0].split()[1] for line in text.splitlines() if line.startswith("method ")]
+
 # Parameters that are refused for another reason than who asks, so that nothing is changed here.
 changes = {
     "Add": {"name": "a/b", "size_bytes": 1},
@@ -155,14 +158,33 @@ changes = {
 }
 readers = {"List", "Stats", "Status", "Usage", "Latencies", "Monitor", "Groups", "Owners", "Classes", "Caches",
            "Ages", "Tasks", "Backing"}
-if set(methods) != readers | set(changes):
-    sys.exit("the table does not know %s" % sorted(set(methods) ^ (readers | set(changes))))
-for method in methods:
-    reply = ask(path, "io.zsd.control." + method, changes.get(method, {}), method == "Monitor")
-    denied = reply.get("error") == "org.varlink.service.PermissionDenied"
-    if denied != (method in changes and not may_change):
-        sys.exit("%s was answered %s" % (method, reply))
-print(len(methods))
+table = {
+    "org.varlink.service": {"GetInfo", "GetInterfaceDescription"},
+    "io.zsd.control": readers | set(changes),
+    "io.zsd.metrics": {"Render"},
+}
+
+def check(path, interfaces):
+    told = ask(path, "org.varlink.service.GetInfo")["parameters"]["interfaces"]
+    if set(told) != set(interfaces):
+        sys.exit("%s serves %s" % (path, told))
+    for interface in interfaces:
+        differs = set(methods_of(path, interface)) ^ table[interface]
+        if differs:
+            sys.exit("the table of %s does not know %s" % (interface, sorted(differs)))
+    for interface, method in ((i, m) for i in table for m in table[i]):
+        reply = ask(path, interface + "." + method, changes.get(method, {}), method == "Monitor")
+        error = reply.get("error")
+        denied = error == "org.varlink.service.PermissionDenied"
+        if interface not in interfaces:
+            if error != "org.varlink.service.InterfaceNotFound":
+                sys.exit("%s: %s.%s was answered %s" % (path, interface, method, reply))
+        elif denied != (method in changes and not may_change):
+            sys.exit("%s: %s.%s was answered %s" % (path, interface, method, reply))
+
+check(path, list(table))
+# Nobody changes anything there, whoever it is.
+check(path.replace("control", "metrics"), ["org.varlink.service", "io.zsd.metrics"])
 END
 chmod 666 "$ZSD_SOCKET"
 python3 table.py "$ZSD_SOCKET" change 0 0 || fail "root"

@@ -1,0 +1,201 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+#
+# Bad input by table: each kind has a text of its own and an exit status, and changes nothing.
+# shellcheck source-path=SCRIPTDIR
+source "$(dirname "$(readlink -f "$0")")/common.sh"
+
+hostile=$BUILD/tests/system/hostile
+config=$test_dir/zsd.conf
+mkdir "$config.d"
+
+# All that input could change.
+state()
+{
+	"$ZSCTL" list -J
+	"$ZSCTL" groups -J
+	pool_stat memory_limit_bytes
+}
+
+# unchanged WHAT
+unchanged()
+{
+	state >after
+	cmp -s before after || fail "$1 has changed something: $(diff before after)"
+}
+
+# bad STATUS TEXT ARGUMENT...: zsctl ends with the status, says the text in one line, and nothing else.
+bad()
+{
+	local expected=$1 text=$2 status=0
+	shift 2
+	"$ZSCTL" "$@" >output 2>errors || status=$?
+	equal "the status of '$*'" "$status" "$expected"
+	grep -qF -- "$text" errors || fail "'$*' said '$(cat errors)'; expected: $text"
+	equal "lines said by '$*'" "$(wc -l <errors)" 1
+	[[ ! -s output ]] || fail "'$*' printed '$(cat output)'"
+	[[ ! ${ready:-} ]] || unchanged "$*"
+}
+
+# answered TEXT MESSAGE: a raw call is refused with this.
+answered()
+{
+	"$hostile" "$ZSD_SOCKET" call "$2" >output || fail "'$2' is not answered"
+	grep -qF -- "$1" output || fail "'$2' is answered '$(cat output)'; expected: $1"
+	unchanged "$2"
+}
+
+# closed TEXT COMMAND...: the connection is closed, and the daemon's log says why.
+closed()
+{
+	local text=$1 before
+	shift
+	before=$(grep -cF "reason=$text" run.log || true)
+	"$@" >/dev/null 2>&1 || true
+	eventually "saying why" has_said "$text" "$before"
+	unchanged "$*"
+}
+
+has_said()
+{
+	[[ $(grep -cF "reason=$1" run.log) -gt $2 ]]
+}
+
+call='{"method":"io.zsd.control.'
+invalid='"error":"org.varlink.service.InvalidParameter","parameters":{"parameter":'
+
+step "daemon absent"
+ZSD_SOCKET=$test_dir/none bad 3 "there is no such socket; start the daemon" list
+python3 -c 'import socket, sys; socket.socket(socket.AF_UNIX).bind(sys.argv[1])' "$test_dir/stale"
+ZSD_SOCKET=$test_dir/stale bad 3 "nobody listens; start the daemon" add x --size 1M
+
+step "daemon too old, or something else"
+cat >old.py <<'PYTHON'
+import os, socket, sys
+s = socket.socket(socket.AF_UNIX)
+s.bind(sys.argv[1] + ".new")
+s.listen()
+os.rename(sys.argv[1] + ".new", sys.argv[1])
+while True:
+    c = s.accept()[0]
+    c.recv(65536)
+    c.sendall(sys.argv[2].encode() + b"\0")
+    c.close()
+PYTHON
+# answers REPLY: listens at $test_dir/old and gives each call this reply.
+answers()
+{
+	rm -f old
+	start python3 old.py "$test_dir/old" "$1"
+	eventually "listening" test -S old
+}
+answers '{"error":"org.varlink.service.MethodNotFound","parameters":{"method":"x"}}'
+ZSD_SOCKET=$test_dir/old bad 1 "the daemon does not know this command; is it older than zsctl?" add x --size 1M
+answers '{"error":"org.varlink.service.InvalidParameter","parameters":{"parameter":"cache"}}'
+ZSD_SOCKET=$test_dir/old bad 1 "the daemon does not know a parameter; is it older than zsctl?" add x --size 1M
+answers '{"error":"org.varlink.service.InterfaceNotFound","parameters":{"interface":"x"}}'
+ZSD_SOCKET=$test_dir/old bad 1 "the daemon does not know this command; is this the socket of a zsd?" add x --size 1M
+answers 'HTTP/1.1 400 Bad Request'
+ZSD_SOCKET=$test_dir/old bad 3 "the answer is not Varlink; is this the socket of a zsd?" add x --size 1M
+
+printf '[Daemon]\nLogLevel=debug\n[Pool]\nMemoryLimit=1G\n[Device vm0]\nSize=16M\nMemoryLimit=8M\n' >"$config"
+start_daemon --config "$config"
+state >before
+ready=yes
+
+step "fields of a wrong type, missing, unknown and twice"
+answered "$invalid\"size_bytes\"}" "${call}Add\",\"parameters\":{\"name\":\"x\",\"size_bytes\":\"1M\"}}"
+answered "$invalid\"values\"}" "${call}Set\",\"parameters\":{\"name\":\"vm0\",\"values\":{\"Mode\":384}}}"
+answered "$invalid\"size_bytes\"}" "${call}Add\",\"parameters\":{\"name\":\"x\"}}"
+answered "$invalid\"colour\"}" "${call}Add\",\"parameters\":{\"name\":\"x\",\"size_bytes\":4096,\"colour\":1}}"
+closed "a message that is no call" "$hostile" "$ZSD_SOCKET" call \
+	"${call}Add\",\"parameters\":{\"name\":\"x\",\"name\":\"y\",\"size_bytes\":4096}}"
+closed "a message that is no call" "$hostile" "$ZSD_SOCKET" call "${call}List\",\"parameters\":[]}"
+bad 2 "given twice" set vm0 Mode=0600 Mode=0640
+bad 2 "the size is missing" add x
+bad 2 "did you mean 8G?" add x --size 8
+
+step "unknown methods, and messages that are too long"
+answered '"error":"org.varlink.service.MethodNotFound","parameters":{"method":"io.zsd.control.Frobnicate"}' \
+	"${call}Frobnicate\"}"
+answered '"error":"org.varlink.service.InterfaceNotFound","parameters":{"interface":"io.zsd.nothing"}' \
+	'{"method":"io.zsd.nothing.List"}'
+closed "a message of more than 1 MiB" "$hostile" "$ZSD_SOCKET" too-long-message
+bad 2 "no such command; did you mean list?" lsit
+
+step "devices that are unknown, busy, there already"
+for command in list stats usage "set Mode=0600" remove idle recompress "writeback --type all"; do
+	# shellcheck disable=SC2086
+	set -- $command
+	bad 1 "nothing: there is no device with this name" "$1" nothing "${@:2}"
+done
+bad 1 "there is a device with this name already" add vm0 --size 1M
+exec 7<"$mnt/vm0"
+state >before
+bad 1 "its file is open 1 time" remove vm0
+exec 7<&-
+state >before
+
+step "half of what is asked for can't be done"
+bad 1 "Mode '9'" set vm0 MemoryLimit=4M Mode=9
+bad 1 "there is no such key" set vm0 MemoryLimit=4M Color=red
+bad 1 "it is read at start only" set Pool.MemoryLimit=2G Daemon.Threads=4
+bad 1 "it is fixed when a device is made" set vm0 Mode=0600 BlockSize=8K
+
+step "configuration"
+# refused_config TEXT CONTENT: of a drop-in; check and reload say so, and nothing is applied.
+refused_config()
+{
+	printf '[Pool]\nMemoryLimit=512M\n' >"$config.d/10-good.conf"
+	printf '%b' "$2" >"$config.d/20-bad.conf"
+	bad 1 "$config.d/20-bad.conf:$1" config check "$config"
+	bad 1 "$config.d/20-bad.conf:$1" reload
+	rm "$config.d"/*
+}
+refused_config "2: [Pool] MemoryLimit=8: a size without a unit; did you mean 8G?" '[Pool]\nMemoryLimit=8\n'
+refused_config "2: [Pool] MemoryLimit=8X: not a size" '[Pool]\nMemoryLimit=8X\n'
+refused_config "2: [Pool] MemoryLimit=2G # more: a comment behind the value" '[Pool]\nMemoryLimit=2G # more\n'
+refused_config "3: [Pool] Compact=no: the section has this key already" '[Pool]\nCompact=no\nCompact=no\n'
+refused_config "2: [Group g]: there is a section for this group already" '[Group g]\n[Group g]\n'
+refused_config "1: a heading without its end" '[Pool\n'
+refused_config "2: neither a heading nor a value" '[Pool]\nMemoryLimit\n'
+refused_config "2: a NUL byte; this is no text" '[Pool]\n\0MemoryLimit=2G\n'
+
+step "a device in two sections of a file is taken once"
+printf '[Device vm9]\nSize=1M\n[Device vm9]\nSize=2M\n' >"$config.d/20-bad.conf"
+bad 1 "20-bad.conf:3: [Device vm9]: there is a section for this device already" config check "$config"
+rm "$config.d/20-bad.conf"
+
+step "a drop-in that can't be read"
+mkdir "$config.d/20-bad.conf"
+bad 1 "20-bad.conf: can't be read: not a file" config check "$config"
+bad 1 "20-bad.conf: can't be read: not a file" reload
+rmdir "$config.d/20-bad.conf"
+ln -s "$test_dir/nothing" "$config.d/20-bad.conf"
+bad 1 "20-bad.conf: can't be read: No such file or directory" config check "$config"
+bad 1 "20-bad.conf: can't be read: No such file or directory" reload
+rm "$config.d/20-bad.conf"
+if [[ $EUID -eq 0 ]]; then
+	printf '[Pool]\n' >"$config.d/20-bad.conf"
+	chmod 600 "$config.d/20-bad.conf"
+	refused "20-bad.conf: can't be read: Permission denied" setpriv --reuid=65534 --regid=65534 --clear-groups \
+		"$ZSCTL" config check "$config"
+	rm "$config.d/20-bad.conf"
+
+	step "permission denied"
+	status=0
+	setpriv --reuid=65534 --regid=65534 --clear-groups "$ZSCTL" remove vm0 2>errors || status=$?
+	grep -qF "no permission" errors || fail "a stranger is told '$(cat errors)'"
+	equal "the status without permission to connect" "$status" 3
+	chmod 666 "$ZSD_SOCKET"
+	status=0
+	setpriv --reuid=65534 --regid=65534 --clear-groups "$ZSCTL" remove vm0 2>errors || status=$?
+	grep -qF "permission" errors || fail "a stranger is told '$(cat errors)'"
+	equal "the status without permission to change" "$status" 1
+	unchanged "a stranger"
+fi
+
+step "the daemon is as good as before"
+"$ZSCTL" set vm0 MemoryLimit=4M
+"$ZSCTL" remove vm0
+stop_daemon
