@@ -38,6 +38,12 @@ struct call {
 	uint64_t short_of;	/* see zs_device_short_of() */
 	unsigned int nr_rounds; /* of making room */
 	unsigned int nr_failed; /* of them, in a row */
+	uint64_t length;
+	size_t *done; /* of a write */
+	/* What is done with a device that may be changed; returns 0 or -errno. */
+	int (*change)(struct call *call, struct zs_device *device);
+	const void *buffer; /* of a write */
+	bool keep_size;	    /* of a discard */
 };
 
 /*
@@ -172,66 +178,82 @@ int zsd_frontend_read(void *argument, void *thread, uint64_t node, uint64_t offs
 	return r;
 }
 
-/* write */
+/* write and discard */
 
-/* Within the device. */
-static int write_range(struct call *call, struct zs_device *device, const char *buffer, size_t length, size_t *done)
+static int change_once(struct call *call)
 {
-	size_t more = 0;
+	struct zs_device *device = zsd_frontend_get(call->frontend, call->node, call->stream);
 	int r;
 
-	zs_assert(*done <= length);
-	if (*done)
-		r = zs_device_write_more(device, call->stream, call->offset + *done, buffer + *done, length - *done,
+	if (!device)
+		return zsd_is_report(call->node) ? -EPERM : -ENODEV;
+	r = zs_device_is_read_only(device) ? -EROFS : call->change(call, device);
+	zs_device_put(device, call->stream);
+	return r;
+}
+
+static int change(struct call *call)
+{
+	int r = change_once(call);
+
+	while (r == -ENOSPC && call->needs_room)
+		r = make_room(call) ?: change_once(call);
+	zsd_frontend_note_change(call->frontend);
+	return r;
+}
+
+/* Within the device. */
+static int write_range(struct call *call, struct zs_device *device, size_t length)
+{
+	const char *buffer = call->buffer;
+	size_t more = 0, done = *call->done;
+	int r;
+
+	zs_assert(done <= length);
+	if (done)
+		r = zs_device_write_more(device, call->stream, call->offset + done, buffer + done, length - done,
 					 &more);
 	else
 		r = zsd_split_write(may_wait(call) ? NULL : call->frontend->jobs, device, call->stream, call->offset,
 				    buffer, length, &more);
-	*done += more;
-	if (r == -ENOSPC || (!r && *done < length))
+	*call->done += more;
+	if (r == -ENOSPC || (!r && *call->done < length))
 		return note_full(call, device);
 	if (!r)
 		add_latency(call, device, ZS_OPERATION_WRITE);
 	return r;
 }
 
-static int write_once(struct call *call, const void *buffer, size_t length, size_t *done)
+static int write_to(struct call *call, struct zs_device *device)
 {
-	struct zs_device *device = zsd_frontend_get(call->frontend, call->node, call->stream);
-	uint64_t size;
-	int r = 0;
+	uint64_t size = zs_device_size(device);
 
-	if (!device)
-		return zsd_is_report(call->node) ? -EPERM : -ENODEV;
-	size = zs_device_size(device);
-	if (zs_device_is_read_only(device))
-		r = -EROFS;
-	else if (length && call->offset >= size)
-		r = -ENOSPC;
-	else if (length)
-		r = write_range(call, device, buffer, zs_min(length, size - call->offset), done);
-	zs_device_put(device, call->stream);
-	return r;
+	if (!call->length)
+		return 0;
+	if (call->offset >= size)
+		return -ENOSPC;
+	return write_range(call, device, zs_min(call->length, size - call->offset));
 }
 
 int zsd_frontend_write(void *argument, void *thread, uint64_t node, uint64_t offset, const void *buffer, size_t length,
 		       size_t *done)
 {
 	struct call call = {
-		.frontend = argument, .stream = thread, .node = node, .offset = offset, .began_nsec = now_nsec()};
-	int r = write_once(&call, buffer, length, done);
+		.frontend = argument,
+		.stream = thread,
+		.node = node,
+		.offset = offset,
+		.began_nsec = now_nsec(),
+		.change = write_to,
+		.buffer = buffer,
+		.length = length,
+		.done = done,
+	};
+	int r = change(&call);
 
-	while (r == -ENOSPC && call.needs_room) {
-		r = make_room(&call);
-		if (!r)
-			r = write_once(&call, buffer, length, done);
-	}
-	zsd_frontend_note_change(argument);
 	/* A short write. */
 	return r == -ENOSPC && *done ? 0 : r;
 }
-
-/* discard */
 
 /* Within the device. */
 static int discard_range(struct call *call, struct zs_device *device, uint64_t length)
@@ -245,36 +267,29 @@ static int discard_range(struct call *call, struct zs_device *device, uint64_t l
 	return r;
 }
 
-static int discard_once(struct call *call, uint64_t length, bool keep_size)
+static int discard_of(struct call *call, struct zs_device *device)
 {
-	struct zs_device *device = zsd_frontend_get(call->frontend, call->node, call->stream);
-	uint64_t size;
-	int r = 0;
+	uint64_t size = zs_device_size(device);
 
-	if (!device)
-		return zsd_is_report(call->node) ? -EPERM : -ENODEV;
-	size = zs_device_size(device);
-	if (zs_device_is_read_only(device))
-		r = -EROFS;
-	else if (!keep_size && (call->offset > size || length > size - call->offset))
-		r = -ENOSPC;
-	else if (call->offset < size)
-		r = discard_range(call, device, zs_min(length, size - call->offset));
-	zs_device_put(device, call->stream);
-	return r;
+	if (!call->keep_size && (call->offset > size || call->length > size - call->offset))
+		return -ENOSPC;
+	if (call->offset >= size)
+		return 0;
+	return discard_range(call, device, zs_min(call->length, size - call->offset));
 }
 
 int zsd_frontend_discard(void *argument, void *thread, uint64_t node, uint64_t offset, uint64_t length, bool keep_size)
 {
 	struct call call = {
-		.frontend = argument, .stream = thread, .node = node, .offset = offset, .began_nsec = now_nsec()};
-	int r = discard_once(&call, length, keep_size);
+		.frontend = argument,
+		.stream = thread,
+		.node = node,
+		.offset = offset,
+		.began_nsec = now_nsec(),
+		.change = discard_of,
+		.length = length,
+		.keep_size = keep_size,
+	};
 
-	while (r == -ENOSPC && call.needs_room) {
-		r = make_room(&call);
-		if (!r)
-			r = discard_once(&call, length, keep_size);
-	}
-	zsd_frontend_note_change(argument);
-	return r;
+	return change(&call);
 }

@@ -37,37 +37,44 @@ static bool is_wanted(enum zs_log_level level)
 	return (int)level <= atomic_load_explicit(&log_max_level, memory_order_relaxed);
 }
 
-void zs_log(enum zs_log_level level, const char *format, ...)
+/* about: what the line is about; its line is not there yet. NULL: it has no event. */
+__attribute__((format(printf, 3, 0))) static void log_line(enum zs_log_level level, const struct zs_event_line *about,
+							   const char *format, va_list arguments)
 {
 	char line[LINE_BYTES];
+	struct zs_event_line what;
+
+	vsnprintf(line, sizeof(line), format, arguments);
+	pthread_mutex_lock(&sink_lock);
+	if (about && event_sink) {
+		what = *about;
+		what.line = line;
+		event_sink(&what);
+	} else if (log_sink) {
+		log_sink(level, line);
+	}
+	pthread_mutex_unlock(&sink_lock);
+}
+
+void zs_log(enum zs_log_level level, const char *format, ...)
+{
 	va_list arguments;
 
 	if (!is_wanted(level))
 		return;
 	va_start(arguments, format);
-	vsnprintf(line, sizeof(line), format, arguments);
+	log_line(level, NULL, format, arguments);
 	va_end(arguments);
-	pthread_mutex_lock(&sink_lock);
-	if (log_sink)
-		log_sink(level, line);
-	pthread_mutex_unlock(&sink_lock);
 }
 
 void zs_log_event(enum zs_event event, enum zs_log_level level, const char *device, int error, const char *format, ...)
 {
-	char line[LINE_BYTES];
-	struct zs_event_line what = {event, level, device, error, line};
+	const struct zs_event_line about = {event, level, device, error, NULL};
 	va_list arguments;
 
 	if (!is_wanted(level))
 		return;
 	va_start(arguments, format);
-	vsnprintf(line, sizeof(line), format, arguments);
+	log_line(level, &about, format, arguments);
 	va_end(arguments);
-	pthread_mutex_lock(&sink_lock);
-	if (event_sink)
-		event_sink(&what);
-	else if (log_sink)
-		log_sink(level, line);
-	pthread_mutex_unlock(&sink_lock);
 }

@@ -27,6 +27,10 @@ declared=$(sed -nE 's/^ZS_PUBLIC .*[ *](zs_[a-z_]+)\(.*/\1/p' "$header" | sort)
 exported=$(nm -D --defined-only "$object" | sed -nE 's/.* T ([^@]+)@@LIBZS_0$/\1/p' | sort)
 [[ $(wc -l <<<"$declared") -ge 10 ]] || finding "libzs.h: only $(wc -l <<<"$declared") functions found"
 diff <(echo "$declared") <(echo "$exported") || finding "libzs.so does not export what libzs.h declares"
+listed=$(sed -nE 's/^ (zs_[a-z_]+)@LIBZS_0 .*/\1/p' debian/libzs0.symbols | sort)
+diff <(echo "$declared") <(echo "$listed") || finding "debian/libzs0.symbols does not list what libzs.h declares"
+described=$(sed -nE "s/.*<elf-symbol name='(zs_[a-z_]+)'.*/\1/p" lib/libzs.abi | sort)
+diff <(echo "$declared") <(echo "$described") || finding "lib/libzs.abi is not of libzs.h; see ./dev test packages"
 others=$(nm -D --defined-only "$object" | grep -vE ' T zs_[a-z_]+@@LIBZS_0$| A LIBZS_0$' || true)
 [[ -z $others ]] || finding "libzs.so exports more: $others"
 objdump -p "$object" | grep -qE 'SONAME +libzs\.so\.0$' || finding "the soname is not libzs.so.0"

@@ -3,19 +3,15 @@
 #
 # README.md's commands work as they are written. All blocks marked sh are run in their order by one shell, as root and
 # with errors fatal, in a mount namespace in which /usr, /etc, /var, /run and /mnt are copies: `meson install` really
-# installs. Blocks behind the comment "as an ordinary user" are run by one. Lines with ./dev are looked up in its list
-# of verbs only, since the tests themselves are run by them.
+# installs. Blocks behind the comment "as an ordinary user" are run by one; those "with systemd" by the test journey.
+# Lines with ./dev are looked up in its list of verbs only, since the tests themselves are run by them.
 # shellcheck source-path=SCRIPTDIR
 source "$(dirname "$(readlink -f "$0")")/common.sh"
 
 # Prints the commands of all blocks. $1: root or user.
 commands()
 {
-	awk -v who="$1" '
-		/^<!-- as an ordinary user -->/ { user = 1; next }
-		/^```sh$/ { inside = 1; next }
-		/^```/ { if (inside) user = 0; inside = 0; next }
-		inside && (user ? "user" : "root") == who { print }' README.md
+	awk -v who="$1" -f tests/support/readme_commands.awk README.md
 }
 
 # A private copy of a directory: writes go to memory.

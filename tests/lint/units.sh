@@ -16,8 +16,8 @@ units=$(dirname "$(find "$root" -path '*/system/zsd.service')")
 user_units=usr/lib/systemd/user
 libraries=$(dirname "$(cd "$root" && find usr -name libzs.so)")
 expected=(usr/sbin/zsd usr/sbin/mount.zsd usr/bin/zsctl usr/libexec/zsd/zsd-mount usr/share/man/man1/zsctl.1
-	usr/share/man/man3/libzs.3
-	usr/share/man/man5/zsd.conf.5 usr/share/man/man7/zsd-{internals,tuning,varlink}.7 usr/share/man/man8/zsd.8
+	usr/share/man/man3/libzs.3 usr/share/man/man8/{mount.zsd,zsd}.8
+	usr/share/man/man5/zsd.conf.5 usr/share/man/man7/zsd-{internals,tuning,varlink}.7
 	usr/share/zsd/io.zsd.{control,metrics}.varlink etc/zsd/zsd.conf
 	"${units#"$root/"}"/zsd{.service,.socket,-metrics.socket,-metrics-textfile.service,-metrics-textfile.timer}
 	"$user_units"/zsd{.service,.socket}

@@ -66,7 +66,8 @@ booted_write_script()
 		mount -t tmpfs -o mode=1777 tmpfs "$root/dev/shm"
 		mount -t tmpfs -o mode=755 tmpfs "$root/run"
 		mount -t tmpfs -o mode=1777 tmpfs "$root/tmp"
-		for node in null:1:3 zero:1:5 full:1:7 random:1:8 urandom:1:9 tty:5:0 fuse:10:229; do
+		for node in null:1:3 zero:1:5 full:1:7 random:1:8 urandom:1:9 tty:5:0 fuse:10:229 \
+			loop-control:10:237; do
 			IFS=: read -r name major minor <<<"$node"
 			mknod -m 666 "$root/dev/$name" c "$major" "$minor"
 		done

@@ -3,10 +3,13 @@
 #
 # The Debian packages: they build from the tree, lintian finds no error, and on a booted system they install, run, keep
 # the data over an upgrade, serve programs that are compiled with the library, and leave nothing when they are purged.
+# Before that README.md's commands are typed there.
 # shellcheck source-path=SCRIPTDIR
 source "$(dirname "$(readlink -f "$0")")/common.sh"
 # shellcheck source-path=SCRIPTDIR
 source "$(dirname "$self")/booted.sh"
+# shellcheck source-path=SCRIPTDIR
+source "$(dirname "$self")/journey.sh"
 need_root
 need dpkg-buildpackage dh lintian
 
@@ -30,8 +33,32 @@ files()
 }
 
 # shellcheck disable=SC2016
-booted_start "cp $test_dir/packages/*.deb \$BOOTED_ROOT/root"
+booted_start "
+	cp $test_dir/packages/*.deb \$BOOTED_ROOT/root
+	# Whoever types answers the questions.
+	echo 'APT::Get::Assume-Yes \"true\";' >\$BOOTED_ROOT/etc/apt/apt.conf.d/90yes
+	$journey_devices
+"
 files >before
+
+# purged: what was not there before the packages were.
+purged()
+{
+	local left
+	files >after
+	# ldconfig, too, may have removed something: links of the machine that lead nowhere.
+	left=$(LC_ALL=C comm -13 before after)
+	[[ -z $left ]] || fail "files are left: $left"
+}
+
+step "README.md"
+journey_with_packages=yes
+journey_type
+# The drop-in is the administrator's; dpkg keeps it, and its directory.
+inside rm -r /etc/zsd/zsd.conf.d
+inside apt-get purge zsd >purge.log 2>&1 || fail "apt-get purge failed"
+purged
+
 debs=(/root/libzs0_*.deb /root/libzs-dev_*.deb /root/zsd_*.deb)
 install()
 {
@@ -85,7 +112,4 @@ inside test -f /etc/zsd/zsd.conf || fail "the configuration is gone"
 
 step "purged: nothing is left"
 inside dpkg -P libzs-dev libzs0 zsd >purge.log 2>&1 || fail "dpkg -P failed"
-files >after
-# ldconfig, too, may have removed something: links of the machine that lead nowhere.
-left=$(LC_ALL=C comm -13 before after)
-[[ -z $left ]] || fail "files are left: $left"
+purged
