@@ -96,6 +96,22 @@ for word in ["method Add", "method Remove", "method List", "method Stats", "meth
         sys.exit("not described: " + word)
 ' || fail "the description is incomplete"
 
+step "cold data: what is unknown or impossible is refused by name, not ignored"
+add cold 1M
+invalid algorithm Recompress '{"name":"cold","algorithm":"zstd"}'
+invalid page_index Writeback '{"name":"cold","page_index":1}'
+invalid idle MarkIdle '{"name":"cold","idle":true}'
+bad_value types 'no such type' Recompress '{"name":"cold","recompress":"zstd","types":"idle warm"}'
+bad_value type 'no such type' Writeback '{"name":"cold","type":"idle huge"}'
+bad_value last_block 'ends with 255; stay between' MarkIdle '{"name":"cold","last_block":256}'
+bad_value last_block 'first_block is 9' MarkIdle '{"name":"cold","first_block":9,"last_block":8}'
+bad_value last_block 'stay between' Recompress '{"name":"cold","recompress":"zstd","first_block":256}'
+bad_value threshold_bytes 'no object takes that much' \
+	Recompress '{"name":"cold","recompress":"zstd","threshold_bytes":5000}'
+bad_value age_sec 'less than nothing' Writeback '{"name":"cold","age_sec":-1}'
+equal "tasks that were started all the same" "$("$ZSCTL" tasks -n -r | wc -l)" 0
+"$ZSCTL" remove cold
+
 step "parameters of a wrong type, unknown or missing"
 invalid name Add '{}'
 invalid name Add '{"size_bytes":4096}'

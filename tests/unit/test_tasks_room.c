@@ -1,0 +1,229 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Tasks that others have to wait for: what is urgent, what makes room, and the places of the ring. */
+
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "codec/stream.h"
+#include "store/device.h"
+#include "support/cold_store.h"
+#include "support/data.h"
+#include "support/small_store.h"
+#include "tasks.h"
+
+#define BLOCKS	    2048
+#define BLOCK	    4096
+#define BYTES	    (BLOCKS * (size_t)BLOCK)
+#define PLACES_KEPT 8 /* of the ring, from what is idle */
+
+static struct zs_store *store;
+static struct zs_stream *stream;
+static struct zsd_tasks *tasks;
+static char path[TEST_PATH_BYTES];
+static uint64_t id, other;
+
+static uint64_t add_device(const char *name)
+{
+	static char content[65536];
+	const struct zs_codec_params lz4 = {ZS_CODEC_LZ4, 1};
+	struct test_random random = {.state = 1};
+	uint64_t added = test_device_add(store, name, BYTES, BLOCK, lz4);
+	struct zs_device *device = zs_device_get(store, added, stream);
+	size_t done;
+
+	for (size_t offset = 0; offset < BYTES; offset += sizeof(content)) {
+		test_data_make(TEST_DATA_TEXT, &random, content, sizeof(content));
+		cr_assert_eq(zs_device_write(device, stream, offset, content, sizeof(content), &done), 0);
+	}
+	zs_device_put(device, stream);
+	return added;
+}
+
+static void setup(void)
+{
+	test_backing_create(path);
+	store = test_store_create(0);
+	test_backing_attach(store, path, 0);
+	cr_assert_eq(zs_stream_create(0, &stream), 0);
+	cr_assert_eq(zsd_tasks_create(store, &tasks), 0);
+	id = add_device("device");
+	other = add_device("other");
+}
+
+static void teardown(void)
+{
+	zsd_tasks_destroy(tasks);
+	zs_store_check(store);
+	zs_store_close(store);
+	zs_stream_destroy(stream);
+	unlink(path);
+}
+
+TestSuite(tasks_room, .init = setup, .fini = teardown, .timeout = 300);
+
+static struct zsd_task_info look(uint64_t number)
+{
+	struct zsd_task_info info;
+
+	cr_assert_eq(zsd_tasks_info(tasks, number, &info), 0);
+	return info;
+}
+
+static struct zsd_task_info wait_for_state(uint64_t number, enum zsd_task_state least)
+{
+	static const struct timespec interval = {.tv_nsec = 1000000};
+	struct zsd_task_info info = look(number);
+
+	while (info.state < least) {
+		nanosleep(&interval, NULL);
+		info = look(number);
+	}
+	return info;
+}
+
+/* With a hundredth of a CPU: minutes. */
+static int try_slow(enum zsd_task_reason reason, uint64_t *ret_number)
+{
+	const struct zs_recompress_request request = {
+		.types = ZS_RECOMPRESS_ALL,
+		.last = BLOCKS - 1,
+		.nr_codecs = 1,
+		.codecs = {{ZS_CODEC_ZSTD, 19}},
+	};
+	enum zs_recompress_field field;
+
+	return zsd_tasks_recompress(tasks, id, &request, 1, reason, &field, ret_number);
+}
+
+static uint64_t start_slow(void)
+{
+	uint64_t number;
+
+	cr_assert_eq(try_slow(ZSD_REASON_COMMAND, &number), 0);
+	wait_for_state(number, ZSD_TASK_RUNNING);
+	return number;
+}
+
+static uint64_t start_writeback(enum zsd_task_reason reason)
+{
+	const struct zsd_task_writeback wanted = {.device_id = other, .limit_blocks = 8};
+	uint64_t number;
+
+	cr_assert_eq(zsd_tasks_writeback(tasks, &wanted, reason, &number), 0);
+	return number;
+}
+
+static uint64_t backed_blocks(uint64_t of)
+{
+	struct zs_device *device = zs_device_get(store, of, stream);
+	struct zs_device_stats stats;
+
+	zs_device_stats(device, &stats);
+	zs_device_put(device, stream);
+	return stats.backed_blocks;
+}
+
+static uint64_t tasks_of(enum zsd_task_reason reason)
+{
+	struct zsd_task_sums sums;
+
+	zsd_tasks_sums(tasks, reason, &sums);
+	return sums.tasks;
+}
+
+Test(tasks_room, what_is_urgent_does_not_wait_for_a_recompression)
+{
+	uint64_t slow = start_slow(), asked = start_writeback(ZSD_REASON_COMMAND);
+	uint64_t urgent = start_writeback(ZSD_REASON_POOL_LIMIT);
+
+	cr_assert_eq(wait_for_state(urgent, ZSD_TASK_DONE).state, ZSD_TASK_DONE);
+	cr_assert_eq(look(urgent).finished_blocks, 8);
+	cr_assert_eq(look(slow).state, ZSD_TASK_RUNNING);
+	cr_assert_eq(look(asked).state, ZSD_TASK_WAITING);
+	cr_assert_eq(zsd_tasks_cancel(tasks, slow), 0);
+	cr_assert_eq(wait_for_state(asked, ZSD_TASK_DONE).state, ZSD_TASK_DONE);
+	cr_assert_eq(tasks_of(ZSD_REASON_POOL_LIMIT), 1);
+}
+
+Test(tasks_room, numbers_step_over_the_place_of_a_task_that_goes_on)
+{
+	uint64_t slow = start_slow(), before = slow, number;
+
+	for (unsigned int i = 0; i < 2 * ZSD_TASKS_MAX; i++) {
+		number = start_writeback(ZSD_REASON_DEVICE_LIMIT);
+		cr_assert_eq(number, before + 1 + ((before + 1) % ZSD_TASKS_MAX == slow % ZSD_TASKS_MAX));
+		wait_for_state(number, ZSD_TASK_DONE);
+		cr_assert_eq(look(slow).state, ZSD_TASK_RUNNING);
+		before = number;
+	}
+	cr_assert_eq(tasks_of(ZSD_REASON_DEVICE_LIMIT), 2 * ZSD_TASKS_MAX);
+}
+
+Test(tasks_room, what_is_idle_leaves_places_to_others)
+{
+	uint64_t number;
+	unsigned int nr = 1;
+
+	start_slow();
+	while (!try_slow(ZSD_REASON_IDLE, &number))
+		nr++;
+	cr_assert_eq(nr, ZSD_TASKS_MAX - PLACES_KEPT + 1);
+	wait_for_state(start_writeback(ZSD_REASON_PRESSURE), ZSD_TASK_DONE);
+	for (; nr < ZSD_TASKS_MAX; nr++)
+		cr_assert_eq(try_slow(ZSD_REASON_COMMAND, &number), 0);
+	cr_assert_eq(try_slow(ZSD_REASON_COMMAND, &number), -EBUSY);
+}
+
+Test(tasks_room, room_is_made_of_the_device_that_needs_it)
+{
+	cr_assert_eq(zsd_tasks_make_room(tasks, other), 0);
+	/* It waited for some room only. */
+	wait_for_state(1, ZSD_TASK_DONE);
+	cr_assert_eq(backed_blocks(other), BLOCKS);
+	cr_assert_eq(backed_blocks(id), 0);
+	cr_assert_eq(zsd_tasks_make_room(tasks, 0), 0);
+	wait_for_state(2, ZSD_TASK_DONE);
+	cr_assert_gt(backed_blocks(id), 0);
+	cr_assert_eq(tasks_of(ZSD_REASON_FULL), 2);
+}
+
+Test(tasks_room, room_is_made_while_a_recompression_goes_on)
+{
+	uint64_t slow = start_slow();
+
+	cr_assert_eq(zsd_tasks_make_room(tasks, other), 0);
+	cr_assert_eq(look(slow).state, ZSD_TASK_RUNNING);
+}
+
+Test(tasks_room, without_anything_to_write_back_there_is_no_room)
+{
+	test_writeback(store);
+	cr_assert_eq(zsd_tasks_make_room(tasks, other), -ENOSPC);
+	cr_assert_eq(zsd_tasks_make_room(tasks, 0), -ENOSPC);
+}
+
+Test(tasks_room, a_budget_that_is_used_up_starts_no_task)
+{
+	struct zs_writeback_budget budget;
+
+	cr_assert_eq(zs_store_writeback_budget(store, &budget), 0);
+	budget.has_remaining = true;
+	budget.remaining_bytes = 0;
+	cr_assert_eq(zs_store_set_writeback_budget(store, &budget), 0);
+	cr_assert_eq(zsd_tasks_make_room(tasks, other), -EDQUOT);
+	cr_assert_eq(tasks_of(ZSD_REASON_FULL), 0);
+}
+
+Test(tasks_room, nobody_waits_for_room_when_it_is_time_to_stop)
+{
+	zsd_tasks_stop(tasks);
+	cr_assert_eq(zsd_tasks_make_room(tasks, other), -ECANCELED);
+}
+
+Test(tasks_room, there_is_none_for_a_device_that_is_gone)
+{
+	cr_assert_eq(zs_store_remove(store, other), 0);
+	cr_assert_eq(zsd_tasks_make_room(tasks, other), -ENODEV);
+}
