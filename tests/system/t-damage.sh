@@ -31,15 +31,21 @@ examine()
 	wc -l <bad
 }
 
-# check_told CAUSE: the first ones that can't be read are in the log, and all are counted.
+# of_file FIELD: what `zsctl backing` says.
+of_file()
+{
+	"$ZSCTL" backing -J | field_of "$1"
+}
+
+# check_told CAUSE: the first ones that can't be read are in the log, and they are counted.
 check_told()
 {
 	local number
 	while read -r number; do
-		grep -q "device=disk block=$number can't be read back: $1" run.log || fail "block $number is not in the log"
+		grep -q "device=disk block=$number can't be read back: $1" run.log ||
+			fail "block $number is not in the log"
 	done < <(head -n 3 bad)
-	[[ $("$ZSCTL" backing -J | field_of corrupt_records) -gt 0 || $("$ZSCTL" backing -J | field_of read_errors) -gt 0 ]] ||
-		fail "nothing is counted"
+	[[ $(($(of_file corrupt_records) + $(of_file read_errors))) -ge $(wc -l <bad) ]] || fail "not all are counted"
 }
 
 # check_goes_on: what is lost can be written again; old and new data are written back, and read.
