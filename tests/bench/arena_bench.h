@@ -48,6 +48,7 @@ void bench_remove(const struct bench_options *options);
 /* Writes the trace of a corpus. */
 void bench_trace(const struct bench_options *options);
 void bench_writeback(const struct bench_options *options);
+void bench_zipf(const struct bench_options *options);
 
 /* Ends the program. error is 0 or an errno, negative or not. */
 void bench_die(int error, const char *format, ...) __attribute__((noreturn, format(printf, 2, 3)));

@@ -25,7 +25,7 @@ static const struct bench {
 	{"compact", bench_compact},	  {"geometry", bench_geometry},	  {"lifetimes", bench_lifetimes},
 	{"locks", bench_locks},		  {"pools", bench_pools},	  {"punch", bench_punch},
 	{"remove", bench_remove},	  {"trace", bench_trace},	  {"hot", bench_hot},
-	{"recompress", bench_recompress}, {"writeback", bench_writeback},
+	{"recompress", bench_recompress}, {"writeback", bench_writeback}, {"zipf", bench_zipf},
 };
 
 void bench_die(int error, const char *format, ...)

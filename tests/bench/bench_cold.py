@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""cold: writing blocks back and reading them, against fio on the same file system; recompression.
+"""cold: writing blocks back and reading them, against fio on the same file system; recompression; more than fits.
 
 The store is used without a daemon: the usr corpus in memory, lz4, blocks of 4 KiB; a backing file below the build
 directory, O_DIRECT. fio: io_uring, O_DIRECT, one job.
@@ -20,7 +20,14 @@ recompressed_memory_4k_over_lz4   memory in all (zspages, slots, handles) of the
                          and compaction / memory before; _16k: of blocks of 16 KiB / of lz4 and 4 KiB, too;
                          _uncompacted: as it says
            recompress_bytes_per_s   data, by one thread
-Options: --subject chooses among writeback, hot and recompress, --rounds sets the number of rounds of the first two.
+zipf_hit_rate            reads that find their block in memory / all, where the corpus is four times the pool's limit:
+                         the n-th most popular block is read (70 %) or written (30 %) 1/n as often as the first
+           zipf_written_bytes   that went to the file, collection included, a byte of data that clients have written
+           zipf_written_bytes_over_compressed   the same, a byte of the blocks written back, compressed
+           zipf_blocks_per_s    read and written by two threads
+           zipf_refused         writes that got ENOSPC; the file has no limit
+Options: --subject chooses among writeback, hot, recompress and zipf, --rounds sets the number of rounds of all but
+recompress.
 """
 
 import json
@@ -165,11 +172,22 @@ def recompress(cold, report, number):
                    result["data_bytes"] / result["nsec"] * 1e9)
 
 
+def zipf(cold, report, number):
+    result = cold.run("zipf", "--seed", str(number + 1))[0]
+    operations = result["reads"] + result["writes"]
+    report.add("zipf_hit_rate", "ratio", OURS, 1 - result["misses"] / result["reads"])
+    report.add("zipf_written_bytes", "ratio", OURS, result["written_bytes"] / (result["writes"] * PAGE_BYTES))
+    report.add("zipf_written_bytes_over_compressed", "ratio", OURS, result["written_bytes"] / result["payload_bytes"])
+    report.add("zipf_blocks_per_s", "blocks/s", OURS, operations / result["nsec"] * 1e9)
+    report.add("zipf_refused", "writes", OURS, result["refused"])
+
+
 # Part: function, the prefixes of its metrics, the peers, rounds.
 PARTS = {
     "writeback": (writeback, ("writeback_", "readback_"), ("fio", "raw-4k"), 5),
     "hot": (hot, ("hot_",), (), 3),
     "recompress": (recompress, ("recompress",), (), 1),
+    "zipf": (zipf, ("zipf_",), (), 3),
 }
 
 

@@ -397,11 +397,8 @@ int main(int argc, char **argv)
 
 	test_options_parse(&options, argc, argv);
 	zs_assert(shared != MAP_FAILED);
-	for (enum operation operation = 0; operation < NR_OPERATIONS; operation++) {
-		/* Stepping through waits for a disk may take very long. */
-		if (!is_cold(operation) || getenv("ZSD_TEST_LONG"))
-			run_operation(operation, options.seed, shared);
-	}
+	for (enum operation operation = 0; operation < NR_OPERATIONS; operation++)
+		run_operation(operation, options.seed, shared);
 	munmap(shared, sizeof(*shared));
 	return 0;
 }

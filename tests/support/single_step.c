@@ -16,18 +16,24 @@
 
 #include "base/check.h"
 
+/*
+ * How the child says that it is there. Not by SIGSTOP: that may come from outside at any time, from who stops all jobs
+ * for a while, and would be taken for the mark.
+ */
+#define MARK SIGUSR1
+
 /* Shared with the child; there is one child at a time. */
 static _Atomic bool *is_over;
 
 void single_step_begin(void)
 {
-	raise(SIGSTOP);
+	raise(MARK);
 }
 
 void single_step_end(void)
 {
 	/* For the parent this is the end of the stepping: the child goes on undisturbed. */
-	raise(SIGSTOP);
+	raise(MARK);
 }
 
 bool single_step_is_over(void)
@@ -46,6 +52,30 @@ static int wait_stop(pid_t pid)
 	return WSTOPSIG(status);
 }
 
+/* Sent from outside. It is not passed on: other threads may obey, and this one waits for them where it has to. */
+static bool is_job_control(int signal)
+{
+	return signal == SIGSTOP || signal == SIGTSTP || signal == SIGCONT;
+}
+
+/* Lets the child go on in this way until it stops for us, and answers the signal. */
+static int go_on(pid_t pid, int request)
+{
+	int signal;
+
+	do {
+		zs_assert(!ptrace(request, pid, NULL, NULL));
+		signal = wait_stop(pid);
+	} while (is_job_control(signal));
+	return signal;
+}
+
+/* Lets the child run to its next mark. */
+static void run_to_mark(pid_t pid)
+{
+	zs_assert(go_on(pid, PTRACE_CONT) == MARK);
+}
+
 static pid_t start_child(single_step_child *child, void *context)
 {
 	pid_t pid;
@@ -55,8 +85,11 @@ static pid_t start_child(single_step_child *child, void *context)
 	pid = fork();
 	zs_assert(pid >= 0);
 	if (pid) {
-		zs_assert(wait_stop(pid) == SIGSTOP);
+		int signal = wait_stop(pid);
+
 		zs_assert(!ptrace(PTRACE_SETOPTIONS, pid, NULL, (void *)(uintptr_t)PTRACE_O_EXITKILL));
+		if (signal != MARK)
+			run_to_mark(pid);
 		return pid;
 	}
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -69,9 +102,11 @@ static void end_child(pid_t pid)
 {
 	int status;
 
-	zs_assert(!ptrace(PTRACE_CONT, pid, NULL, NULL));
-	while (waitpid(pid, &status, 0) < 0)
-		zs_assert(errno == EINTR);
+	do {
+		zs_assert(!ptrace(PTRACE_CONT, pid, NULL, NULL));
+		while (waitpid(pid, &status, 0) < 0)
+			zs_assert(errno == EINTR);
+	} while (WIFSTOPPED(status) && is_job_control(WSTOPSIG(status)));
 	zs_assert_msg(WIFEXITED(status) && !WEXITSTATUS(status), "the child ended with status %#x", status);
 	munmap((void *)is_over, sizeof(*is_over));
 }
@@ -90,11 +125,9 @@ static void share_one_cpu(void)
 /* One instruction; false if the child has come to its end instead. */
 static bool step(pid_t pid)
 {
-	int signal;
+	int signal = go_on(pid, PTRACE_SINGLESTEP);
 
-	zs_assert(!ptrace(PTRACE_SINGLESTEP, pid, NULL, NULL));
-	signal = wait_stop(pid);
-	zs_assert_msg(signal == SIGTRAP || signal == SIGSTOP, "the child got signal %d", signal);
+	zs_assert_msg(signal == SIGTRAP || signal == MARK, "the child got signal %d", signal);
 	return signal == SIGTRAP;
 }
 
@@ -112,13 +145,6 @@ uint64_t single_step_run(single_step_child *child, single_step_stop *stop, void 
 	end_child(pid);
 	sched_setaffinity(0, sizeof(before), &before);
 	return count;
-}
-
-/* Lets the child run to its next single_step_begin() or _end(). */
-static void run_to_stop(pid_t pid)
-{
-	zs_assert(!ptrace(PTRACE_CONT, pid, NULL, NULL));
-	zs_assert(wait_stop(pid) == SIGSTOP);
 }
 
 /* As many instructions; false if the child has come to its end before. */
@@ -143,8 +169,8 @@ uint64_t single_step_run_each(single_step_child *child, single_step_stop *stop, 
 	pid = start_child(child, context);
 	for (; steps(pid, first + count * stride); count++) {
 		stop(context);
-		run_to_stop(pid);
-		run_to_stop(pid);
+		run_to_mark(pid);
+		run_to_mark(pid);
 	}
 	atomic_store(is_over, true);
 	end_child(pid);
