@@ -427,6 +427,7 @@ static const struct {
 	{ZSD_INTERFACE_SERVICE, service_text, {"", "", ""}},
 	{ZSD_INTERFACE_CONTROL, control_text, {zsd_interface_observe, zsd_interface_change, zsd_interface_cold}},
 	{ZSD_INTERFACE_METRICS, zsd_interface_metrics, {"", "", ""}},
+	{ZSD_INTERFACE_SYSTEMD, zsd_interface_systemd, {"", "", ""}},
 };
 
 char *zsd_interface_text(const char *name)

@@ -17,4 +17,20 @@ const char zsd_interface_metrics[] =
 	"# A parameter has the right type and a value that can't be.\n"
 	"error InvalidValue (parameter: string, message: string)\n";
 
+const char zsd_interface_systemd[] =
+	"# What systemd-report collects of all services. Both methods answer with several replies, and need 'more'.\n"
+	"interface io.systemd.Metrics\n"
+	"\n"
+	"type MetricFamilyType (counter, gauge, string)\n"
+	"\n"
+	"# All that Render of io.zsd.metrics tells, but for histograms: object is the device, fields what divides a\n"
+	"# sum into its parts.\n"
+	"method List() -> (name: string, value: object, object: ?string, fields: ?[string]string)\n"
+	"\n"
+	"# What they are.\n"
+	"method Describe() -> (name: string, description: string, type: MetricFamilyType)\n"
+	"\n"
+	"# There is none.\n"
+	"error NoSuchMetric ()\n";
+
 /* clang-format on */

@@ -8,3 +8,5 @@ extern const char zsd_interface_cold[];
 
 /* io.zsd.metrics, all of it. */
 extern const char zsd_interface_metrics[];
+/* io.systemd.Metrics. */
+extern const char zsd_interface_systemd[];

@@ -26,6 +26,7 @@ static const char *const message_ids[ZS_NR_EVENTS] = {
 	[ZS_EVENT_NO_SPACE] = "ef7e8e6f9c874e2c87cdbdf884861eb9",
 	[ZS_EVENT_DAMAGED] = "2ccb5072e1a54b48984a2eb9daa364b2",
 	[ZS_EVENT_THREAD_HANGS] = "70a79649ce784c67b4c9022506ee8c8c",
+	[ZS_EVENT_BACKING_FAILS] = "e133054cd6c84ce49b88b74e05b10d87",
 };
 
 /* Room for the longest line and the name of its field. */

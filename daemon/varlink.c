@@ -11,6 +11,7 @@
 #include "command.h"
 #include "command_cold.h"
 #include "command_metrics.h"
+#include "command_systemd.h"
 #include "interface.h"
 
 #define ERROR(name) "org.varlink.service." name
@@ -110,9 +111,10 @@ static const char *bad_parameter(const struct zsd_call *call)
 static int run_get_info(struct zsd_call *call, struct zsd_answer *ret_answer)
 {
 	const char *control = call->peer->metrics ? NULL : ZSD_INTERFACE_CONTROL;
-	json_t *parameters = json_pack("{s:s, s:s, s:s, s:s, s:[s, s*, s]}", "vendor", "zsd", "product",
+	json_t *parameters = json_pack("{s:s, s:s, s:s, s:s, s:[s, s*, s, s]}", "vendor", "zsd", "product",
 				       "Compressed RAM block store", "version", ZSD_VERSION, "url", "man:zsd(8)",
-				       "interfaces", ZSD_INTERFACE_SERVICE, control, ZSD_INTERFACE_METRICS);
+				       "interfaces", ZSD_INTERFACE_SERVICE, control, ZSD_INTERFACE_METRICS,
+				       ZSD_INTERFACE_SYSTEMD);
 
 	if (!parameters)
 		return -ENOMEM;
@@ -149,6 +151,7 @@ static const struct zsd_method *method_table(const struct zsd_peer *peer, const 
 	} tables[] = {
 		{ZSD_INTERFACE_SERVICE, service_methods, true},
 		{ZSD_INTERFACE_METRICS, zsd_metrics_methods, true},
+		{ZSD_INTERFACE_SYSTEMD, zsd_systemd_methods, true},
 		{ZSD_INTERFACE_CONTROL, zsd_command_methods, false},
 	};
 

@@ -307,7 +307,7 @@ enum zsctl_exit cmd_dump_config(const struct zsctl_options *options, char *const
 		{"transports", "classic uring"},
 		{"block_size_min", "4K"},
 		{"block_size_max", "64K"},
-		{"interfaces", "io.zsd.control io.zsd.metrics"},
+		{"interfaces", "io.zsd.control io.zsd.metrics io.systemd.Metrics"},
 	};
 	CLEANUP_JSON json_t *object = json_object();
 

@@ -129,9 +129,10 @@ static int note_failure(struct zs_backing *backing, const struct zs_chunk *chunk
 	zs_backing_count(backing, ZS_BACKING_COUNT_FAILED_RECORDS, chunk->nr);
 	/* Not a line for each of thousands. */
 	if (log->nr_failed <= FAILURES_MAX)
-		zs_log(ZS_LOG_ERR, "backing file %s: writing %u bytes at %llu: %s; the data stays in memory",
-		       backing->file.path, chunk->bytes, (unsigned long long)chunk->offset,
-		       result < 0 ? strerror(-result) : "short write");
+		zs_log_event(ZS_EVENT_BACKING_FAILS, ZS_LOG_ERR, NULL, error,
+			     "backing file %s: writing %u bytes at %llu: %s; the data stays in memory",
+			     backing->file.path, chunk->bytes, (unsigned long long)chunk->offset,
+			     result < 0 ? strerror(-result) : "short write");
 	if (error == -ENOSPC)
 		zs_log_pause(backing, -ENOSPC, PAUSE_FULL_NSEC);
 	else if (log->nr_failed >= FAILURES_MAX)

@@ -62,7 +62,7 @@ as()
 start_daemon
 
 step "what every Varlink service answers"
-answers "\"interfaces\":[\"$service\",\"$control\",\"io.zsd.metrics\"]" $service.GetInfo
+answers "\"interfaces\":[\"$service\",\"$control\",\"io.zsd.metrics\",\"io.systemd.Metrics\"]" $service.GetInfo
 answers '"vendor":"zsd"' $service.GetInfo '{}'
 says '"version":"' "{\"method\":\"$service.GetInfo\"}"
 for interface in $service $control; do

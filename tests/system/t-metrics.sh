@@ -51,6 +51,60 @@ equal "reads" "$(value zsd_device_io_seconds_count '{device="vm0",op="read"}')" 
 equal "incompressible" "$(value zsd_device_data_bytes '{device="vm0",class="incompressible"}')" $((4 << 20))
 equal "used" "$(value zsd_pool_memory_used_bytes '')" "$(pool_stat used_bytes)"
 
+step "the same for systemd-report"
+"$ZSCTL" metrics >text
+python3 - "$runtime/io.zsd.metrics" text <<'END' || fail "io.systemd.Metrics says something else"
+import json, re, socket, sys
+
+def ask(method, **more):
+    s = socket.socket(socket.AF_UNIX)
+    s.settimeout(60)
+    s.connect(sys.argv[1])
+    s.sendall(json.dumps({"method": "io.systemd.Metrics." + method, **more}).encode() + b"\0")
+    stream, replies = s.makefile("rb"), []
+    while True:
+        message = b""
+        while not message.endswith(b"\0"):
+            message += stream.read(1) or sys.exit("closed")
+        replies.append(json.loads(message[:-1]))
+        if not replies[-1].get("continues"):
+            return replies
+
+def name(stem):
+    return "io.zsd." + "".join(word.capitalize() for word in stem[len("zsd_"):].split("_"))
+
+if ask("List")[0].get("error") != "org.varlink.service.ExpectedMore":
+    sys.exit("a list in one reply")
+types, samples = {}, {}
+for line in open(sys.argv[2]):
+    if line.startswith("# TYPE "):
+        _, _, stem, kind = line.split()
+        histogram = kind == "histogram"
+        if not histogram:
+            types[name(stem)] = kind
+    elif not line.startswith("#") and not histogram:
+        stem, labels, value = re.fullmatch(r"(\w+)(\{.*\})? (\S+)\n", line).groups()
+        pairs = [(key, text.replace('\\"', '"').replace("\\\\", "\\"))
+                 for key, text in re.findall(r'(\w+)="((?:[^"\\]|\\.)*)"', labels or "")]
+        samples[name(stem), tuple(sorted(pairs))] = float(value)
+listed = {}
+for reply in ask("List", more=True):
+    metric = reply["parameters"]
+    pairs = list(metric.get("fields", {}).items())
+    if "object" in metric:
+        pairs.append(("device", metric["object"]))
+    listed[metric["name"], tuple(sorted(pairs))] = float(metric["value"])
+described = {reply["parameters"]["name"]: reply["parameters"]["type"] for reply in ask("Describe", more=True)}
+if len(samples) < 20 or described != types:
+    sys.exit("described: %s, not %s" % (described, types))
+if set(listed) != set(samples):
+    sys.exit("listed: %s" % sorted(set(listed) ^ set(samples)))
+# Some change with the time.
+differ = [key for key in listed if listed[key] != samples[key] and "Pool" not in key[0]]
+if differ:
+    sys.exit("differ: %s" % differ)
+END
+
 step "the socket for metrics has nothing else"
 sockets=("$runtime/io.zsd.control" "$runtime/io.zsd.metrics")
 equal "the modes" "$(stat -c %a "${sockets[@]}" | xargs)" "660 666"

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/log.h"
 #include "support/cold.h"
 
 #define NR 600
@@ -142,6 +143,36 @@ Test(backing_errors, nothing_is_told_of_while_its_write_is_late)
 	cr_assert_eq(zs_backing_pending(cold->backing), 1);
 	zs_backing_reap(cold->backing, true);
 	cr_assert_eq(cold->nr_done, 1);
+}
+
+static unsigned int nr_lines, nr_events;
+static int event_error;
+
+static void count_line(enum zs_log_level level, const char *line)
+{
+	nr_lines++;
+}
+
+static void count_event(const struct zs_event_line *what)
+{
+	nr_events += what->event == ZS_EVENT_BACKING_FAILS;
+	event_error = what->error;
+}
+
+Test(backing_errors, the_first_failures_are_an_event_that_names_the_error)
+{
+	zs_log_set_sink(count_line, ZS_LOG_WARNING);
+	zs_log_set_event_sink(count_event);
+	cold->fault = -ENOSPC;
+	cold->fail_at = cold->nr_writes + 1;
+	cr_assert_eq(test_cold_append(cold, 1, 2300), 0);
+	test_cold_flush(cold);
+	cold->objects[1].is_used = false;
+	zs_log_set_sink(NULL, ZS_LOG_WARNING);
+	zs_log_set_event_sink(NULL);
+	cr_assert_eq(nr_events, 1);
+	cr_assert_eq(event_error, -ENOSPC);
+	cr_assert_eq(nr_lines, 0);
 }
 
 Test(backing_errors, three_failures_in_a_row_pause_it_for_longer_and_longer)
