@@ -18,6 +18,9 @@
 #include "store/device_internal.h"
 #include "store/slot.h"
 
+/* How long freed memory waits for more, which then costs less to give back. */
+#define SHRINK_DELAY_NSEC 100000000
+
 struct zs_deferred_block {
 	uint32_t handle;
 	uint32_t device; /* index */
@@ -33,11 +36,16 @@ struct batch {
 
 void zs_deferred_init(struct zs_deferred *deferred, struct zs_store *store)
 {
+	pthread_condattr_t attributes;
+
 	*deferred = (struct zs_deferred){.store = store};
 	zs_list_init(&deferred->batches);
 	zs_lock_init(&deferred->drain, ZS_LOCK_DRAIN);
 	pthread_mutex_init(&deferred->mutex, NULL);
-	pthread_cond_init(&deferred->wake, NULL);
+	pthread_condattr_init(&attributes);
+	pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+	pthread_cond_init(&deferred->wake, &attributes);
+	pthread_condattr_destroy(&attributes);
 }
 
 /* Under deferred->mutex. One signal for any number of wishes: it may be a system call. */
@@ -140,19 +148,49 @@ bool zs_deferred_flush(struct zs_deferred *deferred)
 	return true;
 }
 
+/* Memory was freed, and is to be given back: see zs_heap_set_shrinker(). */
+static void wish_shrink(void *context, bool urgent)
+{
+	struct zs_deferred *deferred = context;
+
+	pthread_mutex_lock(&deferred->mutex);
+	deferred->is_crowded = true;
+	clock_gettime(CLOCK_MONOTONIC, &deferred->shrink_at);
+	deferred->shrink_at.tv_nsec += urgent ? 0 : SHRINK_DELAY_NSEC;
+	deferred->shrink_at.tv_sec += deferred->shrink_at.tv_nsec / 1000000000;
+	deferred->shrink_at.tv_nsec %= 1000000000;
+	pthread_cond_signal(&deferred->wake);
+	pthread_mutex_unlock(&deferred->mutex);
+}
+
+/* Waits until something may be due. Under deferred->mutex. True if it is time to give memory back. */
+static bool rest(struct zs_deferred *deferred)
+{
+	if (!deferred->is_crowded) {
+		pthread_cond_wait(&deferred->wake, &deferred->mutex);
+		return false;
+	}
+	return pthread_cond_timedwait(&deferred->wake, &deferred->mutex, &deferred->shrink_at) == ETIMEDOUT;
+}
+
 static void *maintain(void *argument)
 {
 	struct zs_deferred *deferred = argument;
+	bool is_time = false;
 
 	pthread_mutex_lock(&deferred->mutex);
 	while (atomic_load(&deferred->running)) {
-		if (!deferred->wanted) {
-			pthread_cond_wait(&deferred->wake, &deferred->mutex);
+		if (!deferred->wanted && !is_time) {
+			is_time = rest(deferred);
 			continue;
 		}
 		deferred->wanted = false;
+		deferred->is_crowded &= !is_time;
 		pthread_mutex_unlock(&deferred->mutex);
 		zs_deferred_flush(deferred);
+		if (is_time)
+			zs_heap_shrink(deferred->store->heap);
+		is_time = false;
 		pthread_mutex_lock(&deferred->mutex);
 	}
 	pthread_mutex_unlock(&deferred->mutex);
@@ -206,6 +244,8 @@ int zs_deferred_start(struct zs_deferred *deferred)
 		atomic_store(&deferred->running, true);
 		error = -pthread_create(&deferred->thread, NULL, maintain, deferred);
 	}
+	if (!error)
+		zs_heap_set_shrinker(deferred->store->heap, wish_shrink, deferred);
 	if (error) {
 		atomic_store(&deferred->running, false);
 		free_shards(deferred);
@@ -218,6 +258,7 @@ void zs_deferred_deinit(struct zs_deferred *deferred)
 	struct zs_list batches;
 
 	if (atomic_exchange(&deferred->running, false)) {
+		zs_heap_set_shrinker(deferred->store->heap, NULL, NULL);
 		wake(deferred);
 		pthread_join(deferred->thread, NULL);
 	}
