@@ -22,6 +22,9 @@
 /* How often it is looked whether a removed device is still in use: a request takes a millisecond, or a disk's time. */
 #define LOOK_NSEC 5000000
 
+/* How long freed memory waits for more, which then costs less to give back. */
+#define SHRINK_DELAY_NSEC 100000000
+
 struct zs_deferred_block {
 	uint32_t handle;
 	uint32_t device; /* index */
@@ -176,20 +179,51 @@ bool zs_deferred_flush(struct zs_deferred *deferred)
 	return true;
 }
 
-/* For work; or for a while, if devices are still in use: nobody tells when that is over. Under deferred->mutex. */
+static struct timespec time_after(long nsec)
+{
+	struct timespec time;
+
+	clock_gettime(CLOCK_MONOTONIC, &time);
+	time.tv_nsec += nsec;
+	time.tv_sec += time.tv_nsec / 1000000000;
+	time.tv_nsec %= 1000000000;
+	return time;
+}
+
+static bool has_passed(struct timespec time)
+{
+	struct timespec now = time_after(0);
+
+	return now.tv_sec != time.tv_sec ? now.tv_sec > time.tv_sec : now.tv_nsec >= time.tv_nsec;
+}
+
+/* Memory was freed, and is to be given back: see zs_heap_set_shrinker(). */
+static void wish_shrink(void *context, bool urgent)
+{
+	struct zs_deferred *deferred = context;
+
+	pthread_mutex_lock(&deferred->mutex);
+	deferred->is_crowded = true;
+	deferred->shrink_at = time_after(urgent ? 0 : SHRINK_DELAY_NSEC);
+	pthread_cond_signal(&deferred->wake);
+	pthread_mutex_unlock(&deferred->mutex);
+}
+
+/*
+ * For work, until memory is to be given back, or for a while if devices are still in use: nobody tells when that is
+ * over. Under deferred->mutex.
+ */
 static void wait_locked(struct zs_deferred *deferred)
 {
+	bool is_empty = zs_list_empty(&deferred->removed);
 	struct timespec until;
 
-	if (zs_list_empty(&deferred->removed)) {
+	if (is_empty && !deferred->is_crowded) {
 		pthread_cond_wait(&deferred->wake, &deferred->mutex);
 		return;
 	}
-	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_nsec += LOOK_NSEC;
-	until.tv_sec += until.tv_nsec / 1000000000;
-	until.tv_nsec %= 1000000000;
-	if (pthread_cond_timedwait(&deferred->wake, &deferred->mutex, &until) == ETIMEDOUT)
+	until = is_empty ? deferred->shrink_at : time_after(LOOK_NSEC);
+	if (pthread_cond_timedwait(&deferred->wake, &deferred->mutex, &until) == ETIMEDOUT && !is_empty)
 		deferred->wanted = true;
 }
 
@@ -199,13 +233,18 @@ static void *maintain(void *argument)
 
 	pthread_mutex_lock(&deferred->mutex);
 	while (atomic_load(&deferred->running)) {
-		if (!deferred->wanted) {
+		bool is_time = deferred->is_crowded && has_passed(deferred->shrink_at);
+
+		if (!deferred->wanted && !is_time) {
 			wait_locked(deferred);
 			continue;
 		}
 		deferred->wanted = false;
+		deferred->is_crowded &= !is_time;
 		pthread_mutex_unlock(&deferred->mutex);
 		zs_deferred_flush(deferred);
+		if (is_time)
+			zs_heap_shrink(deferred->store->heap);
 		pthread_mutex_lock(&deferred->mutex);
 	}
 	pthread_mutex_unlock(&deferred->mutex);
@@ -259,6 +298,8 @@ int zs_deferred_start(struct zs_deferred *deferred)
 		atomic_store(&deferred->running, true);
 		error = -pthread_create(&deferred->thread, NULL, maintain, deferred);
 	}
+	if (!error)
+		zs_heap_set_shrinker(deferred->store->heap, wish_shrink, deferred);
 	if (error) {
 		atomic_store(&deferred->running, false);
 		free_shards(deferred);
@@ -271,6 +312,7 @@ void zs_deferred_deinit(struct zs_deferred *deferred)
 	struct zs_list batches;
 
 	if (atomic_exchange(&deferred->running, false)) {
+		zs_heap_set_shrinker(deferred->store->heap, NULL, NULL);
 		wake(deferred);
 		pthread_join(deferred->thread, NULL);
 	}

@@ -12,15 +12,21 @@
  *   a device       as it is: nobody can reach its slots any more, but for I/O in flight, whose end is waited for
  *
  * Whoever finds no room, or the shard's lock taken, frees at once. Nothing is deferred before zs_deferred_start().
+ *
+ * The maintenance thread also gives the memory back that others have freed, a zspage at a time: within 100 ms, or as
+ * soon as it is much (zs_heap_set_shrinker()). So who writes blocks back or overwrites them makes no system calls for
+ * it, and those that are made are fewer.
+ *
  * What waits is still counted as memory in use; who meets a limit drains first (zs_deferred_flush()).
  *
- * Locks: drain -> (class -> slab -> pages); shard and list locks are leaves of their own. Any thread.
+ * Locks: drain -> (class -> slab -> punch -> pages); shard and list locks are leaves of their own. Any thread.
  */
 
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <time.h>
 
 #include "base/list.h"
 #include "base/lock.h"
@@ -56,11 +62,13 @@ struct zs_deferred {
 	pthread_t thread;
 
 	struct zs_lock drain;  /* held by the one who frees */
-	pthread_mutex_t mutex; /* guards the four below; a leaf */
+	pthread_mutex_t mutex; /* guards the six below; a leaf */
 	pthread_cond_t wake;
 	struct zs_list batches; /* struct batch, in the order of their arrival */
 	struct zs_list removed; /* struct zs_device.removed, some of them still in use */
 	bool wanted;		/* there is work */
+	bool is_crowded;	/* there is memory to give back, at this time */
+	struct timespec shrink_at;
 
 	_Atomic uint64_t pending, fallbacks, drained; /* relaxed, statistics; pending also says whether a flush helps */
 	_Atomic uint64_t waiting_devices;

@@ -395,6 +395,7 @@ int zs_store_start_maintenance(struct zs_store *store)
 void zs_store_flush(struct zs_store *store)
 {
 	zs_deferred_flush(&store->deferred);
+	zs_heap_shrink(store->heap);
 }
 
 int zs_store_fd(const struct zs_store *store)

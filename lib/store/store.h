@@ -138,7 +138,7 @@ void zs_store_close(struct zs_store *store);
  * it. Returns 0, -ENOMEM or -EAGAIN. Once at most.
  */
 int zs_store_start_maintenance(struct zs_store *store);
-/* Frees now whatever waits to be freed. */
+/* Frees now whatever waits to be freed, and gives its memory back. */
 void zs_store_flush(struct zs_store *store);
 
 /* The arena's descriptor; borrowed. */

@@ -139,6 +139,16 @@ void zs_heap_set_limit(struct zs_heap *heap, uint64_t limit_bytes)
 	zs_pages_set_limit(&heap->pages, zs_div_round_up(limit_bytes, ZS_PAGE_SIZE));
 }
 
+void zs_heap_set_shrinker(struct zs_heap *heap, zs_shrink_wish *wish, void *context)
+{
+	zs_pages_set_shrinker(&heap->pages, wish, context);
+}
+
+void zs_heap_shrink(struct zs_heap *heap)
+{
+	zs_pages_shrink(&heap->pages);
+}
+
 void zs_heap_bulk_begin(struct zs_heap *heap)
 {
 	zs_pages_bulk_begin(&heap->pages);
@@ -168,7 +178,7 @@ static void stats_of_pages(struct zs_pages *pages, struct zs_heap_stats *stats)
 	stats->zspage_pages = pages->nr_charged[ZS_CHARGE_ZSPAGE];
 	stats->slot_table_pages = pages->nr_charged[ZS_CHARGE_TABLE];
 	stats->handle_pages = pages->nr_charged[ZS_CHARGE_HANDLE];
-	stats->reserve_pages = pages->nr_reserve;
+	stats->reserve_pages = pages->nr_reserve + pages->nr_batch;
 	stats->punched_pages = pages->nr_punched;
 	stats->limit_hits = pages->limit_hits;
 }

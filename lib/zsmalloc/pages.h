@@ -4,11 +4,12 @@
  * The page source: runs of pages of the arena, the limit, and the map from a page to its zspage.
  *
  * Owns the pages region. Runs of 1 to ZS_RUN_MAX_PAGES pages are handed out with memory behind them and come back
- * whole. A run that comes back stays in a small reserve, memory included; when the reserve is full, a batch of runs is
- * sorted, merged and punched at once, outside the lock. A punched run takes address space only, so it is kept for runs
- * of its own length and split for shorter ones only when the region has no untouched end left.
+ * whole. A run that comes back stays in the reserve, memory included; when that is too large, runs are sorted, merged
+ * and punched, outside the lock: by the thread that frees, or by somebody who lets more come together before
+ * (zs_pages_set_shrinker()). A punched run takes address space only, so it is kept for runs of its own length and split
+ * for shorter ones only when the region has no untouched end left.
  *
- * Lock: pages->lock, the innermost one. Any thread.
+ * Locks: pages->punch -> pages->lock, the innermost ones. Any thread.
  */
 
 #include <stdbool.h>
@@ -21,6 +22,16 @@
 
 /* What counts against the limit. */
 enum zs_charge { ZS_CHARGE_ZSPAGE, ZS_CHARGE_TABLE, ZS_CHARGE_HANDLE, ZS_CHARGE_NR };
+
+/* Runs that are punched in one go: the more there are, the more of them are neighbours. */
+#define ZS_PAGES_BATCH 8192u
+
+enum zs_pages_shrink { ZS_SHRINK_IDLE, ZS_SHRINK_SOON, ZS_SHRINK_NOW };
+
+struct zs_pages_run {
+	uint32_t page;
+	uint32_t nr;
+};
 
 struct zs_pages {
 	struct zs_arena *arena; /* immutable */
@@ -37,13 +48,20 @@ struct zs_pages {
 	uint32_t reserve[ZS_RUN_MAX_PAGES + 1]; /* lists of free runs with memory, by length */
 	uint32_t holes[ZS_RUN_MAX_PAGES + 1];	/* lists of free runs without */
 	uint64_t nr_reserve;			/* pages in reserve */
-	unsigned int nr_bulks;			/* zs_pages_bulk_begin() without its end */
-	uint64_t nr_charged[ZS_CHARGE_NR];	/* pages in use, by what for */
-	uint64_t nr_used;			/* sum of nr_charged */
-	uint64_t nr_peak;			/* highest nr_used */
-	uint64_t nr_limit;			/* 0 = none */
-	uint64_t nr_punched;			/* given back to the system so far */
+	uint64_t nr_batch;			/* pages in batch, which are being punched */
+	enum zs_pages_shrink shrink;		/* what the shrinker was asked for */
+	zs_shrink_wish *wish;			/* NULL: there is no shrinker */
+	void *wish_context;
+	unsigned int nr_bulks;		   /* zs_pages_bulk_begin() without its end */
+	uint64_t nr_charged[ZS_CHARGE_NR]; /* pages in use, by what for */
+	uint64_t nr_used;		   /* sum of nr_charged */
+	uint64_t nr_peak;		   /* highest nr_used */
+	uint64_t nr_limit;		   /* 0 = none */
+	uint64_t nr_punched;		   /* given back to the system so far */
 	uint64_t limit_hits;
+
+	struct zs_lock punch;	    /* held by the one thread that gives memory back; guards the next */
+	struct zs_pages_run *batch; /* [ZS_PAGES_BATCH] */
 };
 
 /* Returns 0 or -ENOMEM. */
@@ -57,7 +75,17 @@ int zs_pages_alloc(struct zs_pages *pages, unsigned int nr, enum zs_urgency urge
 /* Takes a run back, as it was handed out. */
 void zs_pages_free(struct zs_pages *pages, uint32_t page, unsigned int nr);
 
-/* Between these the reserve may be larger, and is punched in larger batches. Any number of threads at a time. */
+/*
+ * Says who calls zs_pages_shrink(), as zs_heap_set_shrinker(). wish is called without a lock of this module. And gives
+ * back what the reserve has too much; returns when that, and what another thread was giving back, is punched.
+ */
+void zs_pages_set_shrinker(struct zs_pages *pages, zs_shrink_wish *wish, void *context);
+void zs_pages_shrink(struct zs_pages *pages);
+
+/*
+ * Between these the reserve may be larger, and who frees punches it, in larger batches. Any number of threads at a
+ * time.
+ */
 void zs_pages_bulk_begin(struct zs_pages *pages);
 void zs_pages_bulk_end(struct zs_pages *pages);
 

@@ -79,7 +79,7 @@ struct zs_heap_stats {
 	uint64_t used_bytes;	       /* pages of zspages, slot tables and handle words */
 	uint64_t peak_bytes;	       /* highest used_bytes so far */
 	uint64_t zspage_pages;	       /* pages in zspages */
-	uint64_t reserve_pages;	       /* free pages that keep their memory for the next zspage */
+	uint64_t reserve_pages;	       /* free pages with memory: for the next zspage, or not given back yet */
 	uint64_t slot_table_pages;     /* pages of slot tables with memory */
 	uint64_t handle_pages;	       /* pages of handle words with memory */
 	uint64_t punched_pages;	       /* pages given back to the system so far */
@@ -130,6 +130,17 @@ void zs_heap_stats(struct zs_heap *heap, struct zs_heap_stats *ret_stats);
 /* One of the two caches that all pools of the heap share; zs_heap_stats() has both. */
 enum zs_cache { ZS_CACHE_HANDLES, ZS_CACHE_ZSPAGES };
 void zs_cache_stats(struct zs_heap *heap, enum zs_cache cache, struct zs_cache_stats *ret_stats);
+
+/*
+ * Says who gives memory back that was freed. Without a shrinker (NULL), who frees does it, a little at a time. With
+ * one, who frees only tells it, once, that there is some (it should call zs_heap_shrink() soon: what has come together
+ * by then costs less), and once more when it is much (urgent). Should that take it long, who frees gives memory back
+ * again. wish is called under no lock of this folder. Context: set while nobody frees.
+ */
+typedef void zs_shrink_wish(void *context, bool urgent);
+void zs_heap_set_shrinker(struct zs_heap *heap, zs_shrink_wish *wish, void *context);
+/* Gives back free memory, but for the reserve. Returns when that is done, also by others. */
+void zs_heap_shrink(struct zs_heap *heap);
 
 /* Around freeing many objects: up to 16 MiB may wait meanwhile, to be given back to the system in one go. */
 void zs_heap_bulk_begin(struct zs_heap *heap);

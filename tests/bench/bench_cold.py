@@ -8,7 +8,8 @@ writeback_blocks_per_s   all blocks are written back, in the order of the device
            zsd     by the thread that writes back
            fio     the same bytes, sequentially, 256 KiB at a time, 8 at once, as zsd writes them
            raw-4k  the same blocks as zram writes them: 4096 bytes each, 32 at once
-           writeback_cpu            processor time of a block, zsd's thread and its system calls
+           writeback_cpu            processor time of a block, of the thread that writes back and its system calls;
+                                    the maintenance thread gives memory back meanwhile, up to 32 MiB behind
            writeback_bytes          that went to the file, a block; of zsd all headers and padding are in it
            writeback_bytes_over_compressed   the same / compressed size
 readback_iops            blocks are read from the file at random, 32 at once

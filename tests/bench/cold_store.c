@@ -24,6 +24,8 @@ void bench_cold_create(struct bench_store *store, const struct bench_options *op
 		bench_die(errno, "%s", options->backing_path);
 	close(fd);
 	bench_store_create(store, options, options->size_bytes, false);
+	/* As the daemon has it. */
+	bench_check(zs_store_start_maintenance(store->store), "zs_store_start_maintenance");
 	bench_check(zs_store_attach_backing(store->store, &backing, NULL), "zs_store_attach_backing");
 	bench_store_fill(store, FILL_THREADS);
 }

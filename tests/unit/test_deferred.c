@@ -102,6 +102,44 @@ Test(deferred, without_the_maintenance_thread_all_is_freed_at_once)
 	cr_assert_eq(stats_of_store().deferred.drained, 0);
 }
 
+/* Overwrites it with zeros, which frees each object in the calling thread. */
+static void overwrite(uint64_t id)
+{
+	struct zs_device *device = zs_device_get(store, id, stream);
+	static const char zeros[BLOCK];
+	size_t done;
+
+	for (uint64_t i = 0; i < NR_BLOCKS; i++)
+		cr_assert_eq(zs_device_write(device, stream, i * BLOCK, zeros, BLOCK, &done), 0);
+	zs_device_put(device, stream);
+}
+
+Test(deferred, memory_that_others_have_freed_is_given_back_by_the_maintenance_thread)
+{
+	const struct timespec pause = {.tv_nsec = 10000000};
+	uint64_t id = add_full("a");
+
+	cr_assert_eq(zs_store_start_maintenance(store), 0);
+	overwrite(id);
+	cr_assert_eq(stats_of_store().pool.objects, 0);
+	/* The reserve of a small store is 128 pages; who wrote has long returned when it gets there. */
+	for (unsigned int i = 0; i < 6000 && stats_of_store().heap.reserve_pages > 128; i++)
+		nanosleep(&pause, NULL);
+	cr_assert_leq(stats_of_store().heap.reserve_pages, 128);
+	cr_assert_geq(stats_of_store().heap.punched_pages, NR_BLOCKS - 128);
+}
+
+Test(deferred, a_flush_gives_memory_back_at_once)
+{
+	uint64_t id = add_full("a");
+
+	cr_assert_eq(zs_store_start_maintenance(store), 0);
+	overwrite(id);
+	zs_store_flush(store);
+	cr_assert_leq(stats_of_store().heap.reserve_pages, 128);
+	cr_assert_leq(stats_of_store().resident_bytes, stats_of_store().heap.used_bytes + MIB);
+}
+
 Test(deferred, what_is_discarded_reads_as_zeros_before_it_is_freed)
 {
 	char found[BLOCK], zeros[BLOCK] = {0};

@@ -151,6 +151,94 @@ Test(pages, freeing_in_bulk_gives_memory_back_at_its_end)
 	zs_pages_check(&pages);
 }
 
+/* What the shrinker was asked for, and how often. */
+static struct {
+	unsigned int soon, urgent;
+} wishes;
+
+static void note_wish(void *context, bool urgent)
+{
+	cr_assert_eq(context, &wishes);
+	wishes.soon += !urgent;
+	wishes.urgent += urgent;
+}
+
+Test(pages, with_a_shrinker_who_frees_only_asks_for_it_once)
+{
+	uint64_t before = zs_arena_resident_bytes(&arena);
+
+	zs_pages_set_shrinker(&pages, note_wish, &wishes);
+	take_and_free(200);
+	cr_assert_eq(pages.nr_reserve, 3200);
+	cr_assert_eq(zs_arena_resident_bytes(&arena), before + 3200 * ZS_PAGE_SIZE);
+	cr_assert_eq(wishes.soon, 1);
+	cr_assert_eq(wishes.urgent, 0);
+	zs_pages_shrink(&pages);
+	cr_assert_leq(pages.nr_reserve, 128);
+	cr_assert_eq(pages.nr_punched, 3200 - pages.nr_reserve);
+	cr_assert_eq(zs_arena_resident_bytes(&arena), before + pages.nr_reserve * ZS_PAGE_SIZE);
+	zs_pages_check(&pages);
+	take_and_free(200);
+	cr_assert_eq(wishes.soon, 2, "there is something again");
+}
+
+Test(pages, a_run_that_waits_for_its_punch_is_the_first_to_be_used_again)
+{
+	uint64_t resident;
+
+	zs_pages_set_shrinker(&pages, note_wish, &wishes);
+	take_and_free(200);
+	resident = zs_arena_resident_bytes(&arena);
+	for (unsigned int i = 0; i < 200; i++)
+		alloc(16);
+	cr_assert_eq(zs_arena_resident_bytes(&arena), resident);
+	cr_assert_eq(pages.nr_reserve, 0);
+	zs_pages_check(&pages);
+}
+
+Test(pages, what_waits_for_its_punch_takes_no_room_beyond_the_limit)
+{
+	const uint64_t limit = 2048, reserve = 128;
+	uint64_t before = zs_arena_resident_bytes(&arena);
+	uint32_t page;
+
+	zs_pages_set_limit(&pages, limit);
+	zs_pages_set_shrinker(&pages, note_wish, &wishes);
+	take_and_free(120);
+	cr_assert_eq(pages.nr_reserve, 120 * 16);
+	/* None of these can use what waits. */
+	while (!zs_pages_alloc(&pages, 3, ZS_URGENCY_NEW, &page))
+		cr_assert_leq(zs_arena_resident_bytes(&arena) - before, (limit + reserve) * ZS_PAGE_SIZE);
+	cr_assert_gt(pages.nr_used, limit - limit / 64 - 3);
+	zs_pages_check(&pages);
+}
+
+Test(pages, a_shrinker_that_is_late_is_asked_to_hurry_and_then_not_waited_for)
+{
+	const unsigned int nr = 600;
+	struct zs_arena_options options;
+	uint32_t runs[600];
+	uint64_t most = 0;
+
+	pages_destroy();
+	test_arena_options(&options);
+	options.region_bytes[ZS_REGION_PAGES] = (uint64_t)64 << 20;
+	cr_assert_eq(zs_arena_create(&arena, &options), 0);
+	cr_assert_eq(zs_pages_init(&pages, &arena), 0);
+	zs_pages_set_shrinker(&pages, note_wish, &wishes);
+	for (unsigned int i = 0; i < nr; i++)
+		runs[i] = alloc(16);
+	for (unsigned int i = 0; i < nr; i++) {
+		zs_pages_free(&pages, runs[i], 16);
+		most = zs_max(most, pages.nr_reserve);
+		cr_assert_eq(wishes.urgent, most > 4096);
+	}
+	cr_assert_eq(wishes.soon, 1 + (pages.nr_reserve > 128), "after the punch it is asked again");
+	cr_assert_eq(most, 8192);
+	cr_assert_lt(pages.nr_reserve, nr * 16 - 8192 + 128);
+	zs_pages_check(&pages);
+}
+
 Test(pages, holes_are_used_again_whole_or_split)
 {
 	uint32_t page, runs[64];
