@@ -20,7 +20,7 @@
 #include "zsmalloc/pool.h"
 
 /* What counts against the limit. */
-enum zs_charge { ZS_CHARGE_ZSPAGE, ZS_CHARGE_TABLE, ZS_CHARGE_HANDLE, ZS_CHARGE_NR };
+enum zs_charge { ZS_CHARGE_ZSPAGE, ZS_CHARGE_TABLE, ZS_CHARGE_HANDLE, ZS_CHARGE_DICTIONARY, ZS_CHARGE_NR };
 
 struct zs_pages {
 	struct zs_arena *arena; /* immutable */
