@@ -147,6 +147,7 @@ changes = {
     "Compact": {"budget_bytes": 1},
     "MarkIdle": {"name": "a/b"},
     "Recompress": {"name": "a/b"},
+    "Train": {"name": "a/b"},
     "CancelTask": {"task": 0},
     "Writeback": {"name": "a/b"},
     "SetDailyLimit": {"daily_limit_bytes": -1},
@@ -154,7 +155,7 @@ changes = {
     "Reload": {},
 }
 readers = {"List", "Stats", "Status", "Usage", "Latencies", "Monitor", "Groups", "Owners", "Classes", "Caches",
-           "Ages", "Tasks", "Backing"}
+           "Ages", "Tasks", "Backing", "Dictionaries"}
 if set(methods) != readers | set(changes):
     sys.exit("the table does not know %s" % sorted(set(methods) ^ (readers | set(changes))))
 for method in methods:
