@@ -233,19 +233,30 @@ static int run_recompress(struct zsd_call *call, struct zsd_answer *ret_answer)
  * Tasks, CancelTask
  */
 
+/* Where an errno alone would not say what is to be done. */
+static const char *error_text(const struct zsd_task_info *info)
+{
+	if (info->kind == ZSD_TASK_TRAIN && info->error == -ENODATA)
+		return "too few blocks in memory to learn from";
+	if (info->kind == ZSD_TASK_TRAIN && (info->error == -EBUSY || info->error == -ENFILE))
+		return "too many dictionaries are needed by blocks; recompress them again, or write them anew";
+	return strerror(-info->error);
+}
+
 static json_t *report_task(const struct zsd_task_info *info)
 {
-	static const char *const kinds[] = {[ZSD_TASK_RECOMPRESS] = "recompress", [ZSD_TASK_WRITEBACK] = "writeback"};
+	static const char *const kinds[] = {
+		[ZSD_TASK_RECOMPRESS] = "recompress", [ZSD_TASK_WRITEBACK] = "writeback", [ZSD_TASK_TRAIN] = "train"};
 	static const char *const states[] = {
 		[ZSD_TASK_WAITING] = "waiting",	    [ZSD_TASK_RUNNING] = "running", [ZSD_TASK_DONE] = "done",
 		[ZSD_TASK_CANCELLED] = "cancelled", [ZSD_TASK_FAILED] = "failed",
 	};
-	bool back = info->kind == ZSD_TASK_WRITEBACK;
+	bool back = info->kind == ZSD_TASK_WRITEBACK, train = info->kind == ZSD_TASK_TRAIN;
 	const struct zsd_field fields[] = {
 		{"task", info->number},
-		{"blocks", back ? info->scanned_blocks : info->recompress.blocks},
-		{"blocks_done", back ? info->scanned_blocks : info->recompress.blocks_done},
-		{"blocks_tried", back ? info->written_blocks : info->recompress.tried},
+		{"blocks", back ? info->scanned_blocks : info->recompress.blocks + info->train.blocks},
+		{"blocks_done", back ? info->scanned_blocks : info->recompress.blocks_done + info->train.blocks_done},
+		{"blocks_tried", back ? info->written_blocks : info->recompress.tried + info->train.tried_blocks},
 		{"blocks_changed", back ? info->finished_blocks : info->recompress.recompressed},
 		{"blocks_busy", back ? info->busy_blocks + info->replaced_blocks : info->recompress.busy},
 		{"blocks_failed", back ? info->failed_blocks : info->recompress.failed},
@@ -257,7 +268,9 @@ static json_t *report_task(const struct zsd_task_info *info)
 						zsd_task_reason_name(info->reason));
 
 	if (info->error)
-		json_object_set_new(report, "error", json_string(strerror(-info->error)));
+		json_object_set_new(report, "error", json_string(error_text(info)));
+	if (train)
+		json_object_set_new(report, "training", zsd_report_training(&info->train));
 	return zsd_set_numbers(report, fields, ZS_ARRAY_SIZE(fields)) ? zs_take(report) : NULL;
 }
 
@@ -350,6 +363,22 @@ const struct zsd_method zsd_cold_methods[] = {
 				{"share_percent", ZSD_PARAMETER_INT, false},
 			},
 		.run = run_recompress,
+	},
+	{
+		.name = "Train",
+		.changes = true,
+		.parameters =
+			{
+				{"name", ZSD_PARAMETER_STRING, true},
+				{"size_bytes", ZSD_PARAMETER_INT, false},
+				{"recompress", ZSD_PARAMETER_STRING, false},
+			},
+		.run = zsd_command_train,
+	},
+	{
+		.name = "Dictionaries",
+		.parameters = {{"name", ZSD_PARAMETER_STRING, true}},
+		.run = zsd_command_dictionaries,
 	},
 	{
 		.name = "Tasks",

@@ -4,6 +4,7 @@
 
 #include "base/cleanup.h"
 #include "store/store.h"
+#include "store/train.h"
 #include "varlink.h"
 
 /* A part of the methods of io.zsd.control, see command.h. */
@@ -13,6 +14,12 @@ extern const struct zsd_method zsd_cold_methods[];
 int zsd_command_writeback(struct zsd_call *call, struct zsd_answer *ret_answer);
 int zsd_command_backing(struct zsd_call *call, struct zsd_answer *ret_answer);
 int zsd_command_set_daily_limit(struct zsd_call *call, struct zsd_answer *ret_answer);
+
+/* In command_train.c. */
+int zsd_command_train(struct zsd_call *call, struct zsd_answer *ret_answer);
+int zsd_command_dictionaries(struct zsd_call *call, struct zsd_answer *ret_answer);
+/* What a training has found out so far; NULL if memory is short. */
+json_t *zsd_report_training(const struct zs_train_progress *progress);
 
 /* The device that a call names. Returns 0; 1 if the call was refused in *ret_answer; or -ENOMEM. */
 int zsd_command_borrow(struct zsd_call *call, struct zs_device **ret_device, struct zsd_answer *ret_answer);

@@ -301,6 +301,7 @@ json_t *zsd_report_pool(struct zsd_service *service)
 		{"resident_bytes", stats.resident_bytes},
 		{"zspage_bytes", stats.heap.zspage_pages * ZS_PAGE_SIZE},
 		{"slot_table_bytes", stats.heap.slot_table_pages * ZS_PAGE_SIZE},
+		{"dictionary_bytes", stats.heap.dictionary_pages * ZS_PAGE_SIZE},
 		{"handle_bytes", stats.heap.handle_pages * ZS_PAGE_SIZE},
 		{"reserve_bytes", stats.heap.reserve_pages * ZS_PAGE_SIZE},
 		{"objects_active", stats.pool.objects},

@@ -189,6 +189,7 @@ static const char control_text[] =
 	"  # The parts of used_bytes, and free pages kept ready for the next zspage.\n"
 	"  zspage_bytes: int,\n"
 	"  slot_table_bytes: int,\n"
+	"  dictionary_bytes: int,\n"
 	"  handle_bytes: int,\n"
 	"  reserve_bytes: int,\n"
 	"  # Objects in use, and places for objects in the zspages that exist.\n"

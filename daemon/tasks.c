@@ -84,6 +84,8 @@ static int work(struct zsd_tasks *tasks, struct zsd_task *task)
 
 	if (task->kind == ZSD_TASK_WRITEBACK)
 		return write_back(tasks, task);
+	if (task->kind == ZSD_TASK_TRAIN)
+		return zs_train_slice(&task->train, tasks->store, tasks->stream, SLICE_NSEC);
 	device = zs_device_get(tasks->store, task->device_id, tasks->stream);
 	if (!device)
 		return -ENODEV;
@@ -147,6 +149,21 @@ static void log_writeback(const struct zsd_task *task)
 	       task->error ? strerror(-task->error) : "");
 }
 
+static void log_train(const struct zsd_task *task)
+{
+	char gain[ZS_SIZE_TEXT_BYTES], cost[ZS_SIZE_TEXT_BYTES];
+	struct zs_train_progress train;
+
+	zs_train_progress(&task->train, &train);
+	zs_log(ZS_LOG_INFO, "trained: reason=%s device=%s version=%u gain=%s cost=%s: %s",
+	       zsd_task_reason_name(task->reason), task->device, train.version, zs_size_format(train.gain_bytes, gain),
+	       zs_size_format(train.cost_bytes, cost),
+	       train.version	  ? "kept"
+	       : task->error	  ? strerror(-task->error)
+	       : train.cost_bytes ? "not kept"
+				  : "cancelled");
+}
+
 /* What was done and why; those that found nothing to do come again and again. */
 static void log_task(const struct zsd_task *task)
 {
@@ -155,6 +172,8 @@ static void log_task(const struct zsd_task *task)
 
 	if (task->kind == ZSD_TASK_WRITEBACK)
 		return log_writeback(task);
+	if (task->kind == ZSD_TASK_TRAIN)
+		return log_train(task);
 	zs_recompress_progress(&task->recompress, &recompress);
 	zs_log(recompress.recompressed ? ZS_LOG_INFO : ZS_LOG_DEBUG,
 	       "recompressed: reason=%s device=%s blocks=%llu saved=%s", zsd_task_reason_name(task->reason),
@@ -168,6 +187,7 @@ static void finish_locked(struct zsd_tasks *tasks, struct zsd_task *task, int mo
 
 	task->state = cancelled ? ZSD_TASK_CANCELLED : more < 0 ? ZSD_TASK_FAILED : ZSD_TASK_DONE;
 	task->error = task->state == ZSD_TASK_FAILED ? more : 0;
+	zs_train_end(&task->train);
 	add_sums_locked(tasks, task);
 	log_task(task);
 	pthread_cond_broadcast(&tasks->ended);
@@ -191,6 +211,8 @@ static void run_locked(struct zsd_tasks *tasks, struct zsd_task *task)
 	int more = 1;
 
 	task->state = ZSD_TASK_RUNNING;
+	if (task->kind == ZSD_TASK_TRAIN)
+		more = zs_train_begin(&task->train, tasks->store, &task->training) ?: 1;
 	while (more > 0 && !task->cancel && !tasks->stopping) {
 		pthread_mutex_unlock(&tasks->lock);
 		begin = now_nsec();
@@ -202,6 +224,10 @@ static void run_locked(struct zsd_tasks *tasks, struct zsd_task *task)
 		if (more > 0)
 			run_urgent_locked(tasks);
 	}
+	/* What it has made superfluous; this is the thread that writes back. */
+	pthread_mutex_unlock(&tasks->lock);
+	zs_store_retire_dictionaries(tasks->store);
+	pthread_mutex_lock(&tasks->lock);
 	finish_locked(tasks, task, more);
 }
 
@@ -266,6 +292,7 @@ static void describe(const struct zsd_task *task, struct zsd_task_info *ret_info
 	};
 	memcpy(ret_info->device, task->device, sizeof(ret_info->device));
 	zs_recompress_progress(&task->recompress, &ret_info->recompress);
+	zs_train_progress(&task->train, &ret_info->train);
 	ret_info->scanned_blocks = zsd_task_load(&task->writeback.scanned_blocks);
 	ret_info->written_blocks = zsd_task_load(&task->writeback.written_blocks);
 	ret_info->written_bytes = zsd_task_load(&task->writeback.written_bytes);

@@ -15,6 +15,7 @@
 
 #include "store/recompress.h"
 #include "store/store.h"
+#include "store/train.h"
 #include "store/writeback.h"
 
 struct zsd_tasks;
@@ -24,6 +25,7 @@ struct zsd_tasks;
 enum zsd_task_kind {
 	ZSD_TASK_RECOMPRESS,
 	ZSD_TASK_WRITEBACK,
+	ZSD_TASK_TRAIN,
 };
 
 enum zsd_task_state {
@@ -56,6 +58,7 @@ struct zsd_task_info {
 	char device[ZS_DEVICE_NAME_BYTES];
 	enum zsd_task_reason reason;
 	struct zs_recompress_progress recompress; /* of a recompression */
+	struct zs_train_progress train;		  /* of a training */
 	uint64_t scanned_blocks;		  /* all of a writeback, as struct zs_writeback_progress has them */
 	uint64_t written_blocks, written_bytes;
 	uint64_t finished_blocks, freed_bytes;
@@ -96,6 +99,13 @@ int zsd_tasks_recompress(struct zsd_tasks *tasks, uint64_t device_id, const stru
  */
 int zsd_tasks_writeback(struct zsd_tasks *tasks, const struct zsd_task_writeback *wanted, enum zsd_task_reason reason,
 			uint64_t *ret_number);
+
+/*
+ * The same for training a dictionary. Returns 0; -ENODEV, -EBUSY, -ENOMEM or -EAGAIN as above; the rest is the task's
+ * error, as zs_train_slice() says it.
+ */
+int zsd_tasks_train(struct zsd_tasks *tasks, const struct zs_train_request *request, enum zsd_task_reason reason,
+		    uint64_t *ret_number);
 
 /*
  * For a request that finds no room: has some memory freed by writing back what is coldest, of the pool or, if

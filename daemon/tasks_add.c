@@ -184,6 +184,42 @@ int zsd_tasks_writeback(struct zsd_tasks *tasks, const struct zsd_task_writeback
 	return r;
 }
 
+static int add_train_locked(struct zsd_tasks *tasks, const struct zs_train_request *request,
+			    enum zsd_task_reason reason, const char *name, uint64_t *ret_number)
+{
+	int r = start_thread_locked(tasks);
+	struct zsd_task *task = r ? NULL : next_place_locked(tasks, reason);
+
+	if (!task)
+		return r ?: -EBUSY;
+	task->kind = ZSD_TASK_TRAIN;
+	task->device_id = request->device_id;
+	task->training = *request;
+	task->share_percent = 100;
+	strcpy(task->device, name);
+	task->reason = reason;
+	queue_locked(tasks, task);
+	*ret_number = task->number;
+	return 0;
+}
+
+int zsd_tasks_train(struct zsd_tasks *tasks, const struct zs_train_request *request, enum zsd_task_reason reason,
+		    uint64_t *ret_number)
+{
+	struct zs_device *device = zs_device_get(tasks->store, request->device_id, NULL);
+	struct zs_device_info info;
+	int r;
+
+	if (!device)
+		return -ENODEV;
+	zs_device_info(device, &info);
+	zs_device_put(device, NULL);
+	pthread_mutex_lock(&tasks->lock);
+	r = add_train_locked(tasks, request, reason, info.name, ret_number);
+	pthread_mutex_unlock(&tasks->lock);
+	return r;
+}
+
 /*
  * room
  */

@@ -21,6 +21,8 @@ struct zsd_task {
 	struct zs_recompress recompress;
 	struct zsd_task_writeback wanted;
 	struct zs_writeback_progress writeback;
+	struct zs_train_request training;
+	struct zs_train train;
 };
 
 struct zsd_tasks {

@@ -22,6 +22,7 @@ enum zsctl_exit cmd_classes(const struct zsctl_options *options, char *const *na
 enum zsctl_exit cmd_compact(const struct zsctl_options *options, char *const *names);
 enum zsctl_exit cmd_config(const struct zsctl_options *options, char *const *words);
 enum zsctl_exit cmd_detach(const struct zsctl_options *options, char *const *names);
+enum zsctl_exit cmd_dictionaries(const struct zsctl_options *options, char *const *names);
 enum zsctl_exit cmd_doctor(const struct zsctl_options *options, char *const *names);
 enum zsctl_exit cmd_dump_config(const struct zsctl_options *options, char *const *names);
 enum zsctl_exit cmd_group(const struct zsctl_options *options, char *const *names);
@@ -43,6 +44,7 @@ enum zsctl_exit cmd_stats(const struct zsctl_options *options, char *const *name
 enum zsctl_exit cmd_status(const struct zsctl_options *options, char *const *names);
 enum zsctl_exit cmd_tasks(const struct zsctl_options *options, char *const *names);
 enum zsctl_exit cmd_top(const struct zsctl_options *options, char *const *names);
+enum zsctl_exit cmd_train(const struct zsctl_options *options, char *const *names);
 enum zsctl_exit cmd_umount(const struct zsctl_options *options, char *const *names);
 enum zsctl_exit cmd_usage(const struct zsctl_options *options, char *const *names);
 enum zsctl_exit cmd_writeback(const struct zsctl_options *options, char *const *names);

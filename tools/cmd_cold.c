@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* ages, idle, recompress, writeback, tasks, cancel */
+/* ages, idle, recompress, train, dictionaries, writeback, tasks, cancel */
 
 #include "cmd.h"
 
@@ -161,6 +161,26 @@ static enum zsctl_exit wait_for(struct zs_client *client, json_int_t task, json_
 	return status;
 }
 
+static void print_training(const json_t *task)
+{
+	const json_t *training = json_object_get(task, "training");
+	json_int_t tried = number(training, "tried_blocks"), version = number(training, "version");
+	char gain[ZS_SIZE_TEXT_BYTES], cost[ZS_SIZE_TEXT_BYTES];
+
+	zs_size_format((uint64_t)number(training, "gain_bytes"), gain);
+	zs_size_format((uint64_t)number(training, "cost_bytes"), cost);
+	if (version)
+		printf("kept as version %" JSON_INTEGER_FORMAT ": ", version);
+	else
+		printf("not kept: ");
+	printf("would save %s and takes %s; reading a block takes %.1f us, %.1f us without\n", gain, cost,
+	       tried ? (double)number(training, "read_after_ns") / (double)tried / 1e3 : 0,
+	       tried ? (double)number(training, "read_before_ns") / (double)tried / 1e3 : 0);
+	if (version)
+		printf("'zsctl recompress %s --again' uses it for all blocks\n",
+		       json_string_value(json_object_get(task, "name")));
+}
+
 static enum zsctl_exit print_end(const struct zsctl_options *options, json_t *task)
 {
 	const char *state = json_string_value(json_object_get(task, "state"));
@@ -169,6 +189,8 @@ static enum zsctl_exit print_end(const struct zsctl_options *options, json_t *ta
 
 	if (options->json)
 		zsctl_print_json(json_incref(task));
+	else if (json_object_get(task, "training") && done)
+		print_training(task);
 	else if (strcmp(json_string_value(json_object_get(task, "kind")), "writeback") == 0)
 		printf("%s %" JSON_INTEGER_FORMAT " blocks, freed %s\n", done ? "written back:" : state,
 		       number(task, "blocks_changed"), zs_size_format((uint64_t)number(task, "saved_bytes"), saved));
@@ -228,6 +250,64 @@ enum zsctl_exit cmd_recompress(const struct zsctl_options *options, char *const 
 				    &started);
 	return status ?: wait_or_print(options, client, started);
 }
+
+/*
+ * train, dictionaries
+ */
+
+enum zsctl_exit cmd_train(const struct zsctl_options *options, char *const *names)
+{
+	CLEANUP_CLIENT struct zs_client *client = NULL;
+	CLEANUP_JSON json_t *started = NULL;
+	json_t *parameters = json_pack("{s:s, s:s*}", "name", names[0], "recompress", options->recompress);
+	enum zsctl_exit status;
+
+	if (options->size_bytes)
+		json_object_set_new(parameters, "size_bytes", json_integer((json_int_t)options->size_bytes));
+	status = zsctl_check_name(names[0]) ?: zsctl_connect(options, &client);
+	if (status)
+		json_decref(parameters);
+	else
+		status = zsctl_call(client, "train", "Train", parameters, false, &started);
+	return status ?: wait_or_print(options, client, started);
+}
+
+static void say_yes(json_t *row, const char *name)
+{
+	json_object_set_new(row, name, json_string(json_is_true(json_object_get(row, name)) ? "yes" : "no"));
+}
+
+enum zsctl_exit cmd_dictionaries(const struct zsctl_options *options, char *const *names)
+{
+	CLEANUP_CLIENT struct zs_client *client = NULL;
+	CLEANUP_JSON json_t *result = NULL;
+	struct zsctl_selection selection;
+	enum zsctl_exit status = zsctl_check_name(names[0]);
+	json_t *row;
+	size_t i;
+
+	if (!status)
+		status = zsctl_select(zsctl_dictionaries_columns, options, &selection);
+	if (!status)
+		status = zsctl_connect(options, &client);
+	if (!status)
+		status = zsctl_call(client, "dictionaries", "Dictionaries", json_pack("{s:s}", "name", names[0]), false,
+				    &result);
+	if (status)
+		return status;
+	if (options->json)
+		return zsctl_print_json(json_incref(result));
+	json_array_foreach(json_object_get(result, "dictionaries"), i, row)
+	{
+		say_yes(row, "current");
+		say_yes(row, "damaged");
+	}
+	return zsctl_print_table(options, &selection, json_object_get(result, "dictionaries"));
+}
+
+/*
+ * writeback
+ */
 
 static json_t *writeback_parameters(const struct zsctl_options *options, const char *name)
 {

@@ -187,6 +187,17 @@ const struct zsctl_column zsctl_tasks_columns[] = {
 	{},
 };
 
+const struct zsctl_column zsctl_dictionaries_columns[] = {
+	{"VERSION", "version", ZSCTL_COUNT, true, "number of the dictionary"},
+	{"CURRENT", "current", ZSCTL_TEXT, true, "yes: recompression uses it"},
+	{"SIZE", "size_bytes", ZSCTL_SIZE, true, "of the dictionary"},
+	{"MEMORY", "memory_bytes", ZSCTL_SIZE, true, "that it takes, tables for decompression included"},
+	{"BLOCKS", "blocks", ZSCTL_COUNT, true, "blocks in memory that need it"},
+	{"CREATED", "created_usec", ZSCTL_TIME, true, "when it was trained"},
+	{"DAMAGED", "damaged", ZSCTL_TEXT, false, "yes: blocks that need it can't be read"},
+	{},
+};
+
 const struct zsctl_column zsctl_backing_columns[] = {
 	{"REASON", "reason", ZSCTL_TEXT, true, "why: command, or a policy"},
 	{"TASKS", "tasks", ZSCTL_COUNT, true, "that have ended"},

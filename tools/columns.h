@@ -14,4 +14,5 @@ extern const struct zsctl_column zsctl_classes_columns[];
 extern const struct zsctl_column zsctl_caches_columns[];
 extern const struct zsctl_column zsctl_ages_columns[];
 extern const struct zsctl_column zsctl_tasks_columns[];
+extern const struct zsctl_column zsctl_dictionaries_columns[];
 extern const struct zsctl_column zsctl_backing_columns[];

@@ -38,6 +38,7 @@ static const struct command commands[] = {
 	{"config", ZSCTL_FOR_CONFIG, 1, 2, cmd_config, "check|show [FILE]", "look at the configuration"},
 	{"log-level", ZSCTL_FOR_LOG_LEVEL, 1, 1, cmd_log_level, "LEVEL", "change what the daemon logs"},
 	{"run", ZSCTL_FOR_RUN, 1, UINT32_MAX, cmd_run, "--size SIZE -- COMMAND", "run with a daemon of its own"},
+	{"dictionaries", ZSCTL_FOR_DICTIONARIES, 1, 1, cmd_dictionaries, "NAME", "show the dictionaries of a device"},
 	{"doctor", ZSCTL_FOR_DOCTOR, 0, 0, cmd_doctor, "", "look for what keeps the daemon from working well"},
 	{"dump-config", ZSCTL_FOR_DUMP_CONFIG, 0, 0, cmd_dump_config, "", "print what was built, as KEY=VALUE"},
 	{"backing", ZSCTL_FOR_BACKING, 0, 0, cmd_backing, "[--daily-limit SIZE]",
@@ -57,6 +58,7 @@ static const struct command commands[] = {
 	{"status", ZSCTL_FOR_STATUS, 0, 0, cmd_status, "", "show how the daemon and its pool are"},
 	{"tasks", ZSCTL_FOR_TASKS, 0, 0, cmd_tasks, "", "show long work that runs, or has ended"},
 	{"top", ZSCTL_FOR_TOP, 0, 0, cmd_top, "[--once]", "watch pool and devices"},
+	{"train", ZSCTL_FOR_TRAIN, 1, 1, cmd_train, "NAME", "make a dictionary from blocks of a device, if it pays"},
 	{"usage", ZSCTL_FOR_USAGE, 0, 1, cmd_usage, "[NAME]", "show what the data is stored as"},
 	{"writeback", ZSCTL_FOR_WRITEBACK, 0, 1, cmd_writeback, "[NAME]", "move blocks to the backing file"},
 };
@@ -73,6 +75,7 @@ static const struct {
 	{"iostat", zsctl_iostat_columns},
 	{"ages", zsctl_ages_columns},
 	{"tasks", zsctl_tasks_columns},
+	{"dictionaries", zsctl_dictionaries_columns},
 	{"backing", zsctl_backing_columns},
 	{"groups", zsctl_groups_columns},
 	{"classes", zsctl_classes_columns},

@@ -22,6 +22,7 @@ enum zs_lock_rank {
 	ZS_LOCK_MODIFY,	  /* store/block.c: read-modify-write of one block (striped) */
 	ZS_LOCK_DRAIN,	  /* store/deferred.c: one thread at a time frees what was deferred */
 	ZS_LOCK_DEVICES,  /* store/store.c: the tables of devices and groups */
+	ZS_LOCK_DICTS,	  /* store/dictionaries.c: making and retiring them */
 	ZS_LOCK_DEFERRED, /* store/deferred.c: blocks of one shard that wait to be freed */
 	ZS_LOCK_BACKING,  /* store/segments.c: segments of the backing file */
 	ZS_LOCK_CLASS,	  /* zsmalloc/pool.c: fullness lists and free lists of one size class */

@@ -75,6 +75,13 @@ bool zs_codec_params_are_valid(const struct zs_codec_params *params)
 	return codec && level_is_valid(codec, params->level);
 }
 
+bool zs_codec_uses_dictionary(uint8_t id)
+{
+	const struct zs_codec *codec = zs_codec_find(id);
+
+	return codec && codec->compressor_load;
+}
+
 const char *zs_codec_format(const struct zs_codec_params *params, char text[static ZS_CODEC_TEXT_BYTES])
 {
 	const struct zs_codec *codec = zs_codec_find(params->codec);

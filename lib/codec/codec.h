@@ -26,6 +26,8 @@ struct zs_codec_params {
 	int level;     /* lz4: acceleration, 1 is densest; zstd: level, higher is denser */
 };
 
+struct zs_dictionary;
+
 struct zs_codec {
 	const char *name;
 	const char *level_word; /* what the number behind the colon is called in messages */
@@ -51,6 +53,15 @@ struct zs_codec {
 
 	/* Decompresses exactly size bytes. Returns 0 or -EBADMSG (not a sound payload, or another length). */
 	int (*decompress)(void *decompressor, const void *source, size_t length, void *destination, size_t size);
+
+	/*
+	 * Dictionaries (codec/dictionary.h); all three are NULL if the codec uses none. compressor_load() gives a new
+	 * compressor one, for good, and returns 0 or -ENOMEM; compressor_bytes() is the memory that it takes then.
+	 */
+	int (*compressor_load)(void *compressor, size_t block_size, const struct zs_dictionary *dictionary);
+	size_t (*compressor_bytes)(const void *compressor);
+	int (*decompress_with)(void *decompressor, const struct zs_dictionary *dictionary, const void *source,
+			       size_t length, void *destination, size_t size);
 };
 
 extern const struct zs_codec zs_codec_lz4;
@@ -79,6 +90,9 @@ static inline struct zs_codec_params zs_codec_unpack(uint32_t word)
 
 /* True if the codec compresses and has this level: what zs_codec_parse() answers always is. */
 bool zs_codec_params_are_valid(const struct zs_codec_params *params);
+
+/* True if a dictionary makes a difference to the codec. */
+bool zs_codec_uses_dictionary(uint8_t id);
 
 #define ZS_CODEC_TEXT_BYTES 24
 /* Writes "lz4" or "zstd:19": the level only where it isn't the default. Answers text. */

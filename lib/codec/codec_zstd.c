@@ -14,6 +14,7 @@
 #include "base/check.h"
 #include "base/cleanup.h"
 #include "codec/codec.h"
+#include "codec/dictionary.h"
 
 /* Below this libzstd only stops searching: what is left is lz4's work. */
 #define LEVEL_MIN (-7)
@@ -67,6 +68,19 @@ static void zstd_compressor_destroy(void *compressor)
 	ZSTD_freeCCtx(compressor);
 }
 
+/* The tables are copies of its own: a stream's compressor must not care how long the dictionary lives. */
+static int zstd_compressor_load(void *compressor, size_t block_size, const struct zs_dictionary *dictionary)
+{
+	if (zs_fault() || ZSTD_isError(ZSTD_CCtx_loadDictionary(compressor, dictionary->content, dictionary->size)))
+		return -ENOMEM;
+	return cctx_warm_up(compressor, block_size);
+}
+
+static size_t zstd_compressor_bytes(const void *compressor)
+{
+	return ZSTD_sizeof_CCtx(compressor);
+}
+
 static int zstd_decompressor_create(void **ret_decompressor)
 {
 	ZSTD_DCtx *dctx = zs_fault() ? NULL : ZSTD_createDCtx();
@@ -100,6 +114,14 @@ static int zstd_decompress(void *decompressor, const void *source, size_t length
 	return ZSTD_decompressDCtx(decompressor, destination, size, source, length) == size ? 0 : -EBADMSG;
 }
 
+static int zstd_decompress_with(void *decompressor, const struct zs_dictionary *dictionary, const void *source,
+				size_t length, void *destination, size_t size)
+{
+	return ZSTD_decompress_usingDDict(decompressor, destination, size, source, length, dictionary->decoder) == size
+		       ? 0
+		       : -EBADMSG;
+}
+
 const struct zs_codec zs_codec_zstd = {
 	.name = "zstd",
 	.level_word = "level",
@@ -113,4 +135,7 @@ const struct zs_codec zs_codec_zstd = {
 	.decompressor_destroy = zstd_decompressor_destroy,
 	.compress = zstd_compress,
 	.decompress = zstd_decompress,
+	.compressor_load = zstd_compressor_load,
+	.compressor_bytes = zstd_compressor_bytes,
+	.decompress_with = zstd_decompress_with,
 };

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Streams: compressors by codec, level and block size in a small table, where the one that was not used for the longest
- * time makes room for a new one; one decompressor a codec, since those serve every level and size.
+ * Streams: compressors by codec, level, block size and dictionary in a small table, where the one that was not used for
+ * the longest time makes room for a new one; one decompressor a codec, since those serve every level and size.
  */
 
 #include "codec/stream.h"
@@ -12,6 +12,7 @@
 #include "base/bits.h"
 #include "base/check.h"
 #include "base/cleanup.h"
+#include "codec/dictionary.h"
 
 /*
  * Combinations of codec, level and block size that one thread keeps ready. A zstd:19 compressor of 64 KiB blocks takes
@@ -23,6 +24,7 @@ struct stream_compressor {
 	const struct zs_codec *codec; /* NULL: unused entry */
 	int level;
 	size_t block_size;
+	uint64_t dictionary; /* its id; 0 = none */
 	void *compressor;
 	uint64_t last_use; /* stream->clock at that time */
 };
@@ -104,50 +106,59 @@ static struct stream_compressor *stream_victim(struct zs_stream *stream)
 	return victim;
 }
 
-static int stream_make_compressor(struct zs_stream *stream, const struct zs_codec *codec, int level, size_t block_size,
+static int stream_make_compressor(struct zs_stream *stream, const struct zs_codec_params *params,
+				  const struct zs_dictionary *dictionary, size_t block_size,
 				  struct stream_compressor **ret_entry)
 {
-	struct stream_compressor *victim = stream_victim(stream);
-	void *compressor;
+	struct stream_compressor *victim = stream_victim(stream), made = {.level = params->level};
 	int error;
 
-	error = codec->compressor_create(level, block_size, &compressor);
+	made.codec = zs_codec_find(params->codec);
+	made.block_size = block_size;
+	made.dictionary = dictionary ? dictionary->id : 0;
+	zs_assert_msg(made.codec, "codec %u", params->codec);
+	error = made.codec->compressor_create(params->level, block_size, &made.compressor);
 	if (error)
 		return error;
+	if (dictionary && made.codec->compressor_load)
+		error = made.codec->compressor_load(made.compressor, block_size, dictionary);
+	if (error) {
+		compressor_deinit(&made);
+		return error;
+	}
 	compressor_deinit(victim);
-	*victim = (struct stream_compressor){
-		.codec = codec, .level = level, .block_size = block_size, .compressor = compressor};
+	*victim = made;
 	*ret_entry = victim;
 	return 0;
 }
 
-static int stream_compressor(struct zs_stream *stream, const struct zs_codec_params *params, size_t block_size,
+static int stream_compressor(struct zs_stream *stream, const struct zs_codec_params *params,
+			     const struct zs_dictionary *dictionary, size_t block_size,
 			     struct stream_compressor **ret_entry)
 {
-	const struct zs_codec *codec;
+	uint64_t id = dictionary ? dictionary->id : 0;
 
 	for (unsigned int i = 0; i < NR_COMPRESSORS; i++) {
 		struct stream_compressor *entry = &stream->compressors[i];
 
 		if (entry->codec && entry->codec->id == params->codec && entry->level == params->level &&
-		    entry->block_size == block_size) {
+		    entry->block_size == block_size && entry->dictionary == id) {
 			*ret_entry = entry;
 			return 0;
 		}
 	}
-	codec = zs_codec_find(params->codec);
-	zs_assert_msg(codec, "codec %u", params->codec);
-	return stream_make_compressor(stream, codec, params->level, block_size, ret_entry);
+	return stream_make_compressor(stream, params, dictionary, block_size, ret_entry);
 }
 
-int zs_stream_compress(struct zs_stream *stream, const struct zs_codec_params *params, const void *block,
-		       size_t block_size, const void **ret_payload, size_t *ret_length)
+int zs_stream_compress_with(struct zs_stream *stream, const struct zs_codec_params *params,
+			    const struct zs_dictionary *dictionary, const void *block, size_t block_size,
+			    const void **ret_payload, size_t *ret_length)
 {
 	struct stream_compressor *entry;
 	int error;
 
 	zs_assert(block_size && block_size <= ZS_BLOCK_MAX_BYTES);
-	error = stream_compressor(stream, params, block_size, &entry);
+	error = stream_compressor(stream, params, dictionary, block_size, &entry);
 	if (error)
 		return error;
 	entry->last_use = ++stream->clock;
@@ -157,6 +168,24 @@ int zs_stream_compress(struct zs_stream *stream, const struct zs_codec_params *p
 	if (error)
 		return error;
 	*ret_payload = stream->payload;
+	return 0;
+}
+
+int zs_stream_compress(struct zs_stream *stream, const struct zs_codec_params *params, const void *block,
+		       size_t block_size, const void **ret_payload, size_t *ret_length)
+{
+	return zs_stream_compress_with(stream, params, NULL, block, block_size, ret_payload, ret_length);
+}
+
+int zs_stream_compressor_bytes(struct zs_stream *stream, const struct zs_codec_params *params,
+			       const struct zs_dictionary *dictionary, size_t block_size, size_t *ret_bytes)
+{
+	struct stream_compressor *entry;
+	int error = stream_compressor(stream, params, dictionary, block_size, &entry);
+
+	if (error)
+		return error;
+	*ret_bytes = entry->codec->compressor_bytes ? entry->codec->compressor_bytes(entry->compressor) : 0;
 	return 0;
 }
 
@@ -174,8 +203,8 @@ static int stream_decompressor(struct zs_stream *stream, const struct zs_codec *
 	return 0;
 }
 
-int zs_stream_decompress(struct zs_stream *stream, enum zs_codec_id id, const void *payload, size_t length, void *block,
-			 size_t block_size)
+int zs_stream_decompress_with(struct zs_stream *stream, enum zs_codec_id id, const struct zs_dictionary *dictionary,
+			      const void *payload, size_t length, void *block, size_t block_size)
 {
 	const struct zs_codec *codec = zs_codec_find(id);
 	void *decompressor;
@@ -183,12 +212,20 @@ int zs_stream_decompress(struct zs_stream *stream, enum zs_codec_id id, const vo
 
 	zs_assert(block_size && block_size <= ZS_BLOCK_MAX_BYTES);
 	/* No payload is as long as its block: it would have been stored raw. */
-	if (!codec || length >= block_size)
+	if (!codec || length >= block_size || (dictionary && !codec->decompress_with))
 		return -EBADMSG;
 	error = stream_decompressor(stream, codec, &decompressor);
 	if (error)
 		return error;
+	if (dictionary)
+		return codec->decompress_with(decompressor, dictionary, payload, length, block, block_size);
 	return codec->decompress(decompressor, payload, length, block, block_size);
+}
+
+int zs_stream_decompress(struct zs_stream *stream, enum zs_codec_id id, const void *payload, size_t length, void *block,
+			 size_t block_size)
+{
+	return zs_stream_decompress_with(stream, id, NULL, payload, length, block, block_size);
 }
 
 void *zs_stream_block(struct zs_stream *stream)

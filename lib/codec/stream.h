@@ -11,6 +11,7 @@
 
 #include "codec/codec.h"
 
+struct zs_dictionary;
 struct zs_stream;
 
 /* The largest block. */
@@ -32,6 +33,23 @@ int zs_stream_compress(struct zs_stream *stream, const struct zs_codec_params *p
 /* Decompresses a payload of the codec with this id. Returns 0, -EBADMSG (damaged, or unknown codec) or -ENOMEM. */
 int zs_stream_decompress(struct zs_stream *stream, enum zs_codec_id codec, const void *payload, size_t length,
 			 void *block, size_t block_size);
+
+/*
+ * The same with a dictionary, if it isn't NULL. Codecs that use none compress without (zs_codec_uses_dictionary()), and
+ * their payloads are damaged if they are said to need one.
+ */
+int zs_stream_compress_with(struct zs_stream *stream, const struct zs_codec_params *params,
+			    const struct zs_dictionary *dictionary, const void *block, size_t block_size,
+			    const void **ret_payload, size_t *ret_length);
+int zs_stream_decompress_with(struct zs_stream *stream, enum zs_codec_id codec, const struct zs_dictionary *dictionary,
+			      const void *payload, size_t length, void *block, size_t block_size);
+
+/*
+ * Memory that the stream keeps to compress so, made now if it wasn't there. Returns 0 or -ENOMEM; 0 bytes are answered
+ * for a codec that uses no dictionaries.
+ */
+int zs_stream_compressor_bytes(struct zs_stream *stream, const struct zs_codec_params *params,
+			       const struct zs_dictionary *dictionary, size_t block_size, size_t *ret_bytes);
 
 /* Scratch memory of ZS_BLOCK_MAX_BYTES for a partly written block; zs_stream_compress() does not touch it. */
 void *zs_stream_block(struct zs_stream *stream);

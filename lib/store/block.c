@@ -80,6 +80,8 @@ static void count_object(struct zs_device *device, unsigned int shard, const str
 	uint32_t size = info->size;
 
 	zs_count_codec(&device->shards, shard, info->codec, size, sign);
+	if (__builtin_expect(info->dictionary, 0))
+		zs_dictionary_count_object(device->store, info->dictionary, sign);
 	zs_count(&device->shards, shard, ZS_COUNT_COMPRESSED_BYTES, size * sign);
 	zs_count(&device->shards, shard, ZS_COUNT_COST_BYTES, (zs_pool_cost(size) + sizeof(uint64_t)) * sign);
 }
@@ -400,7 +402,9 @@ static int modify_cold(struct zs_device *device, struct zs_stream *stream, const
 		return -EINPROGRESS;
 	error = zs_cold_fetch(device, stream, part->block, object);
 	if (!error)
-		error = zs_block_unpack(stream, object, zs_stream_block(stream), device->block_size);
+		error = zs_block_unpack(device, stream, part->block, object, zs_stream_block(stream));
+	if (error == -ESTALE)
+		return -EAGAIN;
 	if (error)
 		return error;
 	ZS_LOCK_SCOPE(modify_lock(device, part->block));

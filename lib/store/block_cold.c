@@ -167,7 +167,7 @@ static int run_unpack(struct run *run, unsigned int i, struct zs_device *device,
 	int error = run->errors[i] ?: take_record(device, block, &run->records[i], object);
 
 	if (!error)
-		error = zs_block_unpack(stream, object, buffer, device->block_size);
+		error = zs_block_unpack(device, stream, block, object, buffer);
 	if (!error && is_warm(device->store, object->handle))
 		promote(device, zs_stream_shard(stream), object);
 	return error;
@@ -213,5 +213,5 @@ int zs_cold_load(struct zs_device *device, struct zs_stream *stream, uint64_t bl
 		error = run_load(&run, device, stream, block, buffer, ret_nr);
 	}
 	run_trim(&run, device, 0);
-	return error && error != -ENOMEM ? unreadable(device, stream, block, reason(error)) : error;
+	return error && error != -ENOMEM && error != -ESTALE ? unreadable(device, stream, block, reason(error)) : error;
 }

@@ -26,5 +26,9 @@ int zs_block_load_slot(struct zs_device *device, struct zs_stream *stream, uint6
 int zs_block_recode(struct zs_device *device, struct zs_stream *stream, uint64_t block, uint64_t slot, uint64_t flags,
 		    const struct zs_object_info *info, const void *payload);
 
-/* Decompresses an object whose payload is in memory, after a look at its checksum. Returns 0, -EBADMSG or -ENOMEM. */
-int zs_block_unpack(struct zs_stream *stream, const struct zs_object *object, void *buffer, size_t block_size);
+/*
+ * Decompresses a block's pinned object whose payload is in memory, after a look at its checksum. Returns 0, -EBADMSG,
+ * -ENOMEM, or -ESTALE: the block is another one by now, and the object's dictionary may be gone.
+ */
+int zs_block_unpack(struct zs_device *device, struct zs_stream *stream, uint64_t block, const struct zs_object *object,
+		    void *buffer);

@@ -48,8 +48,29 @@ static int pin_object(struct zs_device *device, uint64_t block, uint64_t *slot, 
 	return -EBADMSG;
 }
 
-int zs_block_unpack(struct zs_stream *stream, const struct zs_object *object, void *buffer, size_t block_size)
+/* The look at the slot is what makes the dictionary the right one: see store/dictionaries.c. */
+static int unpack_with_dictionary(struct zs_device *device, struct zs_stream *stream, uint64_t block,
+				  const struct zs_object *object, void *buffer)
 {
+	unsigned int number = object->info.dictionary;
+	struct zs_dictionary *dictionary;
+	int error = zs_dictionary_get(device->store, number, &dictionary);
+	uint64_t slot = zs_table_load(&device->table, block);
+	bool is_stale = zs_slot_state(slot) != ZS_SLOT_OBJECT || zs_slot_handle(slot).index != object->handle.index;
+
+	if (error)
+		return is_stale ? -ESTALE : error;
+	error = is_stale ? -ESTALE
+			 : zs_stream_decompress_with(stream, object->info.codec, dictionary, object->payload,
+						     object->info.size, buffer, device->block_size);
+	zs_dictionary_put(device->store, number);
+	return error;
+}
+
+int zs_block_unpack(struct zs_device *device, struct zs_stream *stream, uint64_t block, const struct zs_object *object,
+		    void *buffer)
+{
+	size_t block_size = device->block_size;
 	uint64_t word;
 
 	if (zs_obj_verify(object))
@@ -67,15 +88,37 @@ int zs_block_unpack(struct zs_stream *stream, const struct zs_object *object, vo
 		fill(buffer, block_size, word);
 		return 0;
 	default:
+		if (__builtin_expect(object->info.dictionary, 0))
+			return unpack_with_dictionary(device, stream, block, object, buffer);
 		return zs_stream_decompress(stream, object->info.codec, object->payload, object->info.size, buffer,
 					    block_size);
 	}
 }
 
+/* Pins the object of a slot and reads it. Returns as zs_block_load_slot(), or -EAGAIN as pin_object(). */
+static int load_object(struct zs_device *device, struct zs_stream *stream, uint64_t block, uint64_t *slot, void *buffer,
+		       struct zs_object *ret_object)
+{
+	struct zs_object object;
+	int error = pin_object(device, block, slot, &object);
+
+	if (error)
+		return error;
+	error = object.payload ? zs_block_unpack(device, stream, block, &object, buffer) : -EREMOTE;
+	if (!error || error == -EREMOTE) {
+		*ret_object = object;
+		return error;
+	}
+	zs_obj_read_end(device->pool, &object);
+	if (error != -ESTALE)
+		return error;
+	*slot = zs_table_load(&device->table, block);
+	return -EAGAIN;
+}
+
 int zs_block_load_slot(struct zs_device *device, struct zs_stream *stream, uint64_t block, uint64_t *slot, void *buffer,
 		       struct zs_object *ret_object)
 {
-	struct zs_object object = {.handle = ZS_NO_HANDLE};
 	int error = -EAGAIN;
 
 	while (error == -EAGAIN) {
@@ -85,23 +128,11 @@ int zs_block_load_slot(struct zs_device *device, struct zs_stream *stream, uint6
 			uint64_t word = zs_slot_word(*slot);
 
 			fill(buffer, device->block_size, word | word << 32);
-			/* What was pinned for a moment on the way here is not of interest. */
-			object.handle = ZS_NO_HANDLE;
-			error = 0;
-			break;
+			*ret_object = (struct zs_object){.handle = ZS_NO_HANDLE};
+			return 0;
 		}
-		error = pin_object(device, block, slot, &object);
+		error = load_object(device, stream, block, slot, buffer, ret_object);
 	}
-	if (error)
-		return error;
-	if (object.handle.index && !object.payload)
-		error = -EREMOTE;
-	else if (object.handle.index)
-		error = zs_block_unpack(stream, &object, buffer, device->block_size);
-	if (error && error != -EREMOTE)
-		zs_obj_read_end(device->pool, &object);
-	else
-		*ret_object = object;
 	return error;
 }
 
@@ -137,8 +168,9 @@ static int load_cold(struct zs_device *device, struct zs_stream *stream, uint64_
 	return -EINPROGRESS;
 }
 
-int zs_block_load(struct zs_device *device, struct zs_stream *stream, uint64_t block, uint64_t nr, void *buffer,
-		  uint64_t *ret_nr)
+/* One attempt. Returns as zs_block_load(), or -ESTALE: the block has changed meanwhile. */
+static int try_load(struct zs_device *device, struct zs_stream *stream, uint64_t block, uint64_t nr, void *buffer,
+		    uint64_t *ret_nr)
 {
 	uint64_t slot = zs_table_load(&device->table, block);
 	struct zs_object object;
@@ -160,4 +192,15 @@ int zs_block_load(struct zs_device *device, struct zs_stream *stream, uint64_t b
 		return error;
 	zs_trouble_damage(device, zs_stream_shard(stream), block, "reading");
 	return -EIO;
+}
+
+int zs_block_load(struct zs_device *device, struct zs_stream *stream, uint64_t block, uint64_t nr, void *buffer,
+		  uint64_t *ret_nr)
+{
+	int error;
+
+	do {
+		error = try_load(device, stream, block, nr, buffer, ret_nr);
+	} while (__builtin_expect(error == -ESTALE, 0));
+	return error;
 }

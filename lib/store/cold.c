@@ -159,6 +159,7 @@ int zs_cold_evict(struct zs_device *device, unsigned int shard, const struct zs_
 		return error;
 	atomic_store_explicit(zs_cold_warmth(device->store, object->handle), 0, memory_order_relaxed);
 	zs_cold_count(device, shard, place.units, 1);
+	zs_dictionary_count_object(device->store, object->info.dictionary, UINT64_MAX);
 	zs_count_codec(&device->shards, shard, object->info.codec, object->info.size, UINT64_MAX);
 	zs_count(&device->shards, shard, ZS_COUNT_COMPRESSED_BYTES, -(uint64_t)object->info.size);
 	zs_count(&device->shards, shard, ZS_COUNT_COST_BYTES, -cost);
@@ -181,6 +182,8 @@ int zs_cold_restore(struct zs_device *device, unsigned int shard, struct zs_obje
 		zs_uncharge(device, cost);
 		return error;
 	}
+	/* In this order: see store/dictionaries.c. */
+	zs_dictionary_count_object(device->store, object->info.dictionary, 1);
 	zs_cold_count(device, shard, object->place.units, UINT64_MAX);
 	zs_count_codec(&device->shards, shard, object->info.codec, object->info.size, 1);
 	zs_count(&device->shards, shard, ZS_COUNT_COMPRESSED_BYTES, object->info.size);

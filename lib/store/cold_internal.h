@@ -31,7 +31,8 @@ void zs_cold_deinit(struct zs_store *store);
 /*
  * Reads up to nr blocks of which the first one's object is pinned and in the backing file, and unpins it: that one, and
  * those behind it whose records come with it. The blocks are promoted if it is time. Returns 0 and how many were read;
- * -EIO (said and counted: the file can't be read there, or the record is damaged) or -ENOMEM.
+ * -EIO (said and counted: the file can't be read there, or the record is damaged), -ENOMEM, or -ESTALE: the first block
+ * is another one by now.
  */
 int zs_cold_load(struct zs_device *device, struct zs_stream *stream, uint64_t block, uint64_t nr, void *buffer,
 		 const struct zs_object *object, uint64_t *ret_nr);

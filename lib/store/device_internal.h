@@ -8,6 +8,7 @@
 #include "store/charge.h"
 #include "store/cold_internal.h"
 #include "store/deferred.h"
+#include "store/dictionaries_internal.h"
 #include "store/entry.h"
 #include "store/group_internal.h"
 #include "store/latency.h"
@@ -36,6 +37,7 @@ struct zs_device {
 	_Atomic uint64_t id;		    /* seq_cst with ZS_COUNT_INFLIGHT: see zs_device_get() */
 	_Atomic uint32_t codecs[ZS_CODECS]; /* as in the entry; relaxed, each word stands by itself */
 	_Atomic bool read_only;		    /* as in the entry; relaxed */
+	_Atomic unsigned int dictionary;    /* number of the current one, 0 = none; see store/dictionaries.c */
 	/* Constant while id is not 0. */
 	uint64_t own_id; /* the same as id; stays when the device is being removed */
 	uint64_t size_bytes;
@@ -65,6 +67,7 @@ struct zs_store {
 	unsigned int nr_shards; /* of counters and of deferred frees; immutable */
 	struct zs_deferred deferred;
 	struct zs_cold cold;
+	struct zs_dictionaries dictionaries;
 	_Atomic unsigned int compact_device; /* relaxed, a hint: index of the pool that is compacted next */
 	_Atomic(struct zs_device *) devices[ZS_DEVICES_MAX];
 };

@@ -94,6 +94,7 @@ int zs_store_check_entries(struct zs_store *store)
 /* What one slot counts for, found in the arena. */
 struct tally {
 	uint64_t same, objects, huge, huge_in_memory, zstd, compressed, cost, handles, backed, backed_bytes, lost;
+	uint64_t *dictionaries; /* objects in memory by what they name; NULL: not of interest */
 };
 
 static void tally_object(struct tally *tally, uint64_t slot, const struct zs_object_info *info)
@@ -112,6 +113,8 @@ static void tally_object(struct tally *tally, uint64_t slot, const struct zs_obj
 	}
 	tally->huge_in_memory += (slot & ZS_SLOT_INCOMPRESSIBLE) != 0;
 	tally->zstd += info->codec == ZS_CODEC_ZSTD;
+	if (tally->dictionaries)
+		tally->dictionaries[info->dictionary]++;
 	tally->compressed += info->size;
 	tally->cost += zs_pool_cost(info->size);
 }
@@ -123,6 +126,7 @@ static void count_adopted(struct zs_device *device, const struct zs_object_info 
 		zs_cold_count(device, 0, info->units, 1);
 	else
 		zs_count_codec(&device->shards, 0, info->codec, info->size, 1);
+	zs_dictionary_count_object(device->store, info->dictionary, 1);
 }
 
 /* Adopts what a slot names, or marks the block as lost. */
@@ -242,6 +246,8 @@ int zs_store_rebuild(struct zs_store *store)
 		at += length;
 	}
 	if (!error)
+		error = zs_dictionaries_adopt(store);
+	if (!error)
 		error = zs_extent_punch_gaps(store);
 	if (error)
 		return error;
@@ -297,7 +303,8 @@ static void check_owner(const struct zs_device *device, const struct tally *tall
 
 static void check_device(struct zs_device *device, struct tally *total)
 {
-	struct tally tally = {0};
+	struct tally tally = {.dictionaries = total->dictionaries};
+	uint64_t dictionaries = zs_dictionaries_bytes(device);
 	struct zs_device_stats stats;
 
 	tally_device(device, &tally);
@@ -315,9 +322,10 @@ static void check_device(struct zs_device *device, struct tally *total)
 	zs_assert(stats.backed_blocks == tally.backed && stats.backed_bytes == tally.backed_bytes);
 	zs_assert(stats.huge_blocks == tally.huge_in_memory && stats.zstd_blocks == tally.zstd);
 	zs_assert(stats.compressed_bytes == tally.compressed);
-	zs_assert(stats.memory_bytes == tally.cost + atomic_load(&device->table.nr_present) * ZS_PAGE_SIZE);
+	zs_assert(stats.memory_bytes ==
+		  tally.cost + dictionaries + atomic_load(&device->table.nr_present) * ZS_PAGE_SIZE);
 	if (atomic_load(&device->budget.limit_bytes))
-		zs_assert(atomic_load(&device->budget.charged_bytes) == tally.cost);
+		zs_assert(atomic_load(&device->budget.charged_bytes) == tally.cost + dictionaries);
 	check_owner(device, &tally);
 }
 
@@ -342,9 +350,9 @@ static void check_account(struct zs_store *store)
 
 void zs_store_check(struct zs_store *store)
 {
-	struct tally total = {0};
+	uint64_t named[ZS_DICTIONARIES_MAX + 1] = {0}, id, table_pages = 0, dictionary_bytes = 0;
+	struct tally total = {.dictionaries = named};
 	struct zs_store_stats stats;
-	uint64_t id, table_pages = 0;
 	unsigned int cursor = 0;
 
 	zs_deferred_flush(&store->deferred);
@@ -360,14 +368,17 @@ void zs_store_check(struct zs_store *store)
 		zs_assert(!zs_entry_check(device->entry, device->index, store->arena.region_bytes[ZS_REGION_SLOTS]));
 		check_device(device, &total);
 		table_pages += atomic_load(&device->table.nr_present);
+		dictionary_bytes += zs_dictionaries_bytes(device);
 	}
 	check_account(store);
 	zs_groups_assert(store);
 	zs_store_stats(store, &stats);
 	zs_assert(stats.heap.slot_table_pages == table_pages);
+	zs_assert(stats.heap.dictionary_pages * ZS_PAGE_SIZE == dictionary_bytes);
 	if (!total.lost && !stats.heap.leaked_objects) {
 		zs_assert(stats.heap.handles.objects == total.handles);
 		zs_assert(stats.pool.objects == total.handles - total.backed);
 		zs_cold_check(store, total.backed, total.backed_bytes);
+		zs_dictionaries_check(store, named);
 	}
 }

@@ -110,6 +110,29 @@ static bool is_in_band(const struct zs_recompress *job, struct zs_device *device
 	return !job->request.max_blocks || zs_min(cost * NR_BANDS / (raw + 1), NR_BANDS - 1) + 1 == job->band;
 }
 
+/* Compresses with one codec. Returns 0; -ENOSPC (it is not worth it) or -ENOMEM. */
+static int try_codec(struct zs_recompress *job, struct zs_device *device, struct zs_stream *stream,
+		     const struct zs_codec_params *codec, const struct zs_object *object, const void *content,
+		     struct zs_object_info *ret_info, const void **ret_payload)
+{
+	size_t cost = zs_pool_cost(object->info.size), most = cost - 1, length;
+	unsigned int dictionary = zs_codec_uses_dictionary(codec->codec) ? job->dictionary : 0;
+	int error;
+
+	error = zs_stream_compress_with(stream, codec, dictionary ? job->borrowed : NULL, content, device->block_size,
+					ret_payload, &length);
+	if (error)
+		return error;
+	/* An old dictionary is not to be kept for what is no smaller with it. */
+	if (object->info.dictionary && object->info.dictionary != dictionary)
+		most = cost;
+	if (zs_pool_is_huge(length, device->block_size) || zs_pool_cost(length) > most)
+		return -ENOSPC;
+	*ret_info = (struct zs_object_info){
+		.size = (uint32_t)length, .codec = codec->codec, .dictionary = (uint16_t)dictionary};
+	return 0;
+}
+
 /* Tries codec after codec on content. Returns 0 (recompressed), -ENODATA (none is worth it), or what went wrong. */
 static int try_codecs(struct zs_recompress *job, struct zs_device *device, struct zs_stream *stream, uint64_t block,
 		      uint64_t slot, const struct zs_object *object, const void *content)
@@ -118,24 +141,22 @@ static int try_codecs(struct zs_recompress *job, struct zs_device *device, struc
 	size_t cost = zs_pool_cost(object->info.size);
 
 	for (unsigned int i = 0; i < request->nr_codecs; i++) {
-		struct zs_object_info info = {.codec = request->codecs[i].codec};
+		struct zs_object_info info;
 		const void *payload;
-		size_t length;
 		int error;
 
-		error = zs_stream_compress(stream, &request->codecs[i], content, device->block_size, &payload, &length);
-		if (error && error != -ENOSPC)
-			return error;
-		if (error || zs_pool_is_huge(length, device->block_size) || zs_pool_cost(length) >= cost)
+		error = try_codec(job, device, stream, &request->codecs[i], object, content, &info, &payload);
+		if (error == -ENOSPC)
 			continue;
-		info.size = (uint32_t)length;
+		if (error)
+			return error;
 		error = zs_block_recode(device, stream, block, slot, i + 1 == request->nr_codecs ? ZS_SLOT_DENSE : 0,
 					&info, payload);
 		if (!error)
-			add(&job->saved_bytes, cost - zs_pool_cost(length));
+			add(&job->saved_bytes, cost - zs_pool_cost(info.size));
 		if (!error)
 			zs_count(&device->shards, zs_stream_shard(stream), ZS_COUNT_RECOMPRESSION_SAVED,
-				 cost - zs_pool_cost(length));
+				 cost - zs_pool_cost(info.size));
 		return error;
 	}
 	return -ENODATA;
@@ -199,6 +220,7 @@ bool zs_recompress_slice(struct zs_recompress *job, struct zs_device *device, st
 	uint64_t end = now_nsec() + nsec;
 	uint16_t now = zs_age_now();
 
+	job->dictionary = zs_dictionary_current(device, &job->borrowed);
 	for (unsigned int passed = 1; !is_finished(job); passed++) {
 		uint64_t slot = zs_table_load(&device->table, job->next);
 		bool wanted = is_wanted(&job->request, slot, now) && is_in_band(job, device, slot);
@@ -209,5 +231,6 @@ bool zs_recompress_slice(struct zs_recompress *job, struct zs_device *device, st
 		if ((wanted || passed % LOOK_INTERVAL == 0) && now_nsec() >= end)
 			break;
 	}
+	zs_dictionary_put(device->store, job->dictionary);
 	return !is_finished(job);
 }

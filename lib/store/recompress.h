@@ -8,6 +8,9 @@
  * whose last codec has been tried is marked dense in its slot and not looked at again before it is overwritten, or
  * asked for again with another list. A raw block that is dense is incompressible.
  *
+ * Codecs that can use a dictionary do so with the device's current one (store/dictionaries.h), if it has one. Objects
+ * that need an older one are also replaced where the new one takes just as much memory.
+ *
  * A block is replaced as by a write, with one 8-byte store, unless it has changed meanwhile. Age and idle mark stay.
  *
  * Context: the thread that calls has borrowed the device, with a stream of its own. Progress may be read by any thread.
@@ -21,6 +24,7 @@
 #include "store/store.h"
 
 struct zs_device;
+struct zs_dictionary;
 struct zs_stream;
 
 /* Which blocks; added up, any of them is enough. */
@@ -64,6 +68,8 @@ struct zs_recompress {
 	struct zs_recompress_request request; /* immutable */
 	uint64_t next;			      /* block; the caller's, like band */
 	unsigned int band;		      /* see recompress.c */
+	unsigned int dictionary;	      /* number of the device's, borrowed during a slice; 0 = none */
+	struct zs_dictionary *borrowed;
 	_Atomic uint64_t blocks, blocks_done, tried, recompressed, saved_bytes, busy, failed; /* relaxed, statistics */
 };
 

@@ -66,6 +66,8 @@ void zs_device_finish(struct zs_device *device)
 	zs_heap_bulk_begin(store->heap);
 	free_blocks(device);
 	zs_heap_bulk_end(store->heap);
+	/* No object is left that needs them, and nobody who reads one. */
+	zs_dictionaries_forget(device);
 	zs_latencies_deinit(&device->latencies);
 	/* Damaged objects that could not be freed stay in the arena: the pool may not be empty. */
 	if (store->arena.pool_per_device)

@@ -21,7 +21,7 @@ enum zs_counter {
 	ZS_COUNT_ZSTD, /* of the objects in memory: blocks, and bytes of payload */
 	ZS_COUNT_ZSTD_BYTES,
 	ZS_COUNT_COMPRESSED_BYTES,
-	ZS_COUNT_COST_BYTES,  /* the objects' share of pages, and their handle words */
+	ZS_COUNT_COST_BYTES,  /* the objects' share of pages, their handle words, and dictionaries */
 	ZS_COUNT_BACKED,      /* objects in the backing file */
 	ZS_COUNT_BACKED_HUGE, /* of those, stored raw */
 	ZS_COUNT_BACKED_BYTES,

@@ -301,7 +301,7 @@ static int store_init(struct zs_store *store, bool fresh, const struct zs_store_
 		if (error)
 			return error;
 	}
-	error = zs_heap_create(&store->arena, fresh, &store->heap);
+	error = zs_dictionaries_init(store) ?: zs_heap_create(&store->arena, fresh, &store->heap);
 	if (!error && options->account.nr_nodes)
 		error = zs_owners_start(store, &options->account);
 	if (!error)
@@ -323,6 +323,7 @@ static struct zs_store *store_new(void)
 	store->nr_shards = zs_shards_default();
 	zs_deferred_init(&store->deferred, store);
 	zs_lock_init(&store->lock, ZS_LOCK_DEVICES);
+	zs_lock_init(&store->dictionaries.lock, ZS_LOCK_DICTS);
 	for (unsigned int i = 0; i < ZS_MODIFY_LOCKS; i++)
 		zs_lock_init(&store->modify[i], ZS_LOCK_MODIFY);
 	return store;
@@ -378,6 +379,7 @@ void zs_store_close(struct zs_store *store)
 		free(device);
 	}
 	zs_cold_deinit(store);
+	zs_dictionaries_deinit(store);
 	zs_pool_abandon(store->pool);
 	zs_heap_destroy(store->heap);
 	zs_arena_close(&store->arena);

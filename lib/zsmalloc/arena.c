@@ -47,6 +47,8 @@
 #define DEFAULT_HANDLES_BYTES ((uint64_t)8 << 32)
 /* A page for the file, and words for 8 TiB in the smallest segments. */
 #define DEFAULT_SEGMENTS_BYTES (((uint64_t)256 << 20) + ZS_PAGE_SIZE)
+/* 2047 places of 128 KiB, store/dictionaries.c. */
+#define DEFAULT_DICTIONARIES_BYTES ((uint64_t)2047 << 17)
 /*
  * Runs of one length are reused for that length first, so the pages region must be longer than memory is; a free run
  * takes address space only.
@@ -95,6 +97,7 @@ void zs_arena_options_default(struct zs_arena_options *options, uint64_t memory_
 				[ZS_REGION_SLOTS] = DEFAULT_SLOTS_BYTES,
 				[ZS_REGION_HANDLES] = DEFAULT_HANDLES_BYTES,
 				[ZS_REGION_SEGMENTS] = DEFAULT_SEGMENTS_BYTES,
+				[ZS_REGION_DICTIONARIES] = DEFAULT_DICTIONARIES_BYTES,
 				[ZS_REGION_PAGES] = zs_align_up(memory_bytes, REGION_ALIGNMENT) * DEFAULT_PAGES_FACTOR,
 			},
 	};

@@ -3,7 +3,7 @@
 /*
  * The arena: one sparse memfd with everything that must outlive the process, found by index and never by pointer.
  *
- *   header | device table | group table | slot tables | handle words | segment table | pages
+ *   header | device table | group table | slot tables | handle words | segment table | dictionaries | pages
  *
  * The file is as long as it may ever become; only touched pages take memory. This module owns the descriptor and the
  * mapping, and is the only one that calls mmap, memfd_create and madvise; it knows where the regions are
@@ -17,15 +17,16 @@
 #include "base/bits.h"
 
 /* Raised whenever the meaning of a byte in the arena changes; an arena of another version is refused. */
-#define ZS_ARENA_LAYOUT_VERSION 3
+#define ZS_ARENA_LAYOUT_VERSION 4
 
 enum zs_region {
-	ZS_REGION_DEVICES,  /* struct zs_device_entry, see store/entry.h */
-	ZS_REGION_GROUPS,   /* struct zs_group_entry, see store/group_internal.h */
-	ZS_REGION_SLOTS,    /* the devices' slot tables */
-	ZS_REGION_HANDLES,  /* handle words, see zsmalloc/handle.h */
-	ZS_REGION_SEGMENTS, /* of the backing file, see store/segments.h */
-	ZS_REGION_PAGES,    /* zspages */
+	ZS_REGION_DEVICES,	/* struct zs_device_entry, see store/entry.h */
+	ZS_REGION_GROUPS,	/* struct zs_group_entry, see store/group_internal.h */
+	ZS_REGION_SLOTS,	/* the devices' slot tables */
+	ZS_REGION_HANDLES,	/* handle words, see zsmalloc/handle.h */
+	ZS_REGION_SEGMENTS,	/* of the backing file, see store/segments.h */
+	ZS_REGION_DICTIONARIES, /* see store/dictionaries.c */
+	ZS_REGION_PAGES,	/* zspages */
 	ZS_REGION_NR,
 };
 

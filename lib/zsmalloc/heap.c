@@ -169,6 +169,16 @@ void zs_heap_uncharge_table(struct zs_heap *heap, uint64_t nr_pages)
 	zs_pages_uncharge(&heap->pages, ZS_CHARGE_TABLE, nr_pages);
 }
 
+int zs_heap_charge_dictionary(struct zs_heap *heap, uint64_t nr_pages, enum zs_urgency urgency)
+{
+	return zs_pages_charge(&heap->pages, ZS_CHARGE_DICTIONARY, nr_pages, urgency);
+}
+
+void zs_heap_uncharge_dictionary(struct zs_heap *heap, uint64_t nr_pages)
+{
+	zs_pages_uncharge(&heap->pages, ZS_CHARGE_DICTIONARY, nr_pages);
+}
+
 static void stats_of_pages(struct zs_pages *pages, struct zs_heap_stats *stats)
 {
 	ZS_LOCK_SCOPE(&pages->lock);
@@ -178,6 +188,7 @@ static void stats_of_pages(struct zs_pages *pages, struct zs_heap_stats *stats)
 	stats->zspage_pages = pages->nr_charged[ZS_CHARGE_ZSPAGE];
 	stats->slot_table_pages = pages->nr_charged[ZS_CHARGE_TABLE];
 	stats->handle_pages = pages->nr_charged[ZS_CHARGE_HANDLE];
+	stats->dictionary_pages = pages->nr_charged[ZS_CHARGE_DICTIONARY];
 	stats->reserve_pages = pages->nr_reserve + pages->nr_batch;
 	stats->punched_pages = pages->nr_punched;
 	stats->limit_hits = pages->limit_hits;

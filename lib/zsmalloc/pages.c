@@ -444,5 +444,6 @@ void zs_pages_check(struct zs_pages *pages)
 	zs_assert(reserve == pages->nr_reserve);
 	zs_assert(reserve + pages->nr_batch + holes + pages->nr_charged[ZS_CHARGE_ZSPAGE] == pages->fresh);
 	zs_assert(pages->nr_used == pages->nr_charged[ZS_CHARGE_ZSPAGE] + pages->nr_charged[ZS_CHARGE_TABLE] +
-					    pages->nr_charged[ZS_CHARGE_HANDLE]);
+					    pages->nr_charged[ZS_CHARGE_HANDLE] +
+					    pages->nr_charged[ZS_CHARGE_DICTIONARY]);
 }

@@ -21,7 +21,7 @@
 #include "zsmalloc/pool.h"
 
 /* What counts against the limit. */
-enum zs_charge { ZS_CHARGE_ZSPAGE, ZS_CHARGE_TABLE, ZS_CHARGE_HANDLE, ZS_CHARGE_NR };
+enum zs_charge { ZS_CHARGE_ZSPAGE, ZS_CHARGE_TABLE, ZS_CHARGE_HANDLE, ZS_CHARGE_DICTIONARY, ZS_CHARGE_NR };
 
 /* Runs that are punched in one go: the more there are, the more of them are neighbours. */
 #define ZS_PAGES_BATCH 8192u

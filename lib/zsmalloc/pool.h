@@ -81,6 +81,7 @@ struct zs_heap_stats {
 	uint64_t zspage_pages;	       /* pages in zspages */
 	uint64_t reserve_pages;	       /* free pages with memory: for the next zspage, or not given back yet */
 	uint64_t slot_table_pages;     /* pages of slot tables with memory */
+	uint64_t dictionary_pages;     /* pages that dictionaries take, tables of the process included */
 	uint64_t handle_pages;	       /* pages of handle words with memory */
 	uint64_t punched_pages;	       /* pages given back to the system so far */
 	uint64_t limit_hits;	       /* allocations refused by the limit so far */
@@ -151,6 +152,9 @@ void zs_heap_bulk_end(struct zs_heap *heap);
  */
 int zs_heap_charge_table(struct zs_heap *heap, uint64_t nr_pages, enum zs_urgency urgency);
 void zs_heap_uncharge_table(struct zs_heap *heap, uint64_t nr_pages);
+/* The same for dictionaries. */
+int zs_heap_charge_dictionary(struct zs_heap *heap, uint64_t nr_pages, enum zs_urgency urgency);
+void zs_heap_uncharge_dictionary(struct zs_heap *heap, uint64_t nr_pages);
 
 /*
  * pool

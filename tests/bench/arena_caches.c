@@ -51,6 +51,7 @@ static void make_heaps(struct caches *caches)
 				[ZS_REGION_SLOTS] = (uint64_t)1 << 20,
 				[ZS_REGION_HANDLES] = (uint64_t)16 << 20,
 				[ZS_REGION_SEGMENTS] = (uint64_t)64 << 10,
+				[ZS_REGION_DICTIONARIES] = (uint64_t)128 << 10,
 				[ZS_REGION_PAGES] = (uint64_t)16 << 30,
 			},
 	};

@@ -21,6 +21,8 @@ recompressed_memory_4k_over_lz4   memory in all (zspages, slots, handles) of the
                          and compaction / memory before; _16k: of blocks of 16 KiB / of lz4 and 4 KiB, too;
                          _uncompacted: as it says
            recompress_bytes_per_s   data, by one thread
+trained_memory_4k_over_lz4   the same after that with a dictionary of 64 KiB that was trained from it; _16k as above
+trained_read_over_plain_4k   decompressing a block with the dictionary / without; _16k
 zipf_hit_rate            reads that find their block in memory / all, where the corpus is four times the pool's limit:
                          the n-th most popular block is read (70 %) or written (30 %) 1/n as often as the first
            zipf_written_bytes   that went to the file, collection included, a byte of data that clients have written
@@ -171,6 +173,9 @@ def recompress(cold, report, number):
         report.add(f"{name}_uncompacted", "ratio", OURS, result["recompressed_bytes"] / lz4_bytes)
         report.add(f"recompress_bytes_per_s_{block_bytes >> 10}k", "bytes/s", OURS,
                    result["data_bytes"] / result["nsec"] * 1e9)
+        report.add(f"trained_memory_{block_bytes >> 10}k_over_lz4", "ratio", OURS, result["trained_bytes"] / lz4_bytes)
+        report.add(f"trained_read_over_plain_{block_bytes >> 10}k", "ratio", OURS,
+                   result["trained_read_nsec"] / result["read_nsec"])
 
 
 def zipf(cold, report, number):
@@ -187,7 +192,7 @@ def zipf(cold, report, number):
 PARTS = {
     "writeback": (writeback, ("writeback_", "readback_"), ("fio", "raw-4k"), 5),
     "hot": (hot, ("hot_",), (), 3),
-    "recompress": (recompress, ("recompress",), (), 1),
+    "recompress": (recompress, ("recompress", "trained"), (), 1),
     "zipf": (zipf, ("zipf_",), (), 3),
 }
 

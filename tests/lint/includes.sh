@@ -27,7 +27,7 @@ single_users=(
 	'#include <systemd/' '^daemon/'
 	'#include <libsmartcols' '^tools/'
 	'#include <libmount' '^daemon/mount'
-	'#include <(zstd|lz4)' '^lib/codec/'
+	'#include <(zstd|zdict|lz4)' '^lib/codec/'
 	'#include <sodium' '^lib/store/backing_crypt\.c'
 )
 

@@ -43,6 +43,7 @@ assertions()
 		#include <stddef.h>
 		#include "base/residue.h"
 		#include "store/backing_format.h"
+		#include "store/dictionaries_internal.h"
 		#include "store/entry.h"
 		#include "store/group_internal.h"
 		#include "store/segments.h"
@@ -50,7 +51,7 @@ assertions()
 		#include "zsmalloc/arena.h"
 		#include "zsmalloc/handle.h"
 		#include "zsmalloc/object.h"
-		static_assert(ZS_ARENA_LAYOUT_VERSION == 3, "update the page and this check with the layout");
+		static_assert(ZS_ARENA_LAYOUT_VERSION == 4, "update the page and this check with the layout");
 	END
 	field zs_device_entry id 'id, sealed'
 	field zs_device_entry current 'current, sealed'
@@ -86,6 +87,13 @@ assertions()
 	field zs_backing_attributes budget_remaining_bytes 'budget: bytes left'
 	field zs_backing_attributes key 'key of an encrypted file'
 	field zs_backing_attributes checksum 'XXH3-64 of the eight above'
+	field zs_dictionary_entry id 'id, sealed: generation; 0'
+	field zs_dictionary_entry device_id 'whose it is'
+	field zs_dictionary_entry content_checksum 'XXH3-64 of the content'
+	field zs_dictionary_entry created_sec 'time of training'
+	field zs_dictionary_entry size 'size of the content'
+	field zs_dictionary_entry version 'version, of the device'
+	field zs_dictionary_entry checksum 'XXH3-64 of id and of all from offset 8'
 	field zs_record_header seal 'seal: low half'
 	field zs_record_header handle 'handle of the object$'
 	field zs_record_header meta 'meta, as in memory'

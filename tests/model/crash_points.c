@@ -23,6 +23,7 @@
 #include "base/check.h"
 #include "codec/stream.h"
 #include "model/crash_cold.h"
+#include "model/crash_dictionary.h"
 #include "model/crash_scenarios.h"
 #include "store/device.h"
 #include "store/device_internal.h"
@@ -110,12 +111,7 @@ static void make_new_block(struct run *run, struct test_random *random)
 	case OPERATION_REMOVE:
 	case OPERATION_SET_OWNER:
 	case OPERATION_ADD_TO_NEW_GROUP:
-	case OPERATION_SET_GROUP_LIMIT:
-	case OPERATION_COMPACT:
-	case OPERATION_WRITE_BACK:
-	case OPERATION_PROMOTE:
-	case OPERATION_COLLECT:
-	case OPERATION_OPEN:
+	case OPERATION_SET_GROUP_LIMIT ... OPERATION_OPEN:
 		break;
 	default:
 		make_block(run, scenario->new_data, random, run->new_block);
@@ -126,7 +122,7 @@ static struct zs_store *create_store(void)
 {
 	/* Small, so that the shadow is. */
 	struct zs_store_options options = {
-		.arena.region_bytes = {64 << 10, 4 << 10, 256 << 10, 256 << 10, 8 << 10, 16 << 20},
+		.arena.region_bytes = {64 << 10, 4 << 10, 256 << 10, 256 << 10, 8 << 10, 256 << 10, 16 << 20},
 	};
 	struct zs_store *store;
 
@@ -166,6 +162,7 @@ static void prepare(struct run *run, const struct scenario *scenario, uint64_t s
 	if (scenario->old_data != NOTHING)
 		write_block(device, run->stream, TARGET, run->old_block);
 	write_block(device, run->stream, NEIGHBOUR, run->neighbour);
+	crash_dictionary_prepare(scenario, device, run->neighbour);
 	zs_device_put(device, run->stream);
 	device = get(store, "other", run->stream);
 	write_block(device, run->stream, TARGET, run->neighbour);
@@ -268,6 +265,8 @@ static void change(struct run *run, struct zs_store *store, struct zs_device *de
 	case OPERATION_FREE_TOO_EARLY:
 		free_too_early(store, device, run->new_block);
 		break;
+	default:
+		crash_dictionary_change(run->scenario, device, stream, TARGET);
 	}
 }
 
@@ -291,6 +290,7 @@ static void child(void *context)
 	crash_cold_attach(run->scenario, store, run->path);
 	device = get(store, "device", stream);
 	zs_assert(device);
+	crash_dictionary_begin(run->scenario, device, stream, run->neighbour);
 	if (run->scenario->operation == OPERATION_COMPACT)
 		test_objects_fragment(store, sizeof(uint64_t));
 	if (run->scenario->operation != OPERATION_OPEN)
@@ -456,15 +456,15 @@ static void run_scenario(struct run *run, const struct scenario *scenario, uint6
  */
 static bool is_skipped(const struct scenario *scenario)
 {
-	return TEST_SANITIZED && (scenario->codec == ZS_CODEC_ZSTD || scenario->operation == OPERATION_OPEN ||
-				 scenario->operation == OPERATION_COLLECT);
+	return TEST_SANITIZED &&
+	       (scenario->codec == ZS_CODEC_ZSTD || scenario->operation == OPERATION_OPEN ||
+		scenario->operation == OPERATION_COLLECT || scenario->operation == OPERATION_RECOMPRESS);
 }
 
 /* False if all blocks are to stay as they are. */
 static bool is_visible(enum operation operation)
 {
-	return operation != OPERATION_OPEN && operation != OPERATION_COMPACT && operation != OPERATION_WRITE_BACK &&
-	       operation != OPERATION_PROMOTE && operation != OPERATION_COLLECT;
+	return operation < OPERATION_COMPACT || operation > OPERATION_OPEN;
 }
 
 int main(int argc, char **argv)

@@ -19,7 +19,10 @@ enum operation {
 	OPERATION_WRITE_BACK,
 	OPERATION_PROMOTE,
 	OPERATION_COLLECT,
-	OPERATION_OPEN, /* opening changes the arena, and may be killed, too */
+	OPERATION_TRAIN,
+	OPERATION_RECOMPRESS, /* with a dictionary */
+	OPERATION_RETIRE,     /* a dictionary */
+	OPERATION_OPEN,	      /* opening changes the arena, and may be killed, too */
 	/* Wrong on purpose. */
 	OPERATION_PUBLISH_TOO_EARLY,
 	OPERATION_FREE_TOO_EARLY,
@@ -76,6 +79,9 @@ static const struct scenario scenarios[] = {
 	{OPERATION_PROMOTE, ZS_CODEC_LZ4, 4096, TEST_DATA_TEXT, NOTHING, COLD_BLOCKS},
 	{OPERATION_COLLECT, ZS_CODEC_LZ4, 4096, TEST_DATA_TEXT, NOTHING, COLD_BLOCKS},
 	{OPERATION_OPEN, ZS_CODEC_LZ4, 4096, TEST_DATA_TEXT, NOTHING, COLD_BLOCKS},
+	{OPERATION_TRAIN, ZS_CODEC_LZ4, 4096, TEST_DATA_TEXT, NOTHING, COLD_NO},
+	{OPERATION_RECOMPRESS, ZS_CODEC_LZ4, 4096, TEST_DATA_TEXT, NOTHING, COLD_NO},
+	{OPERATION_RETIRE, ZS_CODEC_LZ4, 4096, TEST_DATA_TEXT, NOTHING, COLD_NO},
 };
 
 static const struct scenario wrong_scenarios[] = {
@@ -84,20 +90,8 @@ static const struct scenario wrong_scenarios[] = {
 };
 
 static const char *const operation_names[] = {
-	"write",
-	"write part",
-	"discard",
-	"discard part",
-	"add",
-	"remove",
-	"set owner",
-	"add to new group",
-	"set group limit",
-	"compact",
-	"write back",
-	"promote",
-	"collect",
-	"open",
-	"publish too early",
-	"free too early",
+	"write",      "write part", "discard",		 "discard part",    "add",
+	"remove",     "set owner",  "add to new group",	 "set group limit", "compact",
+	"write back", "promote",    "collect",		 "train",	    "recompress",
+	"retire",     "open",	    "publish too early", "free too early",
 };

@@ -81,6 +81,8 @@ void model_cold_step(struct model_cold *cold, struct zs_store *store)
 {
 	unsigned int dice;
 
+	if (test_random_chance(cold->random, 60))
+		model_dictionary_step(&cold->dictionary, store, cold->random);
 	if (!cold->is_on)
 		return;
 	dice = (unsigned int)test_random_below(cold->random, 100);
@@ -112,4 +114,5 @@ void model_cold_print(const struct model_cold *cold)
 	printf("%" PRIu64 " blocks written back, %" PRIu64 " failed, %" PRIu64 " times full, %" PRIu64
 	       " segments collected\n",
 	       cold->written_back, cold->failed, cold->full, cold->collected);
+	model_dictionary_print(&cold->dictionary);
 }

@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "support/cold_store.h"
+#include "model/model_dictionary.h"
 #include "support/random.h"
 
 struct model_cold {
@@ -18,6 +19,7 @@ struct model_cold {
 	unsigned int fail_percent; /* of writes */
 	struct zs_backing_faults faults;
 	uint64_t written_back, failed, full, collected; /* over all rounds */
+	struct model_dictionary dictionary;
 };
 
 /* Gives the new store of a round a backing file, or not; in some rounds one that is too small. */

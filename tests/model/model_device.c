@@ -201,7 +201,7 @@ static void do_write(struct world *world, struct model *model)
 	write_range(world, model, range);
 }
 
-/* What is there already must always fit again; what is not in memory needs room as if it were new. */
+/* What is there must always fit again; what is not in memory needs room as if new, what was recompressed may grow. */
 static void do_rewrite(struct world *world, struct model *model)
 {
 	struct range range = pick_range(world, model, true);
@@ -210,7 +210,7 @@ static void do_rewrite(struct world *world, struct model *model)
 	if (!model->written[range.start / range.length])
 		return;
 	memcpy(world->buffer, model->content + range.start, range.length);
-	zs_assert(!write_range(world, model, range) || world->cold.is_on);
+	zs_assert(!write_range(world, model, range) || world->cold.is_on || world->cold.dictionary.recompressed);
 }
 
 /* At a limit only within one block, so that a refusal has one meaning. */

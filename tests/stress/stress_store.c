@@ -9,6 +9,8 @@
  *   come    threads add a device to a group, use it, and remove it while others are using it
  *   compact a thread moves objects together all the time, and discards and removals are left to the maintenance thread
  *   cold    a thread writes back what it finds and collects the backing file, while all others read it back
+ *   train   a thread makes dictionaries of the first device's blocks, and recompresses others with them; those that are
+ *           not needed any more are given back by the thread that writes back, which leaves this device alone at times
  *   watch   a thread asks for names, lists, statistics and latencies all the time, and moves the limits of pool and
  *           group
  *
@@ -30,7 +32,9 @@
 #include "base/check.h"
 #include "codec/stream.h"
 #include "store/device.h"
+#include "store/device_internal.h"
 #include "store/group.h"
+#include "store/recompress.h"
 #include "support/cold_store.h"
 #include "support/data.h"
 #include "support/options.h"
@@ -48,6 +52,8 @@
 #define PART_BLOCK_SIZE 16384
 #define NR_WORDS	(PART_BLOCK_SIZE / sizeof(uint64_t))
 #define NR_COME_BLOCKS	64
+/* So long all devices are written back, and then as long one of them only. */
+#define COLD_STEPS 4
 
 struct world {
 	struct zs_store *store;
@@ -60,6 +66,8 @@ struct world {
 	_Atomic uint64_t gone;			    /* borrowed too late: the device had been removed */
 	char path[TEST_PATH_BYTES];		    /* of the backing file */
 	uint64_t written_back, replaced, collected; /* segments */
+	uint64_t cold_steps, retired;		    /* dictionaries */
+	uint64_t trained, recompressed;
 };
 
 /* A thread's own. */
@@ -365,6 +373,11 @@ static void cold_step(struct test_thread *thread)
 	};
 	int nr = 0;
 
+	if (world->cold_steps++ / COLD_STEPS % 2) {
+		request.devices = &world->part_id;
+		request.nr_devices = 1;
+	}
+	world->retired += zs_store_retire_dictionaries(world->store);
 	zs_assert(!zs_store_writeback(world->store, &request, &progress));
 	if (test_random_chance(&thread->random, 20))
 		nr = zs_store_collect(world->store, 30, 2);
@@ -374,12 +387,56 @@ static void cold_step(struct test_thread *thread)
 	world->collected += (unsigned int)nr;
 }
 
+/* A dictionary that is a block of the device. */
+static void make_dictionary(struct test_thread *thread, struct zs_device *device)
+{
+	struct world *world = thread->context;
+	struct local *local = thread->local;
+	struct zs_dictionary *dictionary;
+	uint32_t version;
+	int error;
+
+	zs_assert(!zs_device_read(device, local->stream,
+				  test_random_below(&thread->random, NR_WHOLE_BLOCKS) * BLOCK_SIZE, local->block,
+				  BLOCK_SIZE));
+	zs_assert(!zs_dictionary_create(zs_dictionary_new_id(world->store), local->block, BLOCK_SIZE, &dictionary));
+	error = zs_dictionary_publish(device, dictionary, &version);
+	zs_assert(!error || error == -EBUSY || error == -ENOSPC);
+	world->trained += !error;
+	if (error)
+		zs_dictionary_destroy(dictionary);
+}
+
+static void train_step(struct test_thread *thread)
+{
+	struct world *world = thread->context;
+	struct local *local = thread->local;
+	struct zs_device *device = zs_device_get(world->store, world->whole_id, local->stream);
+	struct zs_recompress_request request = {
+		.types = ZS_RECOMPRESS_ALL, .again = true, .nr_codecs = 1, .codecs = {{ZS_CODEC_ZSTD, 1}}};
+	struct zs_recompress_progress progress;
+	struct zs_recompress job;
+
+	if (test_random_chance(&thread->random, 10))
+		make_dictionary(thread, device);
+	request.first = test_random_below(&thread->random, NR_WHOLE_BLOCKS);
+	request.last = zs_min(request.first + 30, NR_WHOLE_BLOCKS - 1);
+	zs_assert(!zs_recompress_begin(&job, device, &request, NULL));
+	while (zs_recompress_slice(&job, device, local->stream, 1000000))
+		continue;
+	zs_recompress_progress(&job, &progress);
+	zs_assert(!progress.failed);
+	world->recompressed += progress.recompressed;
+	zs_device_put(device, local->stream);
+}
+
 static const struct test_thread_role roles[] = {
 	{"whole", NR_WHOLE_THREADS, thread_begin, whole_step, thread_end},
 	{"part", NR_PART_THREADS, thread_begin, part_step, part_end},
 	{"come", NR_COME_THREADS, thread_begin, come_step, thread_end},
 	{"compact", 1, NULL, compact_step, NULL},
 	{"cold", 1, NULL, cold_step, NULL},
+	{"train", 1, thread_begin, train_step, thread_end},
 	{"watch", 1, thread_begin, watch_step, thread_end},
 };
 
@@ -429,7 +486,9 @@ int main(int argc, char **argv)
 	       world.refused, world.gone);
 	printf("%" PRIu64 " written back, %" PRIu64 " replaced meanwhile, %" PRIu64 " segments collected\n",
 	       world.written_back, world.replaced, world.collected);
-	zs_assert(world.refused && world.gone && world.compacted && world.written_back);
+	printf("%" PRIu64 " dictionaries made, %" PRIu64 " retired, %" PRIu64 " blocks recompressed\n", world.trained,
+	       world.retired, world.recompressed);
+	zs_assert(world.refused && world.gone && world.compacted && world.written_back && world.trained);
 	zs_store_check(world.store);
 	check_whole(&world);
 	reopen(&world);

@@ -27,6 +27,7 @@ void test_arena_options(struct zs_arena_options *options)
 				[ZS_REGION_SLOTS] = (uint64_t)64 << 20,
 				[ZS_REGION_HANDLES] = (uint64_t)2 << 20,
 				[ZS_REGION_SEGMENTS] = (uint64_t)64 << 10,
+				[ZS_REGION_DICTIONARIES] = (uint64_t)4 << 20,
 				[ZS_REGION_PAGES] = (uint64_t)256 << 20,
 			},
 	};

@@ -150,6 +150,7 @@ changes = {
     "Compact": {"budget_bytes": 1},
     "MarkIdle": {"name": "a/b"},
     "Recompress": {"name": "a/b"},
+    "Train": {"name": "a/b"},
     "CancelTask": {"task": 0},
     "Writeback": {"name": "a/b"},
     "SetDailyLimit": {"daily_limit_bytes": -1},
@@ -157,7 +158,7 @@ changes = {
     "Reload": {},
 }
 readers = {"List", "Stats", "Status", "Usage", "Latencies", "Monitor", "Groups", "Owners", "Classes", "Caches",
-           "Ages", "Tasks", "Backing"}
+           "Ages", "Tasks", "Backing", "Dictionaries"}
 table = {
     "org.varlink.service": {"GetInfo", "GetInterfaceDescription"},
     "io.zsd.control": readers | set(changes),

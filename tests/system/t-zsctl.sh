@@ -122,8 +122,9 @@ claim("created_usec > 1700000000 * 1000000")
 claim("file.endswith('/vm0')")
 END
 equal "written bytes" "$(json 'j["devices"][0]["written_bytes"]' stats vm0)" "$(stat -c %s "$test_dir/data")"
-[[ $(json 'j["pool"]["used_bytes"] == sum(j["pool"][k] for k in ["zspage_bytes", "slot_table_bytes", "handle_bytes"])' \
-	stats) == True ]] || fail "the parts of used_bytes do not sum up: $("$ZSCTL" stats -b)"
+parts='["zspage_bytes", "slot_table_bytes", "dictionary_bytes", "handle_bytes"]'
+[[ $(json "j['pool']['used_bytes'] == sum(j['pool'][k] for k in $parts)" stats) == True ]] ||
+	fail "the parts of used_bytes do not sum up: $("$ZSCTL" stats -b)"
 [[ $(json 'sorted(k for k, v in j["pool"].items() if type(v) not in (int, float))' stats) == \
 	"['compaction', 'pool_mode']" ]] || fail "not all others are numbers"
 

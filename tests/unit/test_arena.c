@@ -13,7 +13,7 @@
 #include "support/small_store.h"
 #include "zsmalloc/arena.h"
 
-/* magic 8, version 4, regions 4, sizes and offsets 96, checksum 8, generation 8: zsmalloc/arena.c. */
+/* magic 8, version 4, regions 4, sizes and offsets 112, checksum 8, generation 8: zsmalloc/arena.c. */
 #define HEADER_CHECKED_BYTES (8 + 4 + 4 + 8 + 8 + 2 * 8 * ZS_REGION_NR + 8)
 #define VERSION_OFFSET	     8
 

@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Dictionaries: libzstd's own trainer, and its tables for decompression. */
+
+#include "codec/dictionary.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <zdict.h>
+#include <zstd.h>
+
+#include "base/check.h"
+#include "base/cleanup.h"
+
+int zs_dictionary_create(uint64_t id, const void *content, size_t size, struct zs_dictionary **ret_dictionary)
+{
+	ZS_CLEANUP_FREE struct zs_dictionary *dictionary = zs_malloc(sizeof(*dictionary));
+	ZSTD_DDict *decoder;
+
+	zs_assert(id);
+	if (!dictionary)
+		return -ENOMEM;
+	/* It copies the content: what is in the arena may be damaged later without harm to what is read. */
+	decoder = zs_fault() ? NULL : ZSTD_createDDict(content, size);
+	if (!decoder)
+		return -ENOMEM;
+	*dictionary = (struct zs_dictionary){
+		.id = id,
+		.content = content,
+		.size = size,
+		.decoder = decoder,
+		.decoder_bytes = ZSTD_sizeof_DDict(decoder),
+	};
+	*ret_dictionary = zs_take(dictionary);
+	return 0;
+}
+
+void zs_dictionary_destroy(struct zs_dictionary *dictionary)
+{
+	if (!dictionary)
+		return;
+	ZSTD_freeDDict(dictionary->decoder);
+	free(dictionary);
+}
+
+int zs_dictionary_train(const void *samples, size_t sample_bytes, unsigned int nr, void *content, size_t capacity,
+			size_t *ret_size)
+{
+	ZS_CLEANUP_FREE size_t *sizes = zs_malloc(nr * sizeof(*sizes));
+	size_t size;
+
+	if (!sizes || zs_fault())
+		return -ENOMEM;
+	for (unsigned int i = 0; i < nr; i++)
+		sizes[i] = sample_bytes;
+	size = ZDICT_trainFromBuffer(content, capacity, samples, sizes, nr);
+	/* libzstd doesn't say whether memory or something to learn was missing; its memory is small and short-lived. */
+	if (ZDICT_isError(size))
+		return -ENODATA;
+	*ret_size = size;
+	return 0;
+}

@@ -1,0 +1,34 @@
+#pragma once
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Dictionaries for zstd: what the blocks of a device have in common, so that each of them need not say it again. A
+ * small block gains most: it is over before a codec has learnt much from it.
+ *
+ * A dictionary is immutable, and any number of threads may use it at a time; who makes one says when nobody does any
+ * more. What decompression needs is made with it and shared; for compression each stream makes its own tables
+ * (codec/stream.h).
+ */
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct zs_dictionary {
+	uint64_t id;	     /* no two ever have the same, also one after the other; never 0 */
+	const void *content; /* borrowed */
+	size_t size;
+	void *decoder;
+	size_t decoder_bytes; /* of memory */
+};
+
+/* content is borrowed until zs_dictionary_destroy(). Returns 0 or -ENOMEM. */
+int zs_dictionary_create(uint64_t id, const void *content, size_t size, struct zs_dictionary **ret_dictionary);
+/* NULL is allowed. */
+void zs_dictionary_destroy(struct zs_dictionary *dictionary);
+
+/*
+ * Learns from nr samples of sample_bytes each, one behind the other. Takes some seconds, and some 10 MiB of memory.
+ * Returns 0 and the dictionary's size, capacity at most; -ENODATA (the samples are too few, or have nothing in common)
+ * or -ENOMEM.
+ */
+int zs_dictionary_train(const void *samples, size_t sample_bytes, unsigned int nr, void *content, size_t capacity,
+			size_t *ret_size);
