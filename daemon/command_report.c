@@ -235,7 +235,7 @@ int zsd_report_all(struct zsd_call *call, zsd_report_function *report, struct zs
 	for (unsigned int i = 0; zs_store_next(zsd_service_store(call->service), &call->cursor, &id); i++) {
 		if (append_one(call, id, report) == -ENOMEM)
 			return -ENOMEM;
-		if (i == STEP_DEVICES) {
+		if (i + 1 == STEP_DEVICES) {
 			*ret_answer = (struct zsd_answer){.works = true, .continues = true};
 			return 1;
 		}
