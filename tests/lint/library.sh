@@ -35,9 +35,24 @@ others=$(nm -D --defined-only "$object" | grep -vE ' T zs_[a-z_]+@@LIBZS_0$| A L
 [[ -z $others ]] || finding "libzs.so exports more: $others"
 objdump -p "$object" | grep -qE 'SONAME +libzs\.so\.0$' || finding "the soname is not libzs.so.0"
 
+# Each function has its prototype on the page, and is told about.
 page=$(mandoc -Tascii man/libzs.3 | sed 's/.\x08//g')
 for name in $declared; do
-	grep -qw "$name" <<<"$page" || finding "man/libzs.3: does not mention $name"
+	for part in /^SYNOPSIS/,/^DESCRIPTION/ '/^DESCRIPTION/,/^RETURN/'; do
+		sed -n "${part}p" <<<"$page" | grep -w "$name" >/dev/null ||
+			finding "man/libzs.3: $name is not in $part"
+	done
+done
+# members TYPE FILE: without comments.
+members()
+{
+	sed -n "/^struct $1 {/,/^};/p" "$2" | sed 's@[[:blank:]]*/\*.*@@'
+}
+
+# Structures on the page are those of the header.
+for type in zs_disk_options zs_disk_info; do
+	diff <(members "$type" "$header") <(members "$type" man/libzs.3) ||
+		finding "man/libzs.3: $type is not that of the header"
 done
 
 cat >"$root/program.c" <<'END'
