@@ -227,6 +227,8 @@ int zsd_frontend_close_device(struct zsd_frontend *frontend, uint64_t id, bool f
 void zsd_frontend_directory_changed(struct zsd_frontend *frontend)
 {
 	atomic_store(&frontend->directory_changed_nsec, zsd_frontend_now_nsec());
+	/* What a device had that was removed is to be given back, also where nobody uses the others. */
+	zsd_frontend_note_change(frontend);
 }
 
 void zsd_frontend_watch_activity(struct zsd_frontend *frontend, enum zsd_watcher watcher, int eventfd)

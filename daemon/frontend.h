@@ -175,7 +175,7 @@ unsigned int zsd_frontend_open_count(struct zsd_frontend *frontend, uint64_t id)
  */
 int zsd_frontend_close_device(struct zsd_frontend *frontend, uint64_t id, bool force, unsigned int *ret_open_count);
 
-/* A device was added or removed: the directory has changed. */
+/* A device was added or removed: the directory has changed. It counts as a change of data, see below. */
 void zsd_frontend_directory_changed(struct zsd_frontend *frontend);
 
 /* Who may ask for that, each with an eventfd of its own. */

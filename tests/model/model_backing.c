@@ -201,8 +201,9 @@ int main(int argc, char **argv)
 	printf("%" PRIu64 " moved, %" PRIu64 " restored, %" PRIu64 " segments punched, %" PRIu64 " times reopened\n",
 	       world.nr_moved, world.cold->nr_restored, world.nr_punched, world.nr_reopened);
 	printf("%" PRIu64 " times full, %" PRIu64 " paused\n", world.nr_full, world.nr_paused);
-	zs_assert(options.operations < DEFAULT_OPERATIONS / 12 || (world.nr_moved && world.nr_punched));
-	zs_assert(options.operations < DEFAULT_OPERATIONS / 12 || world.cold->nr_failed);
+	/* In a short run none of them has to happen, but on a disk that is full. */
+	zs_assert(options.operations <= DEFAULT_OPERATIONS / 12 || (world.nr_moved && world.nr_punched));
+	zs_assert((options.operations <= DEFAULT_OPERATIONS / 12 && !getenv("ZSD_TEST_FULL")) || world.cold->nr_failed);
 	test_cold_destroy(world.cold);
 	return 0;
 }
