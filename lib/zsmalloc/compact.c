@@ -64,6 +64,10 @@ static bool move_object(struct zs_heap *heap, struct zspage *source, unsigned in
 	struct zs_location old = {.page = source->page, .class = source->class, .index = (uint16_t)index};
 	struct zs_location new = {.page = destination->page, .class = destination->class};
 
+	/*
+	 * In an object that has just been handed out there may still be what was there before, a handle that is free
+	 * now, or whose word says that its object is elsewhere.
+	 */
 	if (!handle.index || !heap_handle_is_valid(heap, handle.index) ||
 	    !zs_handle_trylock(heap_handle_word(heap, handle.index), old))
 		return false;
@@ -72,8 +76,9 @@ static bool move_object(struct zs_heap *heap, struct zspage *source, unsigned in
 		zs_handle_move(heap_handle_word(heap, handle.index), old);
 		return false;
 	}
-	new.index = (uint16_t)zspage_object_alloc(heap, destination, handle);
+	new.index = (uint16_t)zspage_object_alloc(heap, destination);
 	to = heap_object(heap, new);
+	atomic_store_explicit(&to->handle, handle.index, memory_order_relaxed);
 	to->meta = from->meta;
 	to->checksum = from->checksum;
 	memcpy(to + 1, from + 1, zs_object_info(from->meta).size);

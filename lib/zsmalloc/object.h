@@ -20,7 +20,8 @@
 #include "zsmalloc/pool.h"
 
 struct zs_object_header {
-	_Atomic uint32_t handle; /* written under the class's lock; compaction finds the owner of an object by it */
+	_Atomic uint32_t
+		handle; /* compaction finds the owner of an object by it, and asks the handle word whether it is */
 	uint32_t meta;
 	uint32_t checksum;
 };

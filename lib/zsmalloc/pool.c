@@ -25,8 +25,6 @@
 
 /* Compressed payloads that save less than 1/32 of a raw block's cost are not worth their decompression. */
 #define HUGE_GAIN 32
-/* Objects between asking for the word that says where one is, for its own memory, and freeing it. */
-#define FREE_AHEAD 8
 
 static _Atomic unsigned int nr_pools; /* made so far */
 
@@ -38,12 +36,16 @@ static void pool_destroyp(struct zs_pool **pool)
 static void size_class_init(struct zs_size_class *class)
 {
 	zs_lock_init(&class->lock, ZS_LOCK_CLASS);
-	for (unsigned int group = 0; group < ZS_FULLNESS_NR; group++)
+	for (unsigned int group = 0; group < ZS_FULLNESS_FULL; group++)
 		zs_list_init(&class->groups[group]);
 }
 
 void size_class_remove(struct zs_size_class *class, struct zspage *zspage)
 {
+	if (zspage->group == ZS_FULLNESS_FULL) {
+		class->group_zspages[ZS_FULLNESS_FULL]--;
+		return;
+	}
 	/* A new zspage is on no list yet. */
 	class->group_zspages[zspage->group] -= !zs_list_empty(&zspage->link);
 	zs_list_unlink(&zspage->link);
@@ -55,22 +57,22 @@ void size_class_refile(struct zs_heap *heap, struct zs_size_class *class, struct
 {
 	enum zs_fullness group = zspage_fullness(heap, zspage);
 
-	if (group == zspage->group && !zs_list_empty(&zspage->link))
+	if (group == zspage->group && (group == ZS_FULLNESS_FULL || !zs_list_empty(&zspage->link)))
 		return;
 	size_class_remove(class, zspage);
 	zspage->group = (uint8_t)group;
-	zs_list_push(&class->groups[group], &zspage->link);
 	class->group_zspages[group]++;
+	if (group == ZS_FULLNESS_FULL)
+		return;
+	zs_list_push(&class->groups[group], &zspage->link);
 	class->occupied |= (uint16_t)(1u << group);
 }
 
 struct zspage *size_class_find(struct zs_size_class *class)
 {
-	unsigned int candidates = class->occupied & ~(1u << ZS_FULLNESS_FULL);
-
-	if (!candidates)
+	if (!class->occupied)
 		return NULL;
-	return zs_list_entry(class->groups[zs_ilog2(candidates)].next, struct zspage, link);
+	return zs_list_entry(class->groups[zs_ilog2(class->occupied)].next, struct zspage, link);
 }
 
 int zs_pool_create(struct zs_heap *heap, struct zs_pool **ret_pool)
@@ -114,9 +116,20 @@ void zs_pool_abandon(struct zs_pool *pool)
 	free(pool);
 }
 
+/*
+ * Asks for the object that the class hands out next, whose link is going to be read with the lock held. Nobody has used
+ * it lately, unless it was freed just now.
+ */
+static void prefetch_next(const struct zs_heap *heap, struct zs_size_class *class)
+{
+	const struct zspage *zspage = size_class_find(class);
+
+	if (zspage && zspage->free != ZSPAGE_END)
+		__builtin_prefetch(zspage_object(heap, zspage, zspage->free), 1);
+}
+
 /* Takes an object from a zspage of the class that has one; false if there is none. Under class->lock. */
-static bool class_take(struct zs_pool *pool, unsigned int index, struct zs_handle handle, bool *ret_fresh,
-		       struct zs_location *ret_location)
+static bool class_take(struct zs_pool *pool, unsigned int index, bool *ret_fresh, struct zs_location *ret_location)
 {
 	struct zs_size_class *class = &pool->classes[index];
 	struct zspage *zspage = size_class_find(class);
@@ -126,30 +139,31 @@ static bool class_take(struct zs_pool *pool, unsigned int index, struct zs_handl
 	*ret_fresh = zspage->free == ZSPAGE_END;
 	ret_location->page = zspage->page;
 	ret_location->class = (uint8_t)index;
-	ret_location->index = (uint16_t)zspage_object_alloc(pool->heap, zspage, handle);
+	ret_location->index = (uint16_t)zspage_object_alloc(pool->heap, zspage);
 	class->nr_objects++;
 	size_class_refile(pool->heap, class, zspage);
+	prefetch_next(pool->heap, class);
 	return true;
 }
 
 /* The slow path of pool_take_room(): the class needs a zspage. */
-static int class_grow_and_take(struct zs_pool *pool, unsigned int index, enum zs_urgency urgency,
-			       struct zs_handle handle, bool *ret_fresh, struct zs_location *ret_location)
+static int class_grow_and_take(struct zs_pool *pool, unsigned int index, enum zs_urgency urgency, bool *ret_fresh,
+			       struct zs_location *ret_location)
 {
 	struct zs_size_class *class = &pool->classes[index];
 	struct zspage *zspage;
 	int error;
 	bool taken;
 
-	error = zspage_create(pool->heap, index, urgency, &zspage);
+	error = zspage_create(pool, index, urgency, &zspage);
 	if (error)
 		return error;
 	zs_lock(pool_lock(pool, index));
-	taken = class_take(pool, index, handle, ret_fresh, ret_location);
+	taken = class_take(pool, index, ret_fresh, ret_location);
 	if (!taken) {
 		size_class_refile(pool->heap, class, zspage);
 		class->nr_zspages++;
-		zs_assert(class_take(pool, index, handle, ret_fresh, ret_location));
+		zs_assert(class_take(pool, index, ret_fresh, ret_location));
 	}
 	zs_unlock(pool_lock(pool, index));
 	if (taken)
@@ -157,15 +171,27 @@ static int class_grow_and_take(struct zs_pool *pool, unsigned int index, enum zs
 	return 0;
 }
 
-int pool_take_room(struct zs_pool *pool, unsigned int index, enum zs_urgency urgency, struct zs_handle handle,
-		   bool *ret_fresh, struct zs_location *ret_location)
+static int take_room(struct zs_pool *pool, unsigned int index, enum zs_urgency urgency, bool *ret_fresh,
+		     struct zs_location *ret_location)
 {
 	{
 		ZS_LOCK_SCOPE(pool_lock(pool, index));
-		if (class_take(pool, index, handle, ret_fresh, ret_location))
+		if (class_take(pool, index, ret_fresh, ret_location))
 			return 0;
 	}
-	return class_grow_and_take(pool, index, urgency, handle, ret_fresh, ret_location);
+	return class_grow_and_take(pool, index, urgency, ret_fresh, ret_location);
+}
+
+int pool_take_room(struct zs_pool *pool, unsigned int index, enum zs_urgency urgency, struct zs_handle handle,
+		   bool *ret_fresh, struct zs_location *ret_location)
+{
+	int error = take_room(pool, index, urgency, ret_fresh, ret_location);
+
+	if (error)
+		return error;
+	/* Without the lock, which else would be held until the object's first line has come from memory. */
+	atomic_store_explicit(&heap_object(pool->heap, *ret_location)->handle, handle.index, memory_order_relaxed);
+	return 0;
 }
 
 int zs_pool_alloc(struct zs_pool *pool, size_t size, enum zs_urgency urgency, struct zs_handle *ret_handle)
@@ -341,58 +367,6 @@ void zs_pool_free(struct zs_pool *pool, struct zs_handle handle, struct zs_objec
 	}
 	if (zs_handle_release(word, old))
 		doomed_free(pool, handle.index, old);
-}
-
-void zs_handle_prefetch(struct zs_pool *pool, struct zs_handle handle)
-{
-	__builtin_prefetch(heap_handle_word(pool->heap, handle.index), 1);
-	if (pool->heap->account)
-		zs_account_prefetch(pool->heap->account, handle.index);
-}
-
-/* Where the live object of a handle is now; false if there is none. Any handle, also what a damaged slot names. */
-static bool live_location(const struct zs_heap *heap, struct zs_handle handle, struct zs_location *ret_location)
-{
-	uint64_t word;
-
-	if (!heap_handle_is_valid(heap, handle.index))
-		return false;
-	word = atomic_load_explicit(heap_handle_word(heap, handle.index), memory_order_relaxed);
-	*ret_location = zs_handle_location(word);
-	return zs_handle_state(word) == ZS_HANDLE_LIVE && heap_location_is_valid(heap, *ret_location);
-}
-
-void zs_obj_prefetch(struct zs_pool *pool, struct zs_handle handle)
-{
-	struct zs_heap *heap = pool->heap;
-	struct zs_location location;
-
-	if (!live_location(heap, handle, &location))
-		return;
-	__builtin_prefetch(heap_object(heap, location), 1);
-	__builtin_prefetch(&pool->classes[location.class], 1);
-	__builtin_prefetch(heap_zspage(heap, zs_pages_zspage(&heap->pages, location.page)), 1);
-}
-
-void zs_handles_prefetch(struct zs_pool *pool, const struct zs_handle *handles, unsigned int nr, unsigned int next)
-{
-	if (!next) {
-		for (unsigned int i = 0; i < nr && i < 2 * FREE_AHEAD; i++)
-			zs_handle_prefetch(pool, handles[i]);
-	}
-	if (nr - next > 2 * FREE_AHEAD)
-		zs_handle_prefetch(pool, handles[next + 2 * FREE_AHEAD]);
-	if (nr - next > FREE_AHEAD)
-		zs_obj_prefetch(pool, handles[next + FREE_AHEAD]);
-}
-
-size_t zs_obj_cost(struct zs_pool *pool, struct zs_handle handle)
-{
-	struct zs_location location;
-
-	if (!live_location(pool->heap, handle, &location))
-		return 0;
-	return pool->heap->geometry->classes[location.class].cost;
 }
 
 /* Readers need no lock; with one lock for all they take it nevertheless, as zsmalloc's did. */

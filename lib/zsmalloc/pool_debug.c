@@ -52,21 +52,54 @@ static void check_zspage(struct zs_heap *heap, struct zspage *zspage, unsigned i
 	const struct zs_class_shape *shape = &heap->geometry->classes[class];
 
 	zs_assert(zspage->class == class && zspage->group == group && zspage_fullness(heap, zspage) == group);
-	zs_assert(heap_zspage(heap, zspage->index) == zspage);
 	for (unsigned int i = 0; i < shape->pages; i++)
-		zs_assert(zs_pages_zspage(&heap->pages, zspage->page + i) == zspage->index);
+		zs_assert(zs_pages_zspage(&heap->pages, zspage->page + i) == heap_zspage_index(heap, zspage));
 	zs_assert(zspage->fresh <= shape->objects);
 	zs_assert(zspage->inuse + count_free(heap, zspage) == zspage->fresh);
 	check_objects(heap, zspage);
 }
 
+/* The zspage of the pool whose first page is the first one from *page on, which is set behind it; NULL: no more. */
+static struct zspage *next_zspage(struct zs_pool *pool, uint32_t *page)
+{
+	struct zs_heap *heap = pool->heap;
+
+	while (*page < heap->pages.fresh) {
+		uint32_t index = zs_pages_zspage(&heap->pages, *page);
+		struct zspage *zspage = heap_zspage(heap, index);
+
+		*page += index ? heap->geometry->classes[zspage->class].pages : 1;
+		if (index && zspage->pool == pool->number)
+			return zspage;
+	}
+	return NULL;
+}
+
+/* Full zspages are on no list. */
+static void check_full_zspages(struct zs_pool *pool)
+{
+	uint32_t page = 0, nr[ZS_CLASSES_MAX] = {0};
+	struct zspage *zspage;
+
+	while ((zspage = next_zspage(pool, &page))) {
+		if (zspage->group != ZS_FULLNESS_FULL)
+			continue;
+		zs_assert(zs_list_empty(&zspage->link));
+		check_zspage(pool->heap, zspage, zspage->class, ZS_FULLNESS_FULL);
+		nr[zspage->class]++;
+	}
+	for (unsigned int i = 0; i < pool->heap->geometry->nr_classes; i++)
+		zs_assert(nr[i] == pool->classes[i].group_zspages[ZS_FULLNESS_FULL]);
+}
+
 static void check_class(struct zs_pool *pool, unsigned int index)
 {
 	struct zs_size_class *class = &pool->classes[index];
-	uint64_t zspages = 0, objects = 0;
+	uint64_t zspages = class->group_zspages[ZS_FULLNESS_FULL];
+	uint64_t objects = zspages * pool->heap->geometry->classes[index].objects;
 	ZS_LOCK_SCOPE(pool_lock(pool, index));
 
-	for (unsigned int group = 0; group < ZS_FULLNESS_NR; group++) {
+	for (unsigned int group = 0; group < ZS_FULLNESS_FULL; group++) {
 		uint64_t before = zspages;
 
 		zs_assert(!(class->occupied >> group & 1) == zs_list_empty(&class->groups[group]));
@@ -86,38 +119,32 @@ void zs_pool_check(struct zs_pool *pool)
 {
 	for (unsigned int i = 0; i < pool->heap->geometry->nr_classes; i++)
 		check_class(pool, i);
+	check_full_zspages(pool);
 	zs_slab_check(&pool->heap->handles);
 	zs_slab_check(&pool->heap->zspages);
 	zs_pages_check(&pool->heap->pages);
 }
 
-static void sum_class(struct zs_pool *pool, unsigned int index, struct zs_account_sum *sum)
+static void sum_zspage(const struct zs_heap *heap, const struct zspage *zspage, struct zs_account_sum *sum)
 {
-	struct zs_size_class *class = &pool->classes[index];
-	ZS_LOCK_SCOPE(pool_lock(pool, index));
+	for (unsigned int index = 0; index < zspage->fresh; index++) {
+		const struct zs_object_header *header = zspage_object(heap, zspage, index);
 
-	for (unsigned int group = 0; group < ZS_FULLNESS_NR; group++) {
-		zs_list_for_each (link, &class->groups[group]) {
-			const struct zspage *zspage = zs_list_entry(link, struct zspage, link);
-
-			for (unsigned int object = 0; object < zspage->fresh; object++) {
-				const struct zs_object_header *header = zspage_object(pool->heap, zspage, object);
-
-				if (!header->handle)
-					continue;
-				sum->payload_bytes += zs_object_info(header->meta).size;
-				sum->share_bytes += pool->heap->geometry->classes[index].cost;
-			}
-		}
+		if (!header->handle)
+			continue;
+		sum->payload_bytes += zs_object_info(header->meta).size;
+		sum->share_bytes += heap->geometry->classes[zspage->class].cost;
 	}
 }
 
 void zs_pool_sum(struct zs_pool *pool, struct zs_account_sum *ret_sum)
 {
 	struct zs_account_sum sum = {0};
+	const struct zspage *zspage;
+	uint32_t page = 0;
 
-	for (unsigned int i = 0; i < pool->heap->geometry->nr_classes; i++)
-		sum_class(pool, i, &sum);
+	while ((zspage = next_zspage(pool, &page)))
+		sum_zspage(pool->heap, zspage, &sum);
 	*ret_sum = sum;
 }
 

@@ -39,10 +39,14 @@ struct zs_size_class {
 	 */
 	_Alignas(ZS_NO_SHARE) uint32_t nr_objects; /* in use */
 	uint32_t nr_zspages;
-	uint16_t occupied;			/* bit per group: its list is not empty */
+	uint16_t occupied;			/* bit per group but FULL: its list is not empty */
 	struct zs_lock lock;			/* guards all of this, and the zspages of the class */
-	uint32_t group_zspages[ZS_FULLNESS_NR]; /* length of each list of groups */
-	struct zs_list groups[ZS_FULLNESS_NR];	/* zspages by fullness */
+	uint32_t group_zspages[ZS_FULLNESS_NR]; /* how many of each group there are */
+	/*
+	 * Zspages by fullness, but for the full ones: most are, so that most allocations fill one and most frees are of
+	 * one that was full. A list of them would be long, and take the lines of neighbours that are in no cache.
+	 */
+	struct zs_list groups[ZS_FULLNESS_FULL];
 };
 
 static_assert(offsetof(struct zs_size_class, lock.nr_waits) <= 64, "a cache line has what is hot");
@@ -79,6 +83,11 @@ static inline struct zspage *heap_zspage(const struct zs_heap *heap, uint32_t in
 	return zs_slab_at(&heap->zspages, index);
 }
 
+static inline uint32_t heap_zspage_index(const struct zs_heap *heap, const struct zspage *zspage)
+{
+	return (uint32_t)(zspage - (const struct zspage *)heap->zspage_memory);
+}
+
 static inline struct zs_object_header *heap_object(const struct zs_heap *heap, struct zs_location location)
 {
 	char *zspage = zs_pages_at(&heap->pages, location.page);
@@ -96,7 +105,7 @@ static inline bool heap_location_is_valid(const struct zs_heap *heap, struct zs_
 	       location.page < heap->pages.nr_pages && shape->pages <= heap->pages.nr_pages - location.page;
 }
 
-/* Puts a zspage that is on no list, or has changed its fullness, on the list where it belongs. Under class->lock. */
+/* Puts a zspage that is new, or has changed its fullness, on the list where it belongs, if any. Under class->lock. */
 void size_class_refile(struct zs_heap *heap, struct zs_size_class *class, struct zspage *zspage);
 /* Takes a zspage off its list. Under class->lock. */
 void size_class_remove(struct zs_size_class *class, struct zspage *zspage);

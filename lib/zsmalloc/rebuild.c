@@ -49,7 +49,8 @@ static int zspage_adopt(struct zs_pool *pool, struct zs_location location, struc
 	if (heap->account)
 		zs_account_place(heap->account, location.page, shape->pages);
 	zspage = heap_zspage(heap, index);
-	*zspage = (struct zspage){.page = location.page, .free = ZSPAGE_END, .class = location.class, .index = index};
+	*zspage = (struct zspage){
+		.page = location.page, .pool = pool->number, .free = ZSPAGE_END, .class = location.class};
 	zs_list_init(&zspage->link);
 	zs_list_push(&class->groups[ZS_FULLNESS_EMPTY], &zspage->link);
 	class->nr_zspages++;

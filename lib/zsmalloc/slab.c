@@ -37,7 +37,8 @@ static _Atomic uint64_t *object_word(const struct zs_slab *slab, const struct zs
 int zs_slab_init(struct zs_slab *slab, void *base, uint32_t object_bytes, uint32_t nr_pages_max,
 		 const struct zs_slab_ops *ops, void *context)
 {
-	zs_assert(object_bytes >= 8 && object_bytes % 8 == 0 && nr_pages_max);
+	/* A power of two, so that pages have no rest at their end, and an object is found without a division. */
+	zs_assert(object_bytes >= 8 && zs_is_power_of_two(object_bytes) && nr_pages_max);
 	*slab = (struct zs_slab){
 		.base = base,
 		.object_bytes = object_bytes,

@@ -64,7 +64,7 @@ struct zs_slab {
 	struct zs_list magazines; /* struct magazine */
 };
 
-/* base points to nr_pages_max pages of address space. object_bytes is a multiple of 8. Returns 0 or -ENOMEM. */
+/* base points to nr_pages_max pages of address space; object_bytes: a power of two, 8 or more. Returns 0 or -ENOMEM. */
 int zs_slab_init(struct zs_slab *slab, void *base, uint32_t object_bytes, uint32_t nr_pages_max,
 		 const struct zs_slab_ops *ops, void *context);
 void zs_slab_deinit(struct zs_slab *slab);
@@ -90,8 +90,7 @@ uint64_t zs_slab_count_magazines(const struct zs_slab *slab);
 
 static inline void *zs_slab_at(const struct zs_slab *slab, uint32_t index)
 {
-	return slab->base + (uint64_t)(index / slab->objects_per_page) * ZS_PAGE_SIZE +
-	       (uint64_t)(index % slab->objects_per_page) * slab->object_bytes;
+	return slab->base + (uint64_t)index * slab->object_bytes;
 }
 
 /*

@@ -6,8 +6,9 @@
 #include "base/check.h"
 #include "zsmalloc/pool_internal.h"
 
-int zspage_create(struct zs_heap *heap, unsigned int class, enum zs_urgency urgency, struct zspage **ret_zspage)
+int zspage_create(struct zs_pool *pool, unsigned int class, enum zs_urgency urgency, struct zspage **ret_zspage)
 {
+	struct zs_heap *heap = pool->heap;
 	const struct zs_class_shape *shape = &heap->geometry->classes[class];
 	struct zspage *zspage;
 	uint32_t index, page;
@@ -22,7 +23,7 @@ int zspage_create(struct zs_heap *heap, unsigned int class, enum zs_urgency urge
 		return error;
 	}
 	zspage = heap_zspage(heap, index);
-	*zspage = (struct zspage){.page = page, .free = ZSPAGE_END, .class = (uint8_t) class, .index = index};
+	*zspage = (struct zspage){.page = page, .pool = pool->number, .free = ZSPAGE_END, .class = (uint8_t) class};
 	zs_list_init(&zspage->link);
 	zs_pages_set_zspage(&heap->pages, page, shape->pages, index);
 	if (heap->account)
@@ -35,7 +36,7 @@ void zspage_destroy(struct zs_heap *heap, struct zspage *zspage)
 {
 	zs_assert(!zspage->inuse && zs_list_empty(&zspage->link));
 	zs_pages_free(&heap->pages, zspage->page, heap->geometry->classes[zspage->class].pages);
-	zs_slab_free(&heap->zspages, zspage->index);
+	zs_slab_free(&heap->zspages, heap_zspage_index(heap, zspage));
 }
 
 struct zs_object_header *zspage_object(const struct zs_heap *heap, const struct zspage *zspage, unsigned int index)
@@ -44,25 +45,18 @@ struct zs_object_header *zspage_object(const struct zs_heap *heap, const struct 
 		heap, (struct zs_location){.page = zspage->page, .class = zspage->class, .index = (uint16_t)index});
 }
 
-unsigned int zspage_object_alloc(const struct zs_heap *heap, struct zspage *zspage, struct zs_handle handle)
+unsigned int zspage_object_alloc(const struct zs_heap *heap, struct zspage *zspage)
 {
 	const struct zs_class_shape *shape = &heap->geometry->classes[zspage->class];
-	struct zs_object_header *header;
 	unsigned int index;
 
 	if (zspage->free != ZSPAGE_END) {
 		index = zspage->free;
-		header = zspage_object(heap, zspage, index);
-		zspage->free = (uint16_t)header->meta;
+		zspage->free = (uint16_t)zspage_object(heap, zspage, index)->meta;
 	} else {
 		index = zspage->fresh++;
-		header = zspage_object(heap, zspage, index);
 	}
 	zs_assert(index < shape->objects && zspage->inuse < shape->objects);
-	/* The next one to be handed out: its link must be at hand then, while the class's lock is held. */
-	if (zspage->free != ZSPAGE_END)
-		__builtin_prefetch(zspage_object(heap, zspage, zspage->free), 1);
-	atomic_store_explicit(&header->handle, handle.index, memory_order_relaxed);
 	zspage->inuse++;
 	return index;
 }

@@ -20,32 +20,33 @@
 #include "zsmalloc/object.h"
 
 struct zs_heap;
+struct zs_pool;
 
 /* How full a zspage is: 0, 1-9 %, ... 80-89 %, 90-99 %, 100 %; as zsmalloc's fullness groups. */
 enum zs_fullness { ZS_FULLNESS_EMPTY, ZS_FULLNESS_ALMOST = 10, ZS_FULLNESS_FULL, ZS_FULLNESS_NR };
 
 struct zspage {
-	struct zs_list link; /* the class's list of its fullness group */
-	uint32_t page;	     /* first page; immutable, as is class */
+	struct zs_list link; /* the class's list of its fullness group; a full one is on none */
+	uint32_t page;	     /* first page; immutable, as are pool and class */
+	uint32_t pool;	     /* its number, for who looks for full zspages */
 	uint16_t inuse;	     /* objects handed out */
 	uint16_t free;	     /* first free object, or ZSPAGE_END */
 	uint16_t fresh;	     /* objects from here on were never handed out */
 	uint8_t class;
-	uint8_t group;	/* enum zs_fullness of the list that it is on */
-	uint32_t index; /* its own, in the cache of descriptors; immutable */
+	uint8_t group; /* enum zs_fullness; of a new one, on no list yet, ZS_FULLNESS_EMPTY */
 };
 
 #define ZSPAGE_END UINT16_MAX
 
 /* A new zspage, on no list yet. Locks: slab, pages. Returns 0, -ENOSPC or -ENOMEM. */
-int zspage_create(struct zs_heap *heap, unsigned int class, enum zs_urgency urgency, struct zspage **ret_zspage);
+int zspage_create(struct zs_pool *pool, unsigned int class, enum zs_urgency urgency, struct zspage **ret_zspage);
 /* Gives back an empty zspage that is on no list. */
 void zspage_destroy(struct zs_heap *heap, struct zspage *zspage);
 
 struct zs_object_header *zspage_object(const struct zs_heap *heap, const struct zspage *zspage, unsigned int index);
 
-/* Hands out an object of a zspage that is not full, and writes the handle into it. */
-unsigned int zspage_object_alloc(const struct zs_heap *heap, struct zspage *zspage, struct zs_handle handle);
+/* Hands out an object of a zspage that is not full; the caller writes the handle into it. */
+unsigned int zspage_object_alloc(const struct zs_heap *heap, struct zspage *zspage);
 void zspage_object_free(const struct zs_heap *heap, struct zspage *zspage, unsigned int index);
 
 enum zs_fullness zspage_fullness(const struct zs_heap *heap, const struct zspage *zspage);

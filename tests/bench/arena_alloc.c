@@ -20,8 +20,8 @@
  * needs besides the objects is in it. It is taken at the end of each round, and its mean over the second half of the
  * rounds is the result, since compaction comes and goes.
  *
- * Compaction is that of daemon/policy.c with CompactThreshold=5%, but by the first worker, between its steps and on its
- * time, and not paced by the clock: a minute of a busy device passes here in a second.
+ * Compaction is that of daemon/policy.c with CompactThreshold=5%, but by the workers in turn, between their steps and
+ * on their time, and not paced by the clock: a minute of a busy device passes here in a second.
  */
 
 #include <dlfcn.h>
@@ -53,7 +53,8 @@ struct alloc {
 	bool own, shuffled, compact;
 	struct zs_pool *pool; /* NULL: malloc */
 	pthread_barrier_t barrier;
-	/* Compaction; the first worker's. */
+	/* Compaction; all but turn belong to the worker whose turn it is. */
+	_Atomic unsigned int turn;
 	bool running;
 	uint64_t freeable_pages, stop_pages; /* of this run: left by what was freed, and where it ends */
 	uint64_t compact_ns;		     /* processor time of it */
@@ -150,11 +151,16 @@ static void slice(struct alloc *alloc)
 	alloc->running = freed && alloc->freeable_pages > alloc->stop_pages;
 }
 
-static void maintain(struct alloc *alloc, uint32_t step)
+/* In turn: done by one of them, it would make the others wait for that one at the end of each round. */
+static void maintain(struct alloc *alloc, unsigned int number, uint32_t step)
 {
 	uint64_t start;
 
-	if (step % SLICE_STEPS || (!alloc->running && step % LOOK_STEPS))
+	/* acquire: pairs with the release below */
+	if (step % (SLICE_STEPS * alloc->nr_threads) ||
+	    atomic_load_explicit(&alloc->turn, memory_order_acquire) != number)
+		return;
+	if (!alloc->running && step % (LOOK_STEPS * alloc->nr_threads))
 		return;
 	start = bench_thread_cpu_ns();
 	if (alloc->running)
@@ -162,6 +168,7 @@ static void maintain(struct alloc *alloc, uint32_t step)
 	else
 		look(alloc);
 	alloc->compact_ns += bench_thread_cpu_ns() - start;
+	atomic_store_explicit(&alloc->turn, (number + 1) % alloc->nr_threads, memory_order_release);
 }
 
 static uint32_t any_index(struct churn *churn)
@@ -212,7 +219,6 @@ static void worker(struct bench_thread *thread)
 {
 	struct alloc *alloc = thread->context;
 	struct churn churn = {.random = {thread->random}};
-	bool compact = alloc->compact && !thread->number;
 	uint32_t nr_steps;
 
 	share(alloc, thread->number, &churn.start, &churn.nr);
@@ -226,8 +232,8 @@ static void worker(struct bench_thread *thread)
 		/* The main thread has looked at the memory. */
 		pthread_barrier_wait(&alloc->barrier);
 		for (uint32_t i = 0; i < nr_steps; i++) {
-			if (compact)
-				maintain(alloc, i);
+			if (alloc->compact)
+				maintain(alloc, thread->number, i);
 			step(alloc, &churn);
 		}
 		pthread_barrier_wait(&alloc->barrier);
