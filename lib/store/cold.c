@@ -136,7 +136,8 @@ void zs_cold_count(struct zs_device *device, unsigned int shard, uint32_t units,
 	struct zs_cold *cold = &device->store->cold;
 	uint64_t bytes = zs_place_bytes(units) * sign;
 
-	zs_count(&device->shards, shard, ZS_COUNT_BACKED, sign);
+	/* release: what was counted in memory before is seen by who finds nothing here, see store/dictionaries.c */
+	atomic_fetch_add_explicit(zs_counter(&device->shards, shard, ZS_COUNT_BACKED), sign, memory_order_release);
 	zs_count(&device->shards, shard, ZS_COUNT_BACKED_BYTES, bytes);
 	/* What is compressed saves more than the little that encryption adds to a record. */
 	if (units >= zs_record_units(device->block_size))

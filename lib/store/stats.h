@@ -68,10 +68,14 @@ void zs_shards_stats(const struct zs_shards *shards, struct zs_device_stats *ret
 /* Notes that data has changed now; a coarse clock is enough for a file's modification time. */
 void zs_shards_touch(struct zs_shards *shards, unsigned int shard);
 
+static inline _Atomic uint64_t *zs_counter(struct zs_shards *shards, unsigned int shard, enum zs_counter counter)
+{
+	return &shards->shards[shard & shards->mask].counters[counter];
+}
+
 static inline void zs_count(struct zs_shards *shards, unsigned int shard, enum zs_counter counter, uint64_t amount)
 {
-	atomic_fetch_add_explicit(&shards->shards[shard & shards->mask].counters[counter], amount,
-				  memory_order_relaxed);
+	atomic_fetch_add_explicit(zs_counter(shards, shard, counter), amount, memory_order_relaxed);
 }
 
 /* An object in memory, by its codec: it comes (sign 1) or goes (UINT64_MAX). Those of the others are what is left. */

@@ -6,7 +6,7 @@
 #include "support/random.h"
 
 struct model_dictionary {
-	uint64_t made, retired, refused, recompressed; /* blocks with a dictionary; over all rounds */
+	uint64_t made, retired, refused, recompressed; /* over all rounds; the last one are blocks */
 };
 
 /* Makes a dictionary, gives back what is not needed, or recompresses some blocks, of a device by chance. */

@@ -9,8 +9,8 @@
  *   come    threads add a device to a group, use it, and remove it while others are using it
  *   compact a thread moves objects together all the time, and discards and removals are left to the maintenance thread
  *   cold    a thread writes back what it finds and collects the backing file, while all others read it back
- *   train   a thread makes dictionaries of the first device's blocks, and recompresses others with them; those that are
- *           not needed any more are given back by the thread that writes back, which leaves this device alone at times
+ *   train   a thread makes dictionaries of the first device's blocks, and recompresses others with them; when it has
+ *           all that it may have, it discards the blocks, and the thread that writes back gives the old ones back
  *   watch   a thread asks for names, lists, statistics and latencies all the time, and moves the limits of pool and
  *           group
  *
@@ -52,8 +52,6 @@
 #define PART_BLOCK_SIZE 16384
 #define NR_WORDS	(PART_BLOCK_SIZE / sizeof(uint64_t))
 #define NR_COME_BLOCKS	64
-/* So long all devices are written back, and then as long one of them only. */
-#define COLD_STEPS 4
 
 struct world {
 	struct zs_store *store;
@@ -66,7 +64,8 @@ struct world {
 	_Atomic uint64_t gone;			    /* borrowed too late: the device had been removed */
 	char path[TEST_PATH_BYTES];		    /* of the backing file */
 	uint64_t written_back, replaced, collected; /* segments */
-	uint64_t cold_steps, retired;		    /* dictionaries */
+	_Atomic bool full;			    /* of dictionaries: some are to become superfluous */
+	uint64_t retired;			    /* dictionaries, as the next */
 	uint64_t trained, recompressed;
 };
 
@@ -373,7 +372,7 @@ static void cold_step(struct test_thread *thread)
 	};
 	int nr = 0;
 
-	if (world->cold_steps++ / COLD_STEPS % 2) {
+	if (atomic_load(&world->full)) {
 		request.devices = &world->part_id;
 		request.nr_devices = 1;
 	}
@@ -403,8 +402,11 @@ static void make_dictionary(struct test_thread *thread, struct zs_device *device
 	error = zs_dictionary_publish(device, dictionary, &version);
 	zs_assert(!error || error == -EBUSY || error == -ENOSPC);
 	world->trained += !error;
+	atomic_store(&world->full, error == -EBUSY);
 	if (error)
 		zs_dictionary_destroy(dictionary);
+	if (error == -EBUSY)
+		zs_assert(!zs_device_discard(device, local->stream, 0, NR_WHOLE_BLOCKS * BLOCK_SIZE));
 }
 
 static void train_step(struct test_thread *thread)
@@ -414,7 +416,6 @@ static void train_step(struct test_thread *thread)
 	struct zs_device *device = zs_device_get(world->store, world->whole_id, local->stream);
 	struct zs_recompress_request request = {
 		.types = ZS_RECOMPRESS_ALL, .again = true, .nr_codecs = 1, .codecs = {{ZS_CODEC_ZSTD, 1}}};
-	struct zs_recompress_progress progress;
 	struct zs_recompress job;
 
 	if (test_random_chance(&thread->random, 10))
@@ -424,9 +425,8 @@ static void train_step(struct test_thread *thread)
 	zs_assert(!zs_recompress_begin(&job, device, &request, NULL));
 	while (zs_recompress_slice(&job, device, local->stream, 1000000))
 		continue;
-	zs_recompress_progress(&job, &progress);
-	zs_assert(!progress.failed);
-	world->recompressed += progress.recompressed;
+	zs_assert(!atomic_load(&job.failed));
+	world->recompressed += atomic_load(&job.recompressed);
 	zs_device_put(device, local->stream);
 }
 
