@@ -21,6 +21,7 @@ const char zsd_interface_systemd[] =
 	"# What systemd-report collects of all services. Both methods answer with several replies, and need 'more'.\n"
 	"interface io.systemd.Metrics\n"
 	"\n"
+	"# What a metric is. There are no strings here.\n"
 	"type MetricFamilyType (counter, gauge, string)\n"
 	"\n"
 	"# All that Render of io.zsd.metrics tells, but for histograms: object is the device, fields what divides a\n"
