@@ -358,6 +358,13 @@ static void end_last_child(struct rig *rig)
 	zs_assert_msg(WIFEXITED(status) && !WEXITSTATUS(status), "the last process ended with status %#x", status);
 }
 
+/* Nothing comes late for who uses the disk next. */
+static void wait_until_over(const struct rig *rig)
+{
+	for (unsigned int i = 0; i < PATIENCE_MSEC && is_busy(rig); i++)
+		usleep(1000);
+}
+
 static void *map(int fd, size_t size, int protection)
 {
 	void *bytes = mmap(NULL, size, protection, MAP_SHARED | (fd < 0 ? MAP_ANONYMOUS : 0), fd, 0);
@@ -389,6 +396,7 @@ int main(int argc, char **argv)
 	for (rig.round = 0; rig.round < nr_rounds; rig.round++)
 		nr_late += kill_child(&rig, start_child(&rig, false), &random);
 	end_last_child(&rig);
+	wait_until_over(&rig);
 	printf("%u kills, %u with writes under way, after %" PRIu64
 	       " of which the next process was there before their end\n",
 	       nr_rounds, nr_late, rig.shared->nr_too_early);
