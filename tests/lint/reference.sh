@@ -118,7 +118,8 @@ done < <(grep -ow '[a-z][a-z0-9]*_[a-z0-9_]*' <<<"$internals" | sort -u)
 
 same "methods" "$(sed -nE 's/.*\.name = "([A-Z][A-Za-z]+)".*/\1/p' daemon/command*.c daemon/varlink.c)" \
 	"$(sed -nE 's/^method ([A-Za-z]+)\(.*/\1/p' "$BUILD"/daemon/*.varlink)"
-error_names='ERROR\("[A-Z][A-Za-z]+"\)|ZSD_INTERFACE_[A-Z]+ "\.[A-Z][A-Za-z]+"|"(io\.zsd|org\.varlink)\.[a-z]+\.[A-Z][A-Za-z]+"'
+error_names='ERROR\("[A-Z][A-Za-z]+"\)'
+error_names+='|ZSD_INTERFACE_[A-Z]+ "\.[A-Z][A-Za-z]+"|"(io\.zsd|org\.varlink)\.[a-z]+\.[A-Z][A-Za-z]+"'
 same "errors" "$(grep -ohE "$error_names" daemon/*.c | sed -E 's/.*[".]([A-Z][A-Za-z]+)".*/\1/')" \
 	"$(sed -nE 's/^error ([A-Za-z]+) .*/\1/p' "$BUILD"/daemon/*.varlink)"
 
