@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
 #
-# A thousand devices: added, listed, used and removed in less than 10 seconds; their names and numbers never get mixed
-# up, nor what they have in the backing file that they share.
+# A thousand devices: added, listed, used and removed, which takes a second; their names and numbers never get mixed up,
+# nor what they have in the backing file that they share.
 # shellcheck source-path=SCRIPTDIR
 source "$(dirname "$(readlink -f "$0")")/common.sh"
 need_root
@@ -63,7 +63,7 @@ equal "devices after adding them" "$(find "$mnt" -type f | wc -l)" 1000
 all Remove 0 999
 usec=$((${EPOCHREALTIME/./} - start_usec))
 echo "1,000 devices added, listed and removed in $((usec / 1000)) ms"
-[[ $usec -lt 10000000 ]] || fail "1,000 devices took $usec us"
+[[ $usec -lt $((patience * 1000000)) ]] || fail "1,000 devices took $usec us"
 equal "devices after removing them" "$(find "$mnt" -type f | wc -l)" 0
 
 step "each has its own name, size, number and content"
