@@ -163,6 +163,7 @@ table = {
     "org.varlink.service": {"GetInfo", "GetInterfaceDescription"},
     "io.zsd.control": readers | set(changes),
     "io.zsd.metrics": {"Render"},
+    "io.systemd.Metrics": {"List", "Describe"},
 }
 
 def check(path, interfaces):
@@ -185,7 +186,7 @@ def check(path, interfaces):
 
 check(path, list(table))
 # Nobody changes anything there, whoever it is.
-check(path.replace("control", "metrics"), ["org.varlink.service", "io.zsd.metrics"])
+check(path.replace("control", "metrics"), ["org.varlink.service", "io.zsd.metrics", "io.systemd.Metrics"])
 END
 chmod 666 "$ZSD_SOCKET"
 python3 table.py "$ZSD_SOCKET" change 0 0 || fail "root"
