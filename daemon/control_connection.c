@@ -46,7 +46,8 @@ bool zsd_connection_is_idle(const struct zsd_connection *connection)
 {
 	if (unsent(connection))
 		return false;
-	return connection->waiting ||
+	/* A call with one reply that waits is work that is under way; one with more may go on for days. */
+	return (connection->waiting && connection->call.wire.more) ||
 	       (!connection->answering && connection->drained && !zs_frames_partial(&connection->frames));
 }
 
@@ -142,7 +143,10 @@ static int send_answer(struct zsd_connection *connection, const struct zsd_answe
 	return error ? error : output_append(connection, text, length);
 }
 
-/* A oneway call has nobody to wait for. */
+/*
+ * A oneway call has nobody to wait for. Who waits for news ends that by leaving; a call with one reply goes on, and so
+ * does what was sent after it.
+ */
 static int wait_for_news(struct zsd_connection *connection, uint64_t usec)
 {
 	int error;
@@ -151,7 +155,12 @@ static int wait_for_news(struct zsd_connection *connection, uint64_t usec)
 		return -EPROTO;
 	error = sd_event_source_set_time_relative(connection->news, usec);
 	if (error >= 0)
+		error = sd_event_source_set_time_accuracy(connection->news, usec / 4);
+	if (error >= 0)
 		error = sd_event_source_set_enabled(connection->news, SD_EVENT_ONESHOT);
+	if (error >= 0)
+		error = sd_event_source_set_enabled(connection->io,
+						    connection->call.wire.more ? SD_EVENT_ON : SD_EVENT_OFF);
 	connection->waiting = error >= 0;
 	return error < 0 ? error : 0;
 }
@@ -311,7 +320,7 @@ static int on_io(sd_event_source *source, int fd, uint32_t events, void *data)
 	struct zsd_connection *connection = data;
 	int error = 0;
 
-	/* Who waits for news ends that by leaving; nothing else is read from it meanwhile. */
+	/* Nothing is read from who waits for news. */
 	if (events & (EPOLLHUP | EPOLLERR) && connection->waiting) {
 		close_connection(connection, 0);
 		return 0;
@@ -334,6 +343,10 @@ static int on_news(sd_event_source *source, uint64_t usec, void *data)
 	struct zsd_connection *connection = data;
 
 	connection->waiting = false;
+	if (sd_event_source_set_enabled(connection->io, SD_EVENT_ON) < 0) {
+		close_connection(connection, -EIO);
+		return 0;
+	}
 	return work(connection);
 }
 

@@ -41,7 +41,8 @@ static int apply_cold_policy(struct zsd_service *service, const struct zsd_confi
 {
 	const struct zsd_cold_options options = zsd_cold_options_of(config);
 
-	zsd_cold_policy_set_options(service->cold_policy, &options);
+	if (service->cold_policy)
+		zsd_cold_policy_set_options(service->cold_policy, &options);
 	return 0;
 }
 

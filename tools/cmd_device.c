@@ -23,17 +23,19 @@
 
 static json_t *add_parameters(const struct zsctl_options *options, const char *name)
 {
-	CLEANUP_JSON json_t *parameters = json_pack("{s:s, s:I, s:s*, s:s*, s:s*, s:s*, s:s*, s:b}", "name", name,
+	CLEANUP_JSON json_t *parameters = json_pack("{s:s, s:I, s:s*, s:s*, s:s*, s:s*, s:s*}", "name", name,
 						    "size_bytes", (json_int_t)options->size_bytes, "algorithm",
 						    options->algorithm, "mode", options->mode, "group", options->group,
-						    "cache", options->cache, "recompress", options->recompress,
-						    "read_only", options->read_only);
+						    "cache", options->cache, "recompress", options->recompress);
 
 	if (options->block_size_bytes &&
 	    json_object_set_new(parameters, "block_size_bytes", json_integer((json_int_t)options->block_size_bytes)))
 		return NULL;
 	if (options->memory_limit_bytes && json_object_set_new(parameters, "memory_limit_bytes",
 							       json_integer((json_int_t)options->memory_limit_bytes)))
+		return NULL;
+	/* Not if it is false: a daemon that is older than this program does not know it. */
+	if (options->read_only && json_object_set_new(parameters, "read_only", json_true()))
 		return NULL;
 	return zs_take(parameters);
 }

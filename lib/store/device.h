@@ -117,7 +117,7 @@ void zs_device_set_owner(struct zs_device *device, uint32_t uid, uint32_t gid);
 
 /*
  * Whether the content may not change. As mode and owner it is only kept here, by one 8-byte store in the arena: who
- * serves the device asks before a write or a discard. Calls that are under way end as they began.
+ * serves the device asks before a write or a discard, and each time that one goes on after waiting for a disk.
  */
 void zs_device_set_read_only(struct zs_device *device, bool read_only);
 /* Context: any thread that borrowed the device; no lock. */

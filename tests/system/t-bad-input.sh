@@ -46,7 +46,7 @@ answered()
 }
 
 # closed TEXT COMMAND...: the connection is closed, and the daemon's log says why.
-closed()
+is_closed()
 {
 	local text=$1 before
 	shift
@@ -134,6 +134,11 @@ exec 7<"$mnt/vm0"
 state >before
 bad 1 "its file is open 1 time" remove vm0
 exec 7<&-
+is_closed()
+{
+	[[ $("$ZSCTL" list -n -o OPEN vm0) -eq 0 ]]
+}
+eventually "vm0 is closed" is_closed
 state >before
 
 step "half of what is asked for can't be done"

@@ -82,5 +82,5 @@ for name in vm0 vm1; do
 	grep -q "export=\"$name\"" exports || fail "$name is not offered: $(cat exports)"
 done
 end_process "$server"
-"$ZSCTL" remove vm0 vm1
+"$ZSCTL" remove --force vm0 vm1
 stop_daemon

@@ -232,7 +232,7 @@ for seed in $RANDOM $RANDOM; do
 	"$ZSCTL" recompress vm0 --blocks "0-$((RANDOM % 4096))" >/dev/null
 	agree "$seed"
 	for device in vm0 big; do
-		"$ZSCTL" writeback "$device" --max-blocks $((RANDOM % 1000 + 1)) >/dev/null
+		"$ZSCTL" writeback "$device" --max-blocks $((RANDOM % 1000 + 200)) >/dev/null
 	done
 	agree "$seed"
 	# Some of it is read back, and some written over.
