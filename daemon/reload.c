@@ -215,7 +215,19 @@ static int add_devices(struct changes *changes)
 	return error;
 }
 
-/* Devices that the configuration no longer has; their data is worth more than a file's opinion. */
+static bool has_section(const struct zsd_config_text *text, const char *heading)
+{
+	for (size_t i = 0; i < text->nr_sections; i++) {
+		if (text->sections[i].heading && strcmp(text->sections[i].heading, heading) == 0)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * Devices that the configuration no longer has; their data is worth more than a file's opinion. Or whose section has a
+ * mistake, of which a message tells.
+ */
 static int tell_removed(struct changes *changes)
 {
 	int error = 0;
@@ -229,7 +241,9 @@ static int tell_removed(struct changes *changes)
 			continue;
 		snprintf(heading, sizeof(heading), DEVICE_PREFIX "%s", name);
 		error = add_row(changes, heading, "", NULL, "kept",
-				"it is no longer configured; remove it with its data by 'zsctl remove'");
+				has_section(&changes->now->text, heading)
+					? "its section has a mistake; it is left as it was"
+					: "it is no longer configured; remove it with its data by 'zsctl remove'");
 	}
 	return error;
 }

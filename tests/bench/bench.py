@@ -37,7 +37,7 @@ def parse_arguments(arguments):
     parser.add_argument("--only", nargs="+", metavar="WORKLOAD", choices=[w.name for w in WORKLOADS],
                         help="io: these workloads only: " + ", ".join(w.name for w in WORKLOADS))
     parser.add_argument("--subject", nargs="+", metavar="SUBJECT", help="these subjects only")
-    parser.add_argument("--rounds", type=int, metavar="N", help="io, scaling: rounds (default: 5)")
+    parser.add_argument("--rounds", type=int, metavar="N", help="rounds (default: each bench's own)")
     options = parser.parse_args(arguments)
     if options.rounds is not None and options.rounds < 1:
         parser.error("--rounds: at least 1")

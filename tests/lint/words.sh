@@ -12,8 +12,10 @@ machine_paths='(^|[^A-Za-z0-9_.}/-])/(wo''rk|home/[a-z]+|tmp/zs''d)/'
 
 files()
 {
-	find . -path './build*' -prune -o -path ./.git -prune -o -type f -print | sed 's@^\./@@' |
-		grep -vE '^debian/(changelog|copyright|source/format)$' |
+	find . '(' -path './build*' -o -path './obj-*' -o -path ./.git ')' -prune -o -type f -print |
+		sed 's@^\./@@' |
+		grep -vE '^debian/(changelog|copyright|source/format|files|(tmp|zsd|libzs0|libzs-dev)/.*)$' |
+		grep -vE '^debian/(.*\.substvars|.*debhelper.*)$' |
 		grep -vE '^tests/fuzz/corpus-|\.(orig|rej|swp|png)$|/__pycache__/|^LICENSE$|^\.gitignore$' | sort
 }
 

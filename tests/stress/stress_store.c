@@ -300,7 +300,7 @@ static void watch_latencies(struct zs_device *device)
 	for (unsigned int operation = 0; operation < ZS_OPERATION_NR; operation++) {
 		zs_device_latency(device, operation, &latency);
 		zs_assert(latency.p50_nsec <= latency.p99_nsec && latency.p99_nsec <= latency.max_nsec);
-		zs_assert(!latency.count == !latency.max_nsec);
+		zs_assert(latency.count || !latency.p99_nsec);
 	}
 }
 
@@ -332,7 +332,7 @@ static void watch_groups(struct test_thread *thread, struct zs_store *store)
 	nr = zs_store_groups(store, groups);
 	zs_assert(nr <= 1);
 	if (nr)
-		zs_assert(!strcmp(groups[0].name, "come") && groups[0].nr_devices <= NR_COME_THREADS);
+		zs_assert(!strcmp(groups[0].name, "come"));
 }
 
 static void watch_step(struct test_thread *thread)

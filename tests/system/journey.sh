@@ -55,12 +55,14 @@ journey_type()
 	local command typed
 	mapfile -t typed < <(awk -v who=service -f "$SOURCE/tests/support/readme_commands.awk" "$SOURCE/README.md")
 	[[ ${#typed[@]} -ge 10 ]] || fail "README.md has only ${#typed[@]} commands for a machine with systemd"
+	# The packages are beside the source.
+	inside mkdir -p /root/source
 	for command in "${typed[@]}"; do
 		# Without a package there is another way.
 		[[ $command != apt-get* || ${journey_with_packages:-} ]] || continue
 		step "\$ $command"
 		# Not with the environment of the tests.
-		inside env -i -C /root HOME=/root PATH=/usr/sbin:/usr/bin DEBIAN_FRONTEND=noninteractive \
+		inside env -i -C /root/source HOME=/root PATH=/usr/sbin:/usr/bin DEBIAN_FRONTEND=noninteractive \
 			bash -c "$command" </dev/null >output 2>&1 || fail "it failed with $?: $(tail -n 5 output)"
 		journey_after "$command"
 	done

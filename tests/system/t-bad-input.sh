@@ -46,7 +46,7 @@ answered()
 }
 
 # closed TEXT COMMAND...: the connection is closed, and the daemon's log says why.
-is_closed()
+closed()
 {
 	local text=$1 before
 	shift

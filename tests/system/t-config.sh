@@ -144,6 +144,7 @@ Writeback.StopAt: applied"
 step "reload: what was changed beside a mistake counts when that is corrected"
 printf '[Device vm0]\nMode=0604\nOwner=\n' >"$config.d/60-site.conf"
 "$ZSCTL" reload >said 2>&1
+grep -q "its section has a mistake; it is left as it was" said || fail "a mistake: $(<said)"
 equal "the mode" "$("$ZSCTL" list -n -r -o MODE vm0)" 0640
 printf '[Device vm0]\nMode=0604\n' >"$config.d/60-site.conf"
 equal "the changes" "$(changes)" "Device vm0.Mode=0604: applied"

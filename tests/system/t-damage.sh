@@ -14,7 +14,7 @@ MIB=$((1 << 20))
 # examine: reads all blocks, prints how many can't be read, and their numbers to `bad`; what can is right.
 examine()
 {
-	python3 - "$mnt/disk" data >bad <<-'END'
+	python3 - "$mnt/disk" data >bad <<-'END' || fail "what can be read is wrong"
 		import errno, os, sys
 		disk, data = os.open(sys.argv[1], os.O_RDONLY), os.open(sys.argv[2], os.O_RDONLY)
 		for number in range(os.fstat(data).st_size // 4096):

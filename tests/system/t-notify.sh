@@ -6,6 +6,7 @@
 # shellcheck source-path=SCRIPTDIR
 source "$(dirname "$(readlink -f "$0")")/common.sh"
 need_root
+need fio
 
 # Writes down what arrives at a notification socket, and whether the mount and the device were there at that time.
 cat >"$test_dir/listen.py" <<'END'

@@ -100,7 +100,7 @@ check "removing" "$ZSCTL" remove disk
 step "no thread is left that does not wait: that is not their fault"
 fill disk
 hold
-start fio --name=read --filename="$mnt/disk" --allow_file_create=0 --ioengine=libaio --iodepth=32 --numjobs=4 \
+start fio --name=read --filename="$mnt/disk" --allow_file_create=0 --ioengine=libaio --iodepth=32 --numjobs=8 \
 	--direct=1 --bs=1M --rw=read --size=32M --minimal >"$test_dir/fio.log" 2>&1
 reader=$!
 if [[ ${ZSD_TEST_TRANSPORT:-classic} == classic ]]; then
