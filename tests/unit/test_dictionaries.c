@@ -16,6 +16,7 @@
 #include "support/cold_store.h"
 #include "support/dictionary.h"
 #include "support/small_store.h"
+#include "zsmalloc/object.h"
 
 #define BLOCKS	  1024
 #define HALF	  (BLOCKS / 2 * (size_t)4096)
@@ -304,6 +305,26 @@ Test(dictionaries, a_flipped_byte_is_found)
 	cr_assert_eq(count_errors(), 0);
 	cr_assert_eq(zs_store_retire_dictionaries(store), 1);
 	train_and_use(1);
+	check_content();
+}
+
+Test(dictionaries, a_flipped_number_of_an_object_is_not_believed_when_it_is_freed)
+{
+	struct zs_object object;
+	uint64_t blocks;
+
+	train_and_use(1);
+	/* An object without a dictionary says that it has this one. */
+	test_random_fill(&random_state, content, 4096);
+	write_range(0, 4096);
+	blocks = list(1, 0).blocks;
+	cr_assert_eq(zs_obj_read_begin(device->pool, zs_slot_handle(zs_table_load(&device->table, 0)), &object), 0);
+	cr_assert_eq(object.info.dictionary, 0);
+	((struct zs_object_header *)(uintptr_t)object.payload)[-1].meta ^= 1u << 21;
+	zs_obj_read_end(device->pool, &object);
+	write_range(0, 4096);
+	cr_assert_eq(list(1, 0).blocks, blocks);
+	cr_assert_eq(stats().corrupt, 1);
 	check_content();
 }
 
