@@ -245,7 +245,8 @@ static int try_block(struct zs_train *job, struct zs_stream *stream, const struc
 	uint64_t before = job->costs[job->next], after = before;
 	int error = try_one(job, stream, block, current, &before, &job->read_before_nsec);
 
-	if (!error)
+	/* A current one that is damaged in the arena serves nobody any more: this one may replace it. */
+	if (!error || error == -EBADMSG)
 		error = try_one(job, stream, block, job->dictionary, &after, &job->read_after_nsec);
 	if (error)
 		return error;

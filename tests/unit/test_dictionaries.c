@@ -296,7 +296,7 @@ Test(dictionaries, a_flipped_byte_is_found)
 {
 	train_and_use(1);
 	flip(sizeof(struct zs_dictionary_entry) + 5000);
-	cr_assert_eq(count_errors(), 0, "what is in use is a copy");
+	cr_assert_eq(count_errors(), 0, "what is read with is a copy");
 	reopen();
 	cr_assert(list(1, 0).is_damaged && !list(1, 0).is_current);
 	cr_assert_eq(count_errors(), list(1, 0).blocks);
@@ -305,6 +305,19 @@ Test(dictionaries, a_flipped_byte_is_found)
 	cr_assert_eq(count_errors(), 0);
 	cr_assert_eq(zs_store_retire_dictionaries(store), 1);
 	train_and_use(1);
+	check_content();
+}
+
+Test(dictionaries, nothing_is_made_with_a_flipped_byte)
+{
+	train_and_use(1);
+	write_range(0, BYTES);
+	flip(sizeof(struct zs_dictionary_entry) + 5000);
+	zs_stream_destroy(stream);
+	cr_assert_eq(zs_stream_create(0, &stream), 0);
+	cr_assert_eq(test_recompress(device, stream), 0);
+	check_content();
+	train_and_use(2);
 	check_content();
 }
 
