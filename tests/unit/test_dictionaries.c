@@ -3,6 +3,7 @@
 
 #include <criterion/criterion.h>
 #include <errno.h>
+#include <pthread.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -192,28 +193,6 @@ Test(dictionaries, the_same_again_is_not_worth_it)
 	list(1, 0);
 }
 
-Test(dictionaries, too_few_blocks_teach_nothing)
-{
-	uint64_t empty = test_device_add(store, "empty", BYTES, 4096, (struct zs_codec_params){ZS_CODEC_LZ4, 1});
-
-	cr_assert_eq(test_train(store, empty, stream, SIZE, &progress), -ENODATA);
-	cr_assert_eq(test_train(store, empty + 4096, stream, SIZE, &progress), -ENODEV);
-}
-
-Test(dictionaries, bad_requests_are_refused)
-{
-	struct zs_train_request request = {id, SIZE, {ZS_CODEC_LZ4, 1}};
-	struct zs_train job;
-
-	cr_assert_eq(zs_train_begin(&job, store, &request), -EINVAL);
-	request.codec = (struct zs_codec_params){ZS_CODEC_ZSTD, 99};
-	cr_assert_eq(zs_train_begin(&job, store, &request), -EINVAL);
-	cr_assert_eq(test_train(store, id, stream, ZS_DICTIONARY_MIN_BYTES - 1, &progress), -ERANGE);
-	cr_assert_eq(test_train(store, id, stream, ZS_DICTIONARY_MAX_BYTES + 1, &progress), -ERANGE);
-	cr_assert_eq(test_train(store, id, stream, ZS_DICTIONARY_MAX_BYTES, &progress), 0);
-	cr_assert_eq(test_train(store, id, stream, ZS_DICTIONARY_MIN_BYTES, &progress), 0);
-}
-
 Test(dictionaries, an_old_one_stays_as_long_as_a_block_needs_it)
 {
 	train_and_use(1);
@@ -373,6 +352,28 @@ Test(dictionaries, removing_the_device_gives_them_back)
 	zs_device_put(zs_take(device), stream);
 	cr_assert_eq(zs_store_remove(store, id), 0);
 	cr_assert_eq(dictionary_pages(), 0);
+}
+
+static void *put_later(void *unused)
+{
+	usleep(20000);
+	zs_dictionary_put(store, 1);
+	return unused;
+}
+
+Test(dictionaries, removing_the_device_waits_for_a_late_reader_of_another)
+{
+	struct zs_dictionary *dictionary;
+	pthread_t reader;
+
+	train_and_use(1);
+	cr_assert_eq(zs_dictionary_get(store, 1, &dictionary), 0);
+	zs_device_put(zs_take(device), stream);
+	cr_assert_eq(pthread_create(&reader, NULL, put_later, NULL), 0);
+	cr_assert_eq(zs_store_remove(store, id), 0);
+	cr_assert_eq(pthread_join(reader, NULL), 0);
+	cr_assert_eq(dictionary_pages(), 0);
+	cr_assert_eq(zs_dictionary_get(store, 1, &dictionary), -EBADMSG);
 }
 
 Test(dictionaries, those_of_a_device_that_was_removed_are_given_back_at_open)
