@@ -79,7 +79,8 @@ static void plan(struct zs_train *job, struct zs_device *device)
 	zs_device_stats(device, &stats);
 	job->block_size = device->block_size;
 	job->nr_blocks = device->table.nr_blocks;
-	job->samples_max = (uint32_t)((uint64_t)job->request.size_bytes * SAMPLES_FACTOR / job->block_size);
+	job->samples_max = (uint32_t)zs_max((uint64_t)job->request.size_bytes * SAMPLES_FACTOR / job->block_size,
+					    4 * SAMPLES_MIN);
 	job->trials_max = (uint32_t)zs_min(TRIALS_MAX, TRIALS_BYTES / job->block_size);
 	/* So many that with every fourth one tried there is just enough to learn from. */
 	wanted = (uint64_t)job->samples_max + job->samples_max / (TRIAL_INTERVAL - 1);

@@ -71,3 +71,14 @@ Test(train, bad_requests_are_refused)
 	cr_assert_eq(test_train(store, id, stream, ZS_DICTIONARY_MAX_BYTES, &progress), 0);
 	cr_assert_eq(test_train(store, id, stream, ZS_DICTIONARY_MIN_BYTES, &progress), 0);
 }
+
+Test(train, large_blocks_are_enough_for_a_small_dictionary)
+{
+	uint64_t ids[] = {add_device("16K", 16384), add_device("64K", 65536)};
+
+	for (unsigned int i = 0; i < 2; i++) {
+		cr_assert_eq(test_train(store, ids[i], stream, ZS_DICTIONARY_MIN_BYTES, &progress), 0);
+		cr_assert_geq(progress.learnt_blocks, 32);
+		cr_assert_gt(progress.tried_blocks, 0);
+	}
+}
