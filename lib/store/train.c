@@ -307,6 +307,8 @@ static int keep(struct zs_train *job, struct zs_device *device)
 	job->phase = ZS_TRAIN_DONE;
 	if (load(&job->gain_bytes) <= load(&job->cost_bytes))
 		return 0;
+	/* Versions that nothing needs any more must not be in its way. */
+	zs_store_retire_dictionaries(device->store);
 	error = zs_dictionary_publish(device, job->dictionary, &version);
 	if (error)
 		return error;

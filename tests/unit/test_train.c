@@ -82,3 +82,19 @@ Test(train, large_blocks_are_enough_for_a_small_dictionary)
 		cr_assert_gt(progress.tried_blocks, 0);
 	}
 }
+
+Test(train, versions_that_nothing_needs_make_room_for_a_new_one)
+{
+	struct zs_device *device = zs_device_get(store, id, stream);
+	struct zs_dictionary *dictionary;
+	uint32_t version;
+
+	test_random_fill(&random_state, content, SIZE);
+	for (unsigned int i = 0; i < ZS_DICTIONARY_VERSIONS; i++) {
+		cr_assert_eq(zs_dictionary_create(zs_dictionary_new_id(store), content, SIZE, &dictionary), 0);
+		cr_assert_eq(zs_dictionary_publish(device, dictionary, &version), 0);
+	}
+	zs_device_put(device, stream);
+	cr_assert_eq(test_train(store, id, stream, SIZE, &progress), 0);
+	cr_assert_eq(progress.version, ZS_DICTIONARY_VERSIONS + 1);
+}
