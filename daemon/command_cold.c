@@ -239,7 +239,8 @@ static const char *error_text(const struct zsd_task_info *info)
 	if (info->kind == ZSD_TASK_TRAIN && info->error == -ENODATA)
 		return "too few blocks in memory to learn from";
 	if (info->kind == ZSD_TASK_TRAIN && (info->error == -EBUSY || info->error == -ENFILE))
-		return "too many dictionaries are needed by blocks; recompress them again, or write them anew";
+		return "blocks need too many dictionaries; recompress them with --again, or write them anew "
+		       "(all stay while the device has blocks in the backing file)";
 	return strerror(-info->error);
 }
 

@@ -56,7 +56,8 @@ struct zs_codec {
 
 	/*
 	 * Dictionaries (codec/dictionary.h); all three are NULL if the codec uses none. compressor_load() gives a new
-	 * compressor one, for good, and returns 0 or -ENOMEM; compressor_bytes() is the memory that it takes then.
+	 * compressor one, for good, and returns 0, -ENOMEM or -EBADMSG (its content is damaged); compressor_bytes() is
+	 * the memory that it takes then.
 	 */
 	int (*compressor_load)(void *compressor, size_t block_size, const struct zs_dictionary *dictionary);
 	size_t (*compressor_bytes)(const void *compressor);

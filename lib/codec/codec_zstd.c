@@ -68,10 +68,18 @@ static void zstd_compressor_destroy(void *compressor)
 	ZSTD_freeCCtx(compressor);
 }
 
-/* The tables are copies of its own: a stream's compressor must not care how long the dictionary lives. */
+/*
+ * The tables are copies of its own: a stream's compressor must not care how long the dictionary lives. They are made
+ * from a copy that was verified, since the content lies in the arena.
+ */
 static int zstd_compressor_load(void *compressor, size_t block_size, const struct zs_dictionary *dictionary)
 {
-	if (zs_fault() || ZSTD_isError(ZSTD_CCtx_loadDictionary(compressor, dictionary->content, dictionary->size)))
+	ZS_CLEANUP_FREE void *content = NULL;
+	int error = zs_dictionary_copy(dictionary, &content);
+
+	if (error)
+		return error;
+	if (zs_fault() || ZSTD_isError(ZSTD_CCtx_loadDictionary(compressor, content, dictionary->size)))
 		return -ENOMEM;
 	return cctx_warm_up(compressor, block_size);
 }

@@ -5,8 +5,12 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <zdict.h>
 #include <zstd.h>
+
+#define XXH_INLINE_ALL
+#include <xxhash.h>
 
 #include "base/check.h"
 #include "base/cleanup.h"
@@ -19,7 +23,7 @@ int zs_dictionary_create(uint64_t id, const void *content, size_t size, struct z
 	zs_assert(id);
 	if (!dictionary)
 		return -ENOMEM;
-	/* It copies the content: what is in the arena may be damaged later without harm to what is read. */
+	/* It copies the content: what is read never sees what happens to the arena later. */
 	decoder = zs_fault() ? NULL : ZSTD_createDDict(content, size);
 	if (!decoder)
 		return -ENOMEM;
@@ -27,6 +31,7 @@ int zs_dictionary_create(uint64_t id, const void *content, size_t size, struct z
 		.id = id,
 		.content = content,
 		.size = size,
+		.checksum = XXH3_64bits(content, size),
 		.decoder = decoder,
 		.decoder_bytes = ZSTD_sizeof_DDict(decoder),
 	};
@@ -40,6 +45,20 @@ void zs_dictionary_destroy(struct zs_dictionary *dictionary)
 		return;
 	ZSTD_freeDDict(dictionary->decoder);
 	free(dictionary);
+}
+
+int zs_dictionary_copy(const struct zs_dictionary *dictionary, void **ret_content)
+{
+	ZS_CLEANUP_FREE void *content = zs_malloc(dictionary->size);
+
+	if (!content)
+		return -ENOMEM;
+	memcpy(content, dictionary->content, dictionary->size);
+	/* Of the copy: nothing changes that between this look and its use. */
+	if (XXH3_64bits(content, dictionary->size) != dictionary->checksum)
+		return -EBADMSG;
+	*ret_content = zs_take(content);
+	return 0;
 }
 
 int zs_dictionary_train(const void *samples, size_t sample_bytes, unsigned int nr, void *content, size_t capacity,

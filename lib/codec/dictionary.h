@@ -14,8 +14,9 @@
 
 struct zs_dictionary {
 	uint64_t id;	     /* no two ever have the same, also one after the other; never 0 */
-	const void *content; /* borrowed */
+	const void *content; /* borrowed; may be damaged, see zs_dictionary_copy() */
 	size_t size;
+	uint64_t checksum; /* XXH3-64 of the content when it was made */
 	void *decoder;
 	size_t decoder_bytes; /* of memory */
 };
@@ -24,6 +25,12 @@ struct zs_dictionary {
 int zs_dictionary_create(uint64_t id, const void *content, size_t size, struct zs_dictionary **ret_dictionary);
 /* NULL is allowed. */
 void zs_dictionary_destroy(struct zs_dictionary *dictionary);
+
+/*
+ * A copy of the content, for free(). Returns 0, -ENOMEM, or -EBADMSG if it is no longer what the dictionary was made
+ * of: what is compressed with that could not be decompressed.
+ */
+int zs_dictionary_copy(const struct zs_dictionary *dictionary, void **ret_content);
 
 /*
  * Learns from nr samples of sample_bytes each, one behind the other. Takes some seconds, and some 10 MiB of memory.

@@ -25,7 +25,8 @@ unsigned int zs_stream_shard(const struct zs_stream *stream);
 
 /*
  * Compresses one block into the stream's scratch memory. Returns 0, the payload and its length; -ENOSPC if it is not
- * smaller than the block; -ENOMEM if the codec's context can't be made.
+ * smaller than the block; -ENOMEM if the codec's context can't be made, and -EBADMSG if that is so because the
+ * dictionary's content is damaged.
  */
 int zs_stream_compress(struct zs_stream *stream, const struct zs_codec_params *params, const void *block,
 		       size_t block_size, const void **ret_payload, size_t *ret_length);

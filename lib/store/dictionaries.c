@@ -31,6 +31,7 @@
 #include "store/dictionaries.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -287,6 +288,21 @@ unsigned int zs_store_retire_dictionaries(struct zs_store *store)
 	return retired;
 }
 
+/*
+ * No object of the device is left to be read, but who is late with another device's may have borrowed this one by a
+ * number that was given anew: it sees that, and puts it, in a moment. It holds no lock meanwhile.
+ */
+static void end_borrowing(struct zs_dictionary_place *place)
+{
+	uint64_t unused = ZS_DICTIONARY_LIVE;
+
+	while (!atomic_compare_exchange_weak(&place->users, &unused, 0)) {
+		zs_assert(unused & ZS_DICTIONARY_LIVE);
+		unused = ZS_DICTIONARY_LIVE;
+		sched_yield();
+	}
+}
+
 void zs_dictionaries_forget(struct zs_device *device)
 {
 	struct zs_store *store = device->store;
@@ -298,7 +314,7 @@ void zs_dictionaries_forget(struct zs_device *device)
 
 		if (place->device_id != device->own_id)
 			continue;
-		zs_assert(atomic_exchange(&place->users, 0) == ZS_DICTIONARY_LIVE);
+		end_borrowing(place);
 		/* Objects of a removed device are not counted one by one. */
 		atomic_store(&place->nr_objects, 0);
 		give_back(device, number);

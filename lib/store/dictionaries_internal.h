@@ -78,7 +78,7 @@ unsigned int zs_dictionary_current(struct zs_device *device, struct zs_dictionar
 /* Counts an object in memory: it comes (sign 1) or goes (UINT64_MAX). */
 void zs_dictionary_count_object(struct zs_store *store, unsigned int number, uint64_t sign);
 
-/* Gives back all dictionaries of a device that has no objects any more, and that nobody uses. */
+/* Gives back all dictionaries of a device that has no objects any more; waits for who has borrowed one by mistake. */
 void zs_dictionaries_forget(struct zs_device *device);
 
 /* Memory of a device's dictionaries, as it was charged. */

@@ -79,7 +79,8 @@ static void plan(struct zs_train *job, struct zs_device *device)
 	zs_device_stats(device, &stats);
 	job->block_size = device->block_size;
 	job->nr_blocks = device->table.nr_blocks;
-	job->samples_max = (uint32_t)((uint64_t)job->request.size_bytes * SAMPLES_FACTOR / job->block_size);
+	job->samples_max = (uint32_t)zs_max((uint64_t)job->request.size_bytes * SAMPLES_FACTOR / job->block_size,
+					    4 * SAMPLES_MIN);
 	job->trials_max = (uint32_t)zs_min(TRIALS_MAX, TRIALS_BYTES / job->block_size);
 	/* So many that with every fourth one tried there is just enough to learn from. */
 	wanted = (uint64_t)job->samples_max + job->samples_max / (TRIAL_INTERVAL - 1);
@@ -245,7 +246,8 @@ static int try_block(struct zs_train *job, struct zs_stream *stream, const struc
 	uint64_t before = job->costs[job->next], after = before;
 	int error = try_one(job, stream, block, current, &before, &job->read_before_nsec);
 
-	if (!error)
+	/* A current one that is damaged in the arena serves nobody any more: this one may replace it. */
+	if (!error || error == -EBADMSG)
 		error = try_one(job, stream, block, job->dictionary, &after, &job->read_after_nsec);
 	if (error)
 		return error;
@@ -305,6 +307,8 @@ static int keep(struct zs_train *job, struct zs_device *device)
 	job->phase = ZS_TRAIN_DONE;
 	if (load(&job->gain_bytes) <= load(&job->cost_bytes))
 		return 0;
+	/* Versions that nothing needs any more must not be in its way. */
+	zs_store_retire_dictionaries(device->store);
 	error = zs_dictionary_publish(device, job->dictionary, &version);
 	if (error)
 		return error;

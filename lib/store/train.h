@@ -10,8 +10,8 @@
  *   cost   the dictionary in the arena, the tables for decompression, and those for compression, which the thread that
  *          recompresses keeps
  *
- * Context: one thread at a time; the device is borrowed for a slice, and not while the dictionary is learnt. Progress
- * may be read by any thread.
+ * Context: the thread that writes back, since old versions are given back before a new one is kept; the device is
+ * borrowed for a slice, and not while the dictionary is learnt. Progress may be read by any thread.
  */
 
 #include <stdatomic.h>

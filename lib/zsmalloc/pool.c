@@ -284,6 +284,18 @@ static bool size_is_sound(const struct zs_heap *heap, struct zs_location locatio
 	       zs_geometry_class(heap->geometry, size + ZS_OBJECT_HEADER_BYTES) == location.class;
 }
 
+/*
+ * A dictionary is given back when no object needs it, so its number is believed only with the checksum. All other
+ * objects do without: it would bring their payloads into the cache.
+ */
+static bool dictionary_is_sound(struct zs_heap *heap, struct zs_location location)
+{
+	const struct zs_object_header *header = heap_object(heap, location);
+
+	return !zs_object_info(header->meta).dictionary ||
+	       zs_object_checksum(header->meta, header + 1) == header->checksum;
+}
+
 /* True if handle word, zspage and object header agree that this is the handle's object. */
 static bool object_is_sound(struct zs_pool *pool, uint32_t handle, struct zs_location location)
 {
@@ -297,7 +309,7 @@ static bool object_is_sound(struct zs_pool *pool, uint32_t handle, struct zs_loc
 	    heap_zspage(heap, index)->class != location.class)
 		return false;
 	return atomic_load_explicit(&heap_object(heap, location)->handle, memory_order_relaxed) == handle &&
-	       size_is_sound(heap, location);
+	       size_is_sound(heap, location) && dictionary_is_sound(heap, location);
 }
 
 /*

@@ -3,6 +3,7 @@
 
 #include <criterion/criterion.h>
 #include <errno.h>
+#include <pthread.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -16,6 +17,7 @@
 #include "support/cold_store.h"
 #include "support/dictionary.h"
 #include "support/small_store.h"
+#include "zsmalloc/object.h"
 
 #define BLOCKS	  1024
 #define HALF	  (BLOCKS / 2 * (size_t)4096)
@@ -191,28 +193,6 @@ Test(dictionaries, the_same_again_is_not_worth_it)
 	list(1, 0);
 }
 
-Test(dictionaries, too_few_blocks_teach_nothing)
-{
-	uint64_t empty = test_device_add(store, "empty", BYTES, 4096, (struct zs_codec_params){ZS_CODEC_LZ4, 1});
-
-	cr_assert_eq(test_train(store, empty, stream, SIZE, &progress), -ENODATA);
-	cr_assert_eq(test_train(store, empty + 4096, stream, SIZE, &progress), -ENODEV);
-}
-
-Test(dictionaries, bad_requests_are_refused)
-{
-	struct zs_train_request request = {id, SIZE, {ZS_CODEC_LZ4, 1}};
-	struct zs_train job;
-
-	cr_assert_eq(zs_train_begin(&job, store, &request), -EINVAL);
-	request.codec = (struct zs_codec_params){ZS_CODEC_ZSTD, 99};
-	cr_assert_eq(zs_train_begin(&job, store, &request), -EINVAL);
-	cr_assert_eq(test_train(store, id, stream, ZS_DICTIONARY_MIN_BYTES - 1, &progress), -ERANGE);
-	cr_assert_eq(test_train(store, id, stream, ZS_DICTIONARY_MAX_BYTES + 1, &progress), -ERANGE);
-	cr_assert_eq(test_train(store, id, stream, ZS_DICTIONARY_MAX_BYTES, &progress), 0);
-	cr_assert_eq(test_train(store, id, stream, ZS_DICTIONARY_MIN_BYTES, &progress), 0);
-}
-
 Test(dictionaries, an_old_one_stays_as_long_as_a_block_needs_it)
 {
 	train_and_use(1);
@@ -295,7 +275,7 @@ Test(dictionaries, a_flipped_byte_is_found)
 {
 	train_and_use(1);
 	flip(sizeof(struct zs_dictionary_entry) + 5000);
-	cr_assert_eq(count_errors(), 0, "what is in use is a copy");
+	cr_assert_eq(count_errors(), 0, "what is read with is a copy");
 	reopen();
 	cr_assert(list(1, 0).is_damaged && !list(1, 0).is_current);
 	cr_assert_eq(count_errors(), list(1, 0).blocks);
@@ -304,6 +284,39 @@ Test(dictionaries, a_flipped_byte_is_found)
 	cr_assert_eq(count_errors(), 0);
 	cr_assert_eq(zs_store_retire_dictionaries(store), 1);
 	train_and_use(1);
+	check_content();
+}
+
+Test(dictionaries, nothing_is_made_with_a_flipped_byte)
+{
+	train_and_use(1);
+	write_range(0, BYTES);
+	flip(sizeof(struct zs_dictionary_entry) + 5000);
+	zs_stream_destroy(stream);
+	cr_assert_eq(zs_stream_create(0, &stream), 0);
+	cr_assert_eq(test_recompress(device, stream), 0);
+	check_content();
+	train_and_use(2);
+	check_content();
+}
+
+Test(dictionaries, a_flipped_number_of_an_object_is_not_believed_when_it_is_freed)
+{
+	struct zs_object object;
+	uint64_t blocks;
+
+	train_and_use(1);
+	/* An object without a dictionary says that it has this one. */
+	test_random_fill(&random_state, content, 4096);
+	write_range(0, 4096);
+	blocks = list(1, 0).blocks;
+	cr_assert_eq(zs_obj_read_begin(device->pool, zs_slot_handle(zs_table_load(&device->table, 0)), &object), 0);
+	cr_assert_eq(object.info.dictionary, 0);
+	((struct zs_object_header *)(uintptr_t)object.payload)[-1].meta ^= 1u << 21;
+	zs_obj_read_end(device->pool, &object);
+	write_range(0, 4096);
+	cr_assert_eq(list(1, 0).blocks, blocks);
+	cr_assert_eq(stats().corrupt, 1);
 	check_content();
 }
 
@@ -339,6 +352,28 @@ Test(dictionaries, removing_the_device_gives_them_back)
 	zs_device_put(zs_take(device), stream);
 	cr_assert_eq(zs_store_remove(store, id), 0);
 	cr_assert_eq(dictionary_pages(), 0);
+}
+
+static void *put_later(void *unused)
+{
+	usleep(20000);
+	zs_dictionary_put(store, 1);
+	return unused;
+}
+
+Test(dictionaries, removing_the_device_waits_for_a_late_reader_of_another)
+{
+	struct zs_dictionary *dictionary;
+	pthread_t reader;
+
+	train_and_use(1);
+	cr_assert_eq(zs_dictionary_get(store, 1, &dictionary), 0);
+	zs_device_put(zs_take(device), stream);
+	cr_assert_eq(pthread_create(&reader, NULL, put_later, NULL), 0);
+	cr_assert_eq(zs_store_remove(store, id), 0);
+	cr_assert_eq(pthread_join(reader, NULL), 0);
+	cr_assert_eq(dictionary_pages(), 0);
+	cr_assert_eq(zs_dictionary_get(store, 1, &dictionary), -EBADMSG);
 }
 
 Test(dictionaries, those_of_a_device_that_was_removed_are_given_back_at_open)

@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Training: what is refused, and what must not stand in its way. */
+
+#include <criterion/criterion.h>
+#include <errno.h>
+
+#include "codec/stream.h"
+#include "store/device.h"
+#include "store/device_internal.h"
+#include "support/dictionary.h"
+#include "support/small_store.h"
+
+#define BYTES ((size_t)4 << 20)
+#define SIZE  ((uint32_t)16 << 10)
+
+static struct zs_store *store;
+static struct zs_stream *stream;
+static uint64_t id;
+static struct test_random random_state = {.state = 1};
+static struct zs_train_progress progress;
+static char content[BYTES];
+
+/* A device full of data that has much in common. */
+static uint64_t add_device(const char *name, size_t block_size)
+{
+	uint64_t added = test_device_add(store, name, BYTES, block_size, (struct zs_codec_params){ZS_CODEC_LZ4, 1});
+	struct zs_device *device = zs_device_get(store, added, stream);
+	size_t done;
+
+	for (size_t at = 0; at < BYTES; at += block_size)
+		test_pattern_make(1, &random_state, content + at, block_size);
+	cr_assert_eq(zs_device_write(device, stream, 0, content, BYTES, &done), 0);
+	zs_device_put(device, stream);
+	return added;
+}
+
+static void setup(void)
+{
+	store = test_store_create(0);
+	cr_assert_eq(zs_stream_create(0, &stream), 0);
+	id = add_device("device", 4096);
+}
+
+static void teardown(void)
+{
+	zs_store_check(store);
+	zs_store_close(store);
+	zs_stream_destroy(stream);
+}
+
+TestSuite(train, .init = setup, .fini = teardown);
+
+Test(train, too_few_blocks_teach_nothing)
+{
+	uint64_t empty = test_device_add(store, "empty", BYTES, 4096, (struct zs_codec_params){ZS_CODEC_LZ4, 1});
+
+	cr_assert_eq(test_train(store, empty, stream, SIZE, &progress), -ENODATA);
+	cr_assert_eq(test_train(store, empty + 4096, stream, SIZE, &progress), -ENODEV);
+}
+
+Test(train, bad_requests_are_refused)
+{
+	struct zs_train_request request = {id, SIZE, {ZS_CODEC_LZ4, 1}};
+	struct zs_train job;
+
+	cr_assert_eq(zs_train_begin(&job, store, &request), -EINVAL);
+	request.codec = (struct zs_codec_params){ZS_CODEC_ZSTD, 99};
+	cr_assert_eq(zs_train_begin(&job, store, &request), -EINVAL);
+	cr_assert_eq(test_train(store, id, stream, ZS_DICTIONARY_MIN_BYTES - 1, &progress), -ERANGE);
+	cr_assert_eq(test_train(store, id, stream, ZS_DICTIONARY_MAX_BYTES + 1, &progress), -ERANGE);
+	cr_assert_eq(test_train(store, id, stream, ZS_DICTIONARY_MAX_BYTES, &progress), 0);
+	cr_assert_eq(test_train(store, id, stream, ZS_DICTIONARY_MIN_BYTES, &progress), 0);
+}
+
+Test(train, large_blocks_are_enough_for_a_small_dictionary)
+{
+	uint64_t ids[] = {add_device("16K", 16384), add_device("64K", 65536)};
+
+	for (unsigned int i = 0; i < 2; i++) {
+		cr_assert_eq(test_train(store, ids[i], stream, ZS_DICTIONARY_MIN_BYTES, &progress), 0);
+		cr_assert_geq(progress.learnt_blocks, 32);
+		cr_assert_gt(progress.tried_blocks, 0);
+	}
+}
+
+Test(train, versions_that_nothing_needs_make_room_for_a_new_one)
+{
+	struct zs_device *device = zs_device_get(store, id, stream);
+	struct zs_dictionary *dictionary;
+	uint32_t version;
+
+	test_random_fill(&random_state, content, SIZE);
+	for (unsigned int i = 0; i < ZS_DICTIONARY_VERSIONS; i++) {
+		cr_assert_eq(zs_dictionary_create(zs_dictionary_new_id(store), content, SIZE, &dictionary), 0);
+		cr_assert_eq(zs_dictionary_publish(device, dictionary, &version), 0);
+	}
+	zs_device_put(device, stream);
+	cr_assert_eq(test_train(store, id, stream, SIZE, &progress), 0);
+	cr_assert_eq(progress.version, ZS_DICTIONARY_VERSIONS + 1);
+}
