@@ -20,8 +20,6 @@ static void drain(struct zs_device *device)
 
 bool zs_device_is_drained(const struct zs_device *device)
 {
-	/* The id was stored before; see zs_device_get(). */
-	atomic_thread_fence(memory_order_seq_cst);
 	return !zs_shards_sum(&device->shards, ZS_COUNT_INFLIGHT);
 }
 

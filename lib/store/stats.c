@@ -54,9 +54,12 @@ uint64_t zs_shards_sum(const struct zs_shards *shards, enum zs_counter counter)
 {
 	uint64_t sum = 0;
 
-	/* acquire: whoever waits for ZS_COUNT_INFLIGHT to become 0 pairs with zs_device_put() */
+	/*
+	 * Whoever waits for ZS_COUNT_INFLIGHT to become 0 pairs with zs_device_put(), and has stored the device's id
+	 * before: see zs_device_get().
+	 */
 	for (unsigned int i = 0; i <= shards->mask; i++)
-		sum += atomic_load_explicit(&shards->shards[i].counters[counter], memory_order_acquire);
+		sum += atomic_load_explicit(&shards->shards[i].counters[counter], memory_order_seq_cst);
 	return sum;
 }
 
