@@ -14,67 +14,24 @@
 #include "base/check.h"
 #include "base/log.h"
 #include "config.h"
+#include "support/config_file.h"
 
-#define ROOM 4096
-
-static char path[64];
-static char lines[ROOM]; /* all log lines since the last load, each with its level and a newline */
-
-static void keep_line(enum zs_log_level level, const char *line)
-{
-	size_t used = strlen(lines);
-
-	snprintf(lines + used, sizeof(lines) - used, "<%d>%s\n", level, line);
-}
-
-static void write_file(const char *text)
-{
-	FILE *file = fopen(path, "w");
-
-	cr_assert(file);
-	cr_assert_geq(fputs(text, file), 0);
-	cr_assert_eq(fclose(file), 0);
-}
-
-static int load(const char *text, struct zsd_config **ret_config)
-{
-	write_file(text);
-	lines[0] = 0;
-	return zsd_config_load(path, true, ret_config);
-}
-
-static void set_up(void)
-{
-	int fd;
-
-	strcpy(path, "/tmp/zsd-config.XXXXXX");
-	fd = mkstemp(path);
-	cr_assert_geq(fd, 0);
-	close(fd);
-	zs_log_set_sink(keep_line, ZS_LOG_DEBUG);
-}
-
-static void tear_down(void)
-{
-	unlink(path);
-}
-
-TestSuite(config, .init = set_up, .fini = tear_down);
+TestSuite(config, .init = test_config_set_up, .fini = test_config_tear_down);
 
 /* The message must name the file, the line and what is wrong. */
 static void expect_line(int level, unsigned int number, const char *text)
 {
 	char expected[256];
 
-	snprintf(expected, sizeof(expected), "<%d>%s:%u: %s", level, path, number, text);
-	cr_expect(strstr(lines, expected), "expected '%s' in '%s'", expected, lines);
+	snprintf(expected, sizeof(expected), "<%d>%s:%u: %s", level, test_config_path, number, text);
+	cr_expect(strstr(test_config_lines, expected), "expected '%s' in '%s'", expected, test_config_lines);
 }
 
 Test(config, an_empty_file_and_a_missing_one_give_the_defaults)
 {
 	struct zsd_config *config;
 
-	cr_assert_eq(load("", &config), 0);
+	cr_assert_eq(test_config_load("", &config), 0);
 	cr_expect_eq(config->nr_threads, 0);
 	cr_expect_eq(config->transport, ZSD_TRANSPORT_CLASSIC);
 	cr_expect_eq(config->poll_max_nsec, 50000);
@@ -84,14 +41,14 @@ Test(config, an_empty_file_and_a_missing_one_give_the_defaults)
 	cr_expect_eq(config->nr_devices + config->nr_refused + config->nr_groups, 0);
 	cr_expect_not(config->accounting);
 	zsd_config_free(config);
-	cr_assert_eq(unlink(path), 0);
-	cr_assert_eq(zsd_config_load(path, false, &config), 0);
+	cr_assert_eq(unlink(test_config_path), 0);
+	cr_assert_eq(zsd_config_load(test_config_path, false, &config), 0);
 	zsd_config_free(config);
 	cr_assert_eq(zsd_config_load(NULL, false, &config), 0);
 	zsd_config_free(config);
-	cr_expect_str_eq(lines, "");
-	cr_expect_eq(zsd_config_load(path, true, &config), -ENOENT);
-	cr_expect(strstr(lines, path));
+	cr_expect_str_eq(test_config_lines, "");
+	cr_expect_eq(zsd_config_load(test_config_path, true, &config), -ENOENT);
+	cr_expect(strstr(test_config_lines, test_config_path));
 }
 
 Test(config, all_keys_are_taken)
@@ -99,35 +56,35 @@ Test(config, all_keys_are_taken)
 	struct zsd_config *config;
 	const struct zs_device_options *device;
 
-	cr_assert_eq(load("# comment\n"
-			  "; comment\n"
-			  "[Daemon]\n"
-			  "Threads=256\n"
-			  "Transport=auto\n"
-			  "PollMax=20us\n"
-			  "  MountPoint = /srv/a b\n"
-			  "LogLevel=debug\n"
-			  "\n"
-			  "[Device vm 0]\n"
-			  "Size=8G\n"
-			  "Algorithm=zstd:9\n"
-			  "BlockSize=16K\n"
-			  "MemoryLimit=2G\n"
-			  "Mode=0660\n"
-			  "ReadOnly=yes\n"
-			  "Owner=1234:5678\n"
-			  "Group=all vms\n"
-			  "Cache=kernel\n"
-			  "[Pool]\n"
-			  "MemoryLimit=4G\n"
-			  "Accounting=yes\n"
-			  "[Group all vms]\n"
-			  "MemoryLimit=3G\n"
-			  "[Device b]\n"
-			  "Size=4K\n",
-			  &config),
+	cr_assert_eq(test_config_load("# comment\n"
+				      "; comment\n"
+				      "[Daemon]\n"
+				      "Threads=256\n"
+				      "Transport=auto\n"
+				      "PollMax=20us\n"
+				      "  MountPoint = /srv/a b\n"
+				      "LogLevel=debug\n"
+				      "\n"
+				      "[Device vm 0]\n"
+				      "Size=8G\n"
+				      "Algorithm=zstd:9\n"
+				      "BlockSize=16K\n"
+				      "MemoryLimit=2G\n"
+				      "Mode=0660\n"
+				      "ReadOnly=yes\n"
+				      "Owner=1234:5678\n"
+				      "Group=all vms\n"
+				      "Cache=kernel\n"
+				      "[Pool]\n"
+				      "MemoryLimit=4G\n"
+				      "Accounting=yes\n"
+				      "[Group all vms]\n"
+				      "MemoryLimit=3G\n"
+				      "[Device b]\n"
+				      "Size=4K\n",
+				      &config),
 		     0);
-	cr_expect_str_eq(lines, "");
+	cr_expect_str_eq(test_config_lines, "");
 	cr_expect_eq(config->nr_threads, 256);
 	cr_expect_eq(config->transport, ZSD_TRANSPORT_AUTO);
 	cr_expect_eq(config->poll_max_nsec, 20000);
@@ -169,8 +126,10 @@ Test(config, an_owner_may_be_a_name)
 {
 	struct zsd_config *config;
 
-	cr_assert_eq(load("[Device a]\nSize=4K\nOwner=root\n[Device b]\nSize=4K\nOwner=root:root\n", &config), 0);
-	cr_expect_str_eq(lines, "");
+	cr_assert_eq(
+		test_config_load("[Device a]\nSize=4K\nOwner=root\n[Device b]\nSize=4K\nOwner=root:root\n", &config),
+		0);
+	cr_expect_str_eq(test_config_lines, "");
 	cr_assert_eq(config->nr_devices, 2);
 	cr_expect_eq(config->devices[0].uid, 0);
 	cr_expect_eq(config->devices[1].gid, 0);
@@ -182,7 +141,7 @@ Test(config, a_part_of_the_memory_is_a_limit)
 	uint64_t memory = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
 	struct zsd_config *config;
 
-	cr_assert_eq(load("[Pool]\nMemoryLimit=50%\n", &config), 0);
+	cr_assert_eq(test_config_load("[Pool]\nMemoryLimit=50%\n", &config), 0);
 	cr_expect_geq(config->memory_limit_bytes, memory / 2 - 100);
 	cr_expect_leq(config->memory_limit_bytes, memory / 2);
 	zsd_config_free(config);
@@ -192,13 +151,13 @@ Test(config, devices_share_zspages_unless_told_otherwise)
 {
 	struct zsd_config *config;
 
-	cr_assert_eq(load("[Pool]\n", &config), 0);
+	cr_assert_eq(test_config_load("[Pool]\n", &config), 0);
 	cr_expect_not(config->pool_per_device);
 	zsd_config_free(config);
-	cr_assert_eq(load("[Pool]\nPoolMode=per-device\n", &config), 0);
+	cr_assert_eq(test_config_load("[Pool]\nPoolMode=per-device\n", &config), 0);
 	cr_expect(config->pool_per_device);
 	zsd_config_free(config);
-	cr_assert_eq(load("[Pool]\nPoolMode=singleton\n", &config), 0);
+	cr_assert_eq(test_config_load("[Pool]\nPoolMode=singleton\n", &config), 0);
 	cr_expect_not(config->pool_per_device);
 	zsd_config_free(config);
 }
@@ -207,17 +166,17 @@ Test(config, compaction_is_automatic_unless_told_otherwise)
 {
 	struct zsd_config *config;
 
-	cr_assert_eq(load("[Pool]\n", &config), 0);
+	cr_assert_eq(test_config_load("[Pool]\n", &config), 0);
 	cr_expect(config->compact);
 	cr_expect_eq(config->policy.threshold_percent, ZSD_COMPACT_THRESHOLD_PERCENT);
 	cr_expect_eq(config->policy.quota_percent, ZSD_COMPACT_QUOTA_PERCENT);
 	zsd_config_free(config);
-	cr_assert_eq(load("[Pool]\nCompact=no\nCompactThreshold=90%\nCompactQuota=100%\n", &config), 0);
+	cr_assert_eq(test_config_load("[Pool]\nCompact=no\nCompactThreshold=90%\nCompactQuota=100%\n", &config), 0);
 	cr_expect_not(config->compact);
 	cr_expect_eq(config->policy.threshold_percent, 90);
 	cr_expect_eq(config->policy.quota_percent, 100);
 	zsd_config_free(config);
-	cr_assert_eq(load("[Pool]\nCompact=auto\nCompactThreshold=1%\nCompactQuota=1%\n", &config), 0);
+	cr_assert_eq(test_config_load("[Pool]\nCompact=auto\nCompactThreshold=1%\nCompactQuota=1%\n", &config), 0);
 	cr_expect(config->compact);
 	cr_expect_eq(config->policy.threshold_percent, 1);
 	cr_expect_eq(config->policy.quota_percent, 1);
@@ -287,7 +246,7 @@ Test(config, a_bad_value_of_the_daemon_refuses_the_file)
 	struct zsd_config *config;
 
 	for (size_t i = 0; i < ZS_ARRAY_SIZE(cases); i++) {
-		cr_expect_eq(load(cases[i].text, &config), -EINVAL, "%s", cases[i].text);
+		cr_expect_eq(test_config_load(cases[i].text, &config), -EINVAL, "%s", cases[i].text);
 		expect_line(ZS_LOG_ERR, 2, cases[i].message);
 	}
 }
@@ -296,10 +255,10 @@ Test(config, a_key_twice_is_refused)
 {
 	struct zsd_config *config;
 
-	cr_expect_eq(load("[Daemon]\nThreads=4\nLogLevel=info\nThreads=4\n", &config), -EINVAL);
+	cr_expect_eq(test_config_load("[Daemon]\nThreads=4\nLogLevel=info\nThreads=4\n", &config), -EINVAL);
 	expect_line(ZS_LOG_ERR, 4, "[Daemon] Threads=4: the section has this key already");
 	/* Two headings, one section. */
-	cr_expect_eq(load("[Daemon]\nThreads=4\n[Pool]\n[Daemon]\nThreads=5\n", &config), -EINVAL);
+	cr_expect_eq(test_config_load("[Daemon]\nThreads=4\n[Pool]\n[Daemon]\nThreads=5\n", &config), -EINVAL);
 	expect_line(ZS_LOG_ERR, 5, "[Daemon] Threads=5: the section has this key already");
 }
 
@@ -308,7 +267,7 @@ Test(config, keys_of_one_name_in_neighbouring_sections_are_all_taken)
 {
 	struct zsd_config *config;
 
-	cr_assert_eq(load("[Device a]\nSize=4K\n[Device b]\nSize=8K\n[Device c]\nSize=12K\n", &config), 0);
+	cr_assert_eq(test_config_load("[Device a]\nSize=4K\n[Device b]\nSize=8K\n[Device c]\nSize=12K\n", &config), 0);
 	cr_assert_eq(config->nr_devices, 3);
 	cr_expect_eq(config->devices[1].size_bytes, 8192);
 	cr_expect_eq(config->devices[2].size_bytes, 12288);
@@ -319,8 +278,9 @@ Test(config, blanks_and_line_ends_do_not_matter)
 {
 	struct zsd_config *config;
 
-	cr_assert_eq(load("\t[ Daemon ]\r\n  Threads\t=  4 \r\n\r\n[Device   a b ]\n Size = 4 K", &config), 0);
-	cr_expect_str_eq(lines, "");
+	cr_assert_eq(test_config_load("\t[ Daemon ]\r\n  Threads\t=  4 \r\n\r\n[Device   a b ]\n Size = 4 K", &config),
+		     0);
+	cr_expect_str_eq(test_config_lines, "");
 	cr_expect_eq(config->nr_threads, 4);
 	cr_assert_eq(config->nr_devices, 1);
 	cr_expect_str_eq(config->devices[0].name, "a b");
@@ -369,7 +329,7 @@ Test(config, a_bad_device_is_left_out_and_the_others_load)
 	for (size_t i = 0; i < ZS_ARRAY_SIZE(cases); i++) {
 		snprintf(text, sizeof(text), "[Device a]\nSize=4K\n[Device x]\n%s[Device b]\nSize=8K\n",
 			 cases[i].lines);
-		cr_assert_eq(load(text, &config), 0, "%s", text);
+		cr_assert_eq(test_config_load(text, &config), 0, "%s", text);
 		cr_expect_eq(config->nr_refused, 1, "%s", text);
 		cr_assert_eq(config->nr_devices, 2, "%s", text);
 		cr_expect_str_eq(config->devices[0].name, "a");
@@ -388,10 +348,11 @@ Test(config, a_bad_name_is_left_out)
 
 	for (size_t i = 0; i < ZS_ARRAY_SIZE(names); i++) {
 		snprintf(text, sizeof(text), "[Device %s]\nSize=4K\n", names[i]);
-		cr_assert_eq(load(text, &config), 0, "%s", text);
+		cr_assert_eq(test_config_load(text, &config), 0, "%s", text);
 		cr_expect_eq(config->nr_devices, 0, "%s", text);
 		cr_expect_eq(config->nr_refused, 1, "%s", text);
-		cr_expect(strstr(lines, " name: not a device name; use 1 to 64 bytes"), "%s", lines);
+		cr_expect(strstr(test_config_lines, " name: not a device name; use 1 to 64 bytes"), "%s",
+			  test_config_lines);
 		zsd_config_free(config);
 	}
 }
@@ -400,7 +361,7 @@ Test(config, all_errors_of_a_section_are_told)
 {
 	struct zsd_config *config;
 
-	cr_assert_eq(load("[Device x]\nSize=8\nMode=9\nOwner=\n", &config), 0);
+	cr_assert_eq(test_config_load("[Device x]\nSize=8\nMode=9\nOwner=\n", &config), 0);
 	expect_line(ZS_LOG_ERR, 2, "[Device x] Size=8: ");
 	expect_line(ZS_LOG_ERR, 3, "[Device x] Mode=9: ");
 	expect_line(ZS_LOG_ERR, 4, "[Device x] Owner=: no value");
@@ -412,7 +373,7 @@ Test(config, a_device_twice_keeps_the_first)
 {
 	struct zsd_config *config;
 
-	cr_assert_eq(load("[Device a]\nSize=4K\n[Device  a]\nSize=8K\n", &config), 0);
+	cr_assert_eq(test_config_load("[Device a]\nSize=4K\n[Device  a]\nSize=8K\n", &config), 0);
 	cr_assert_eq(config->nr_devices, 1);
 	cr_expect_eq(config->devices[0].size_bytes, 4096);
 	cr_expect_eq(config->nr_refused, 1);
@@ -425,7 +386,9 @@ Test(config, what_is_unknown_is_a_warning)
 	struct zsd_config *config;
 
 	cr_assert_eq(
-		load("Stray=1\n[Daemon]\nThreds=4\n[Future]\nSize=10G\n[Device a]\nSize=4K\nColour=red\n", &config), 0);
+		test_config_load("Stray=1\n[Daemon]\nThreds=4\n[Future]\nSize=10G\n[Device a]\nSize=4K\nColour=red\n",
+				 &config),
+		0);
 	expect_line(ZS_LOG_WARNING, 1, "Stray: not in a section");
 	expect_line(ZS_LOG_WARNING, 3, "[Daemon] Threds: unknown key, ignored");
 	expect_line(ZS_LOG_WARNING, 4, "[Future]: unknown section, ignored");
@@ -448,7 +411,7 @@ Test(config, what_is_no_configuration_is_refused_with_its_line)
 	struct zsd_config *config;
 
 	for (size_t i = 0; i < ZS_ARRAY_SIZE(cases); i++) {
-		cr_expect_eq(load(cases[i].text, &config), -EINVAL, "%s", cases[i].text);
+		cr_expect_eq(test_config_load(cases[i].text, &config), -EINVAL, "%s", cases[i].text);
 		expect_line(ZS_LOG_ERR, cases[i].line, "");
 	}
 }
@@ -457,12 +420,12 @@ Test(config, a_nul_byte_is_refused)
 {
 	static const char text[] = "[Daemon]\nThreads=4\0 0\n";
 	struct zsd_config *config;
-	FILE *file = fopen(path, "w");
+	FILE *file = fopen(test_config_path, "w");
 
 	cr_assert(file);
 	cr_assert_eq(fwrite(text, sizeof(text) - 1, 1, file), 1);
 	cr_assert_eq(fclose(file), 0);
-	cr_expect_eq(zsd_config_load(path, true, &config), -EINVAL);
+	cr_expect_eq(zsd_config_load(test_config_path, true, &config), -EINVAL);
 	expect_line(ZS_LOG_ERR, 2, "a NUL byte");
 }
 
@@ -484,9 +447,9 @@ Test(config, without_memory_loading_fails_and_leaks_nothing)
 	int error;
 
 	do {
-		write_file(text);
+		test_config_write(text);
 		zs_fault_arm(++nth);
-		error = zsd_config_load(path, true, &config);
+		error = zsd_config_load(test_config_path, true, &config);
 		zs_fault_arm(0);
 		cr_assert(!error || error == -ENOMEM, "%d", error);
 	} while (error);
