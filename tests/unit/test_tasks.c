@@ -3,47 +3,27 @@
 
 #include <criterion/criterion.h>
 #include <errno.h>
-#include <time.h>
 
 #include "codec/stream.h"
 #include "store/device.h"
-#include "support/data.h"
 #include "support/small_store.h"
+#include "support/tasks_fixture.h"
 #include "tasks.h"
 
 #define BLOCKS 2048
 #define BYTES  (BLOCKS * (size_t)4096)
-
-static const struct zs_codec_params lz4 = {ZS_CODEC_LZ4, 1};
 
 static struct zs_store *store;
 static struct zs_stream *stream;
 static struct zsd_tasks *tasks;
 static uint64_t id;
 
-static uint64_t add_device(const char *name)
-{
-	static char content[65536];
-	struct test_random random = {.state = 1};
-	struct zs_device *device;
-	uint64_t added = test_device_add(store, name, BYTES, 4096, lz4);
-	size_t done;
-
-	device = zs_device_get(store, added, stream);
-	for (size_t offset = 0; offset < BYTES; offset += sizeof(content)) {
-		test_data_make(TEST_DATA_TEXT, &random, content, sizeof(content));
-		cr_assert_eq(zs_device_write(device, stream, offset, content, sizeof(content), &done), 0);
-	}
-	zs_device_put(device, stream);
-	return added;
-}
-
 static void setup(void)
 {
 	store = test_store_create(0);
 	cr_assert_eq(zs_stream_create(0, &stream), 0);
 	cr_assert_eq(zsd_tasks_create(store, &tasks), 0);
-	id = add_device("device");
+	id = test_tasks_add_device(store, stream, "device", BYTES);
 }
 
 static void teardown(void)
@@ -80,29 +60,9 @@ static uint64_t start(uint64_t device, const struct zs_recompress_request *reque
 	return number;
 }
 
-static struct zsd_task_info look(uint64_t number)
-{
-	struct zsd_task_info info;
-
-	cr_assert_eq(zsd_tasks_info(tasks, number, &info), 0);
-	return info;
-}
-
-static struct zsd_task_info wait_for_state(uint64_t number, enum zsd_task_state least)
-{
-	static const struct timespec interval = {.tv_nsec = 1000000};
-	struct zsd_task_info info = look(number);
-
-	while (info.state < least) {
-		nanosleep(&interval, NULL);
-		info = look(number);
-	}
-	return info;
-}
-
 Test(tasks, a_task_is_done_and_says_what_it_did)
 {
-	struct zsd_task_info info = wait_for_state(start(id, &fast, 100), ZSD_TASK_DONE);
+	struct zsd_task_info info = test_task_wait(tasks, start(id, &fast, 100), ZSD_TASK_DONE);
 
 	cr_assert_eq(info.state, ZSD_TASK_DONE);
 	cr_assert_str_eq(info.device, "device");
@@ -116,11 +76,11 @@ Test(tasks, they_run_in_the_order_in_which_they_were_added)
 {
 	uint64_t first = start(id, &slow, 100), second = start(id, &fast, 100);
 
-	wait_for_state(first, ZSD_TASK_RUNNING);
-	cr_assert_eq(look(second).state, ZSD_TASK_WAITING);
+	test_task_wait(tasks, first, ZSD_TASK_RUNNING);
+	cr_assert_eq(test_task_look(tasks, second).state, ZSD_TASK_WAITING);
 	cr_assert_eq(zsd_tasks_cancel(tasks, first), 0);
-	cr_assert_eq(wait_for_state(first, ZSD_TASK_DONE).state, ZSD_TASK_CANCELLED);
-	cr_assert_eq(wait_for_state(second, ZSD_TASK_DONE).state, ZSD_TASK_DONE);
+	cr_assert_eq(test_task_wait(tasks, first, ZSD_TASK_DONE).state, ZSD_TASK_CANCELLED);
+	cr_assert_eq(test_task_wait(tasks, second, ZSD_TASK_DONE).state, ZSD_TASK_DONE);
 }
 
 Test(tasks, what_waits_can_be_cancelled)
@@ -128,21 +88,21 @@ Test(tasks, what_waits_can_be_cancelled)
 	uint64_t first = start(id, &slow, 1), second = start(id, &fast, 100);
 
 	cr_assert_eq(zsd_tasks_cancel(tasks, second), 0);
-	cr_assert_eq(look(second).state, ZSD_TASK_CANCELLED);
+	cr_assert_eq(test_task_look(tasks, second).state, ZSD_TASK_CANCELLED);
 	cr_assert_eq(zsd_tasks_cancel(tasks, second), -EALREADY);
 	cr_assert_eq(zsd_tasks_cancel(tasks, first), 0);
-	wait_for_state(first, ZSD_TASK_DONE);
-	cr_assert_eq(look(second).recompress.tried, 0);
+	test_task_wait(tasks, first, ZSD_TASK_DONE);
+	cr_assert_eq(test_task_look(tasks, second).recompress.tried, 0);
 }
 
 Test(tasks, a_device_that_goes_ends_its_task)
 {
 	uint64_t task = start(id, &slow, 100);
 
-	wait_for_state(task, ZSD_TASK_RUNNING);
+	test_task_wait(tasks, task, ZSD_TASK_RUNNING);
 	cr_assert_eq(zs_store_remove(store, id), 0, "removal does not wait for a task");
-	cr_assert_eq(wait_for_state(task, ZSD_TASK_DONE).state, ZSD_TASK_FAILED);
-	cr_assert_eq(look(task).error, -ENODEV);
+	cr_assert_eq(test_task_wait(tasks, task, ZSD_TASK_DONE).state, ZSD_TASK_FAILED);
+	cr_assert_eq(test_task_look(tasks, task).error, -ENODEV);
 }
 
 Test(tasks, there_is_room_for_so_many)
@@ -155,11 +115,11 @@ Test(tasks, there_is_room_for_so_many)
 	cr_assert_eq(zsd_tasks_recompress(tasks, id, &fast, 100, ZSD_REASON_COMMAND, &field, &number), -EBUSY);
 	/* The newest one is no help: the place that is needed is the oldest one's. */
 	cr_assert_eq(zsd_tasks_cancel(tasks, first), 0);
-	wait_for_state(first, ZSD_TASK_DONE);
+	test_task_wait(tasks, first, ZSD_TASK_DONE);
 	number = start(id, &fast, 100);
 	cr_assert_eq(number, ZSD_TASKS_MAX + 1);
 	cr_assert_eq(zsd_tasks_info(tasks, first, &(struct zsd_task_info){0}), -ENOENT);
-	wait_for_state(number, ZSD_TASK_DONE);
+	test_task_wait(tasks, number, ZSD_TASK_DONE);
 }
 
 Test(tasks, all_are_listed_once)
@@ -169,7 +129,7 @@ Test(tasks, all_are_listed_once)
 
 	cr_assert_not(zsd_tasks_next(tasks, &cursor, &info));
 	for (unsigned int i = 0; i < 100; i++)
-		last = wait_for_state(start(id, &fast, 100), ZSD_TASK_DONE).number;
+		last = test_task_wait(tasks, start(id, &fast, 100), ZSD_TASK_DONE).number;
 	cursor = 0;
 	for (uint64_t number = last - ZSD_TASKS_MAX + 1; number <= last; number++) {
 		cr_assert(zsd_tasks_next(tasks, &cursor, &info));
@@ -180,7 +140,7 @@ Test(tasks, all_are_listed_once)
 
 Test(tasks, stopping_does_not_wait_for_the_end)
 {
-	wait_for_state(start(id, &slow, 1), ZSD_TASK_RUNNING);
+	test_task_wait(tasks, start(id, &slow, 1), ZSD_TASK_RUNNING);
 	start(id, &slow, 100);
 }
 

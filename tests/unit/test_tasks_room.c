@@ -9,8 +9,8 @@
 #include "codec/stream.h"
 #include "store/device.h"
 #include "support/cold_store.h"
-#include "support/data.h"
 #include "support/small_store.h"
+#include "support/tasks_fixture.h"
 #include "tasks.h"
 
 #define BLOCKS	    2048
@@ -24,23 +24,6 @@ static struct zsd_tasks *tasks;
 static char path[TEST_PATH_BYTES];
 static uint64_t id, other;
 
-static uint64_t add_device(const char *name)
-{
-	static char content[65536];
-	const struct zs_codec_params lz4 = {ZS_CODEC_LZ4, 1};
-	struct test_random random = {.state = 1};
-	uint64_t added = test_device_add(store, name, BYTES, BLOCK, lz4);
-	struct zs_device *device = zs_device_get(store, added, stream);
-	size_t done;
-
-	for (size_t offset = 0; offset < BYTES; offset += sizeof(content)) {
-		test_data_make(TEST_DATA_TEXT, &random, content, sizeof(content));
-		cr_assert_eq(zs_device_write(device, stream, offset, content, sizeof(content), &done), 0);
-	}
-	zs_device_put(device, stream);
-	return added;
-}
-
 static void setup(void)
 {
 	test_backing_create(path);
@@ -48,8 +31,8 @@ static void setup(void)
 	test_backing_attach(store, path, 0);
 	cr_assert_eq(zs_stream_create(0, &stream), 0);
 	cr_assert_eq(zsd_tasks_create(store, &tasks), 0);
-	id = add_device("device");
-	other = add_device("other");
+	id = test_tasks_add_device(store, stream, "device", BYTES);
+	other = test_tasks_add_device(store, stream, "other", BYTES);
 }
 
 static void teardown(void)
@@ -62,26 +45,6 @@ static void teardown(void)
 }
 
 TestSuite(tasks_room, .init = setup, .fini = teardown, .timeout = 300);
-
-static struct zsd_task_info look(uint64_t number)
-{
-	struct zsd_task_info info;
-
-	cr_assert_eq(zsd_tasks_info(tasks, number, &info), 0);
-	return info;
-}
-
-static struct zsd_task_info wait_for_state(uint64_t number, enum zsd_task_state least)
-{
-	static const struct timespec interval = {.tv_nsec = 1000000};
-	struct zsd_task_info info = look(number);
-
-	while (info.state < least) {
-		nanosleep(&interval, NULL);
-		info = look(number);
-	}
-	return info;
-}
 
 /* With a hundredth of a CPU: minutes. */
 static int try_slow(enum zsd_task_reason reason, uint64_t *ret_number)
@@ -102,7 +65,7 @@ static uint64_t start_slow(void)
 	uint64_t number;
 
 	cr_assert_eq(try_slow(ZSD_REASON_COMMAND, &number), 0);
-	wait_for_state(number, ZSD_TASK_RUNNING);
+	test_task_wait(tasks, number, ZSD_TASK_RUNNING);
 	return number;
 }
 
@@ -138,12 +101,12 @@ Test(tasks_room, what_is_urgent_does_not_wait_for_a_recompression)
 	uint64_t slow = start_slow(), asked = start_writeback(ZSD_REASON_COMMAND);
 	uint64_t urgent = start_writeback(ZSD_REASON_POOL_LIMIT);
 
-	cr_assert_eq(wait_for_state(urgent, ZSD_TASK_DONE).state, ZSD_TASK_DONE);
-	cr_assert_eq(look(urgent).finished_blocks, 8);
-	cr_assert_eq(look(slow).state, ZSD_TASK_RUNNING);
-	cr_assert_eq(look(asked).state, ZSD_TASK_WAITING);
+	cr_assert_eq(test_task_wait(tasks, urgent, ZSD_TASK_DONE).state, ZSD_TASK_DONE);
+	cr_assert_eq(test_task_look(tasks, urgent).finished_blocks, 8);
+	cr_assert_eq(test_task_look(tasks, slow).state, ZSD_TASK_RUNNING);
+	cr_assert_eq(test_task_look(tasks, asked).state, ZSD_TASK_WAITING);
 	cr_assert_eq(zsd_tasks_cancel(tasks, slow), 0);
-	cr_assert_eq(wait_for_state(asked, ZSD_TASK_DONE).state, ZSD_TASK_DONE);
+	cr_assert_eq(test_task_wait(tasks, asked, ZSD_TASK_DONE).state, ZSD_TASK_DONE);
 	cr_assert_eq(tasks_of(ZSD_REASON_POOL_LIMIT), 1);
 }
 
@@ -154,8 +117,8 @@ Test(tasks_room, numbers_step_over_the_place_of_a_task_that_goes_on)
 	for (unsigned int i = 0; i < 2 * ZSD_TASKS_MAX; i++) {
 		number = start_writeback(ZSD_REASON_DEVICE_LIMIT);
 		cr_assert_eq(number, before + 1 + ((before + 1) % ZSD_TASKS_MAX == slow % ZSD_TASKS_MAX));
-		wait_for_state(number, ZSD_TASK_DONE);
-		cr_assert_eq(look(slow).state, ZSD_TASK_RUNNING);
+		test_task_wait(tasks, number, ZSD_TASK_DONE);
+		cr_assert_eq(test_task_look(tasks, slow).state, ZSD_TASK_RUNNING);
 		before = number;
 	}
 	cr_assert_eq(tasks_of(ZSD_REASON_DEVICE_LIMIT), 2 * ZSD_TASKS_MAX);
@@ -170,7 +133,7 @@ Test(tasks_room, what_is_idle_leaves_places_to_others)
 	while (!try_slow(ZSD_REASON_IDLE, &number))
 		nr++;
 	cr_assert_eq(nr, ZSD_TASKS_MAX - PLACES_KEPT + 1);
-	wait_for_state(start_writeback(ZSD_REASON_PRESSURE), ZSD_TASK_DONE);
+	test_task_wait(tasks, start_writeback(ZSD_REASON_PRESSURE), ZSD_TASK_DONE);
 	for (; nr < ZSD_TASKS_MAX; nr++)
 		cr_assert_eq(try_slow(ZSD_REASON_COMMAND, &number), 0);
 	cr_assert_eq(try_slow(ZSD_REASON_COMMAND, &number), -EBUSY);
@@ -180,11 +143,11 @@ Test(tasks_room, room_is_made_of_the_device_that_needs_it)
 {
 	cr_assert_eq(zsd_tasks_make_room(tasks, other), 0);
 	/* It waited for some room only. */
-	wait_for_state(1, ZSD_TASK_DONE);
+	test_task_wait(tasks, 1, ZSD_TASK_DONE);
 	cr_assert_eq(backed_blocks(other), BLOCKS);
 	cr_assert_eq(backed_blocks(id), 0);
 	cr_assert_eq(zsd_tasks_make_room(tasks, 0), 0);
-	wait_for_state(2, ZSD_TASK_DONE);
+	test_task_wait(tasks, 2, ZSD_TASK_DONE);
 	cr_assert_gt(backed_blocks(id), 0);
 	cr_assert_eq(tasks_of(ZSD_REASON_FULL), 2);
 }
@@ -194,7 +157,7 @@ Test(tasks_room, room_is_made_while_a_recompression_goes_on)
 	uint64_t slow = start_slow();
 
 	cr_assert_eq(zsd_tasks_make_room(tasks, other), 0);
-	cr_assert_eq(look(slow).state, ZSD_TASK_RUNNING);
+	cr_assert_eq(test_task_look(tasks, slow).state, ZSD_TASK_RUNNING);
 }
 
 Test(tasks_room, without_anything_to_write_back_there_is_no_room)
