@@ -37,6 +37,8 @@ struct candidate {
 	struct zs_object_info info;
 	uint64_t flags; /* of the slot, with an object */
 	uint64_t slot;	/* of a same-filled block; else set when the object exists */
+	/* Whose limit has refused the last try; NULL: the heap's. */
+	const struct zs_budget *refused;
 };
 
 /* What slots say by themselves. */
@@ -154,7 +156,8 @@ static int make_object(struct zs_device *device, struct candidate *candidate, en
 	struct zs_handle handle;
 	int error;
 
-	error = zs_charge(device, cost, urgency);
+	candidate->refused = NULL;
+	error = zs_charge_or_tell(device, cost, urgency, &candidate->refused);
 	if (error)
 		return error;
 	error = alloc_object(device, candidate->info.size, urgency, &handle);
@@ -242,10 +245,11 @@ static int prepare(struct zs_device *device, struct zs_stream *stream, uint64_t 
 		   struct candidate *candidate)
 {
 	int error = prepare_once(device, block, old, candidate);
+	bool helped = true;
 
 	/* What waits to be freed still counts; nobody is refused because of it, also if it is free just now. */
-	if (error == -ENOSPC) {
-		zs_deferred_flush(&device->store->deferred);
+	while (error == -ENOSPC && helped) {
+		helped = zs_deferred_help(&device->store->deferred, candidate->refused);
 		error = prepare_once(device, block, old, candidate);
 	}
 	if (!error && candidate->payload)

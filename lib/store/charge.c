@@ -39,18 +39,30 @@ static bool is_limited(struct zs_device *device)
 	return atomic_load_explicit(&device->budget.limit_bytes, memory_order_relaxed);
 }
 
-int zs_charge(struct zs_device *device, uint64_t cost, enum zs_urgency urgency)
+int zs_charge_or_tell(struct zs_device *device, uint64_t cost, enum zs_urgency urgency,
+		      const struct zs_budget **ret_refused)
 {
 	int error = 0;
 
 	if (is_limited(device))
 		error = charge_budget(&device->budget, cost, urgency);
+	if (error)
+		*ret_refused = &device->budget;
 	if (error || !device->group)
 		return error;
 	error = charge_budget(&device->group->budget, cost, urgency);
+	if (error)
+		*ret_refused = &device->group->budget;
 	if (error && is_limited(device))
 		uncharge_budget(&device->budget, cost);
 	return error;
+}
+
+int zs_charge(struct zs_device *device, uint64_t cost, enum zs_urgency urgency)
+{
+	const struct zs_budget *refused;
+
+	return zs_charge_or_tell(device, cost, urgency, &refused);
 }
 
 void zs_uncharge(struct zs_device *device, uint64_t cost)
@@ -59,6 +71,30 @@ void zs_uncharge(struct zs_device *device, uint64_t cost)
 		uncharge_budget(&device->budget, cost);
 	if (device->group)
 		uncharge_budget(&device->group->budget, cost);
+}
+
+/*
+ * what waits to be freed
+ */
+
+void zs_charge_wait(struct zs_device *device, uint64_t nr)
+{
+	atomic_fetch_add_explicit(&device->budget.nr_waiting, nr, memory_order_relaxed);
+	if (device->group)
+		atomic_fetch_add_explicit(&device->group->budget.nr_waiting, nr, memory_order_relaxed);
+}
+
+/* release: who sees that nothing waits sees what was uncharged */
+void zs_charge_waited(struct zs_device *device, uint64_t nr)
+{
+	if (device->group)
+		atomic_fetch_sub_explicit(&device->group->budget.nr_waiting, nr, memory_order_release);
+	atomic_fetch_sub_explicit(&device->budget.nr_waiting, nr, memory_order_release);
+}
+
+bool zs_charge_is_shared(const struct zs_device *device, const struct zs_budget *budget)
+{
+	return !budget || budget == &device->budget || (device->group && budget == &device->group->budget);
 }
 
 /*

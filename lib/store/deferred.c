@@ -1,12 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/*
- * Deferred free.
- *
- * Order matters in one place: a device's index may be used again only when no object of its waits any more. Blocks and
- * batches of a device are handed over by its borrowers. So a drain looks first which of the removed devices the last
- * borrower has left, then takes the batches, then the shards, and finishes those devices at the end: whatever belongs
- * to them has then been freed.
- */
+/* Deferred free: handing over, and the maintenance thread. */
 
 #include "store/deferred.h"
 
@@ -16,6 +9,7 @@
 #include <time.h>
 
 #include "base/check.h"
+#include "store/deferred_internal.h"
 #include "store/device_internal.h"
 #include "store/slot.h"
 
@@ -25,24 +19,11 @@
 /* How long freed memory waits for more, which then costs less to give back. */
 #define SHRINK_DELAY_NSEC 100000000
 
-struct zs_deferred_block {
-	uint32_t handle;
-	uint32_t device; /* index */
-};
-
-/* Objects of one device. */
-struct batch {
-	struct zs_list link; /* deferred->batches */
-	struct zs_device *device;
-	unsigned int nr;
-	struct zs_handle handles[];
-};
-
 void zs_deferred_init(struct zs_deferred *deferred, struct zs_store *store)
 {
 	pthread_condattr_t attributes;
 
-	*deferred = (struct zs_deferred){.store = store};
+	*deferred = (struct zs_deferred){.store = store, .list_bytes_max = ZS_DEFERRED_LIST_BYTES};
 	zs_list_init(&deferred->batches);
 	zs_list_init(&deferred->removed);
 	zs_lock_init(&deferred->drain, ZS_LOCK_DRAIN);
@@ -51,6 +32,7 @@ void zs_deferred_init(struct zs_deferred *deferred, struct zs_store *store)
 	pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
 	pthread_cond_init(&deferred->wake, &attributes);
 	pthread_condattr_destroy(&attributes);
+	pthread_cond_init(&deferred->helped, NULL);
 }
 
 /* Under deferred->mutex. One signal for any number of wishes: it may be a system call. */
@@ -66,117 +48,6 @@ static void wake(struct zs_deferred *deferred)
 	pthread_mutex_lock(&deferred->mutex);
 	wake_locked(deferred);
 	pthread_mutex_unlock(&deferred->mutex);
-}
-
-/*
- * draining, under deferred->drain
- */
-
-static void free_handle(struct zs_deferred *deferred, struct zs_device *device, struct zs_handle handle)
-{
-	zs_device_free_object(device, 0, handle);
-	atomic_fetch_sub_explicit(&deferred->pending, 1, memory_order_relaxed);
-	atomic_fetch_add_explicit(&deferred->drained, 1, memory_order_relaxed);
-}
-
-/* Takes the shard's full array and leaves the empty one. */
-static uint32_t swap_shard(struct zs_deferred_shard *shard, struct zs_deferred_block **ret_blocks)
-{
-	uint32_t nr;
-	ZS_LOCK_SCOPE(&shard->lock);
-
-	nr = shard->nr;
-	*ret_blocks = shard->blocks;
-	shard->blocks = shard->spare;
-	shard->spare = *ret_blocks;
-	shard->nr = 0;
-	return nr;
-}
-
-static void drain_shard(struct zs_deferred *deferred, struct zs_deferred_shard *shard)
-{
-	struct zs_deferred_block *blocks;
-	uint32_t nr = swap_shard(shard, &blocks);
-
-	for (uint32_t i = 0; i < nr; i++)
-		free_handle(deferred, atomic_load(&deferred->store->devices[blocks[i].device]),
-			    (struct zs_handle){blocks[i].handle});
-}
-
-static void drain_batch(struct zs_deferred *deferred, struct batch *batch)
-{
-	for (unsigned int i = 0; i < batch->nr; i++) {
-		zs_handles_prefetch(batch->device->pool, batch->handles, batch->nr, i);
-		free_handle(deferred, batch->device, batch->handles[i]);
-	}
-	free(batch);
-}
-
-/* Moves the removed devices that nobody uses any more to a list of the caller's. */
-static void take_removed(struct zs_deferred *deferred, struct zs_list *ret_list)
-{
-	struct zs_list *next;
-
-	zs_list_init(ret_list);
-	pthread_mutex_lock(&deferred->mutex);
-	for (struct zs_list *link = deferred->removed.next; link != &deferred->removed; link = next) {
-		next = link->next;
-		if (!zs_device_is_drained(zs_list_entry(link, struct zs_device, removed)))
-			continue;
-		zs_list_unlink(link);
-		zs_list_push(ret_list, link);
-	}
-	pthread_mutex_unlock(&deferred->mutex);
-}
-
-static void finish_removed(struct zs_deferred *deferred, struct zs_list *list)
-{
-	while (!zs_list_empty(list)) {
-		struct zs_list *link = list->next;
-
-		zs_list_unlink(link);
-		zs_device_finish(zs_list_entry(link, struct zs_device, removed));
-		atomic_fetch_sub(&deferred->waiting_devices, 1);
-	}
-}
-
-/* Moves all batches to a list of the caller's, keeping their order. */
-static void take_batches(struct zs_deferred *deferred, struct zs_list *ret_list)
-{
-	zs_list_init(ret_list);
-	pthread_mutex_lock(&deferred->mutex);
-	if (!zs_list_empty(&deferred->batches)) {
-		*ret_list = deferred->batches;
-		ret_list->next->previous = ret_list;
-		ret_list->previous->next = ret_list;
-		zs_list_init(&deferred->batches);
-	}
-	pthread_mutex_unlock(&deferred->mutex);
-}
-
-bool zs_deferred_flush(struct zs_deferred *deferred)
-{
-	struct zs_list batches, removed;
-
-	if (!atomic_load(&deferred->pending) && !atomic_load(&deferred->waiting_devices))
-		return false;
-	ZS_LOCK_SCOPE(&deferred->drain);
-	zs_heap_bulk_begin(deferred->store->heap);
-	take_removed(deferred, &removed);
-	take_batches(deferred, &batches);
-	for (unsigned int i = 0; i < deferred->nr_shards; i++)
-		drain_shard(deferred, &deferred->shards[i]);
-	while (!zs_list_empty(&batches)) {
-		/* pushed at the front: the oldest is the last */
-		struct batch *batch = zs_list_entry(batches.previous, struct batch, link);
-
-		zs_list_unlink(&batch->link);
-		drain_batch(deferred, batch);
-	}
-	finish_removed(deferred, &removed);
-	zs_heap_bulk_end(deferred->store->heap);
-	/* Also if another thread was faster while this one waited for the lock: memory has come back. */
-	return true;
 }
 
 static struct timespec time_after(long nsec)
@@ -227,6 +98,27 @@ static void wait_locked(struct zs_deferred *deferred)
 		deferred->wanted = true;
 }
 
+/* A mutex that is unlocked and locked again is not given to those who wait for it: they would wait until the end. */
+static void give_way(struct zs_deferred *deferred)
+{
+	pthread_mutex_lock(&deferred->mutex);
+	while (deferred->nr_helpers)
+		pthread_cond_wait(&deferred->helped, &deferred->mutex);
+	pthread_mutex_unlock(&deferred->mutex);
+}
+
+/* The maintenance thread's way of zs_deferred_flush(). */
+static void drain_all(struct zs_deferred *deferred)
+{
+	zs_heap_bulk_begin(deferred->store->heap);
+	do {
+		give_way(deferred);
+	} while (atomic_load(&deferred->running) && zs_deferred_drain_piece(deferred, NULL));
+	/* With the lock, so that who has it knows that all is given back, too: zs_store_check(). */
+	ZS_LOCK_SCOPE(&deferred->drain);
+	zs_heap_bulk_end(deferred->store->heap);
+}
+
 static void *maintain(void *argument)
 {
 	struct zs_deferred *deferred = argument;
@@ -242,7 +134,8 @@ static void *maintain(void *argument)
 		deferred->wanted = false;
 		deferred->is_crowded &= !is_time;
 		pthread_mutex_unlock(&deferred->mutex);
-		zs_deferred_flush(deferred);
+		if (zs_deferred_is_waited_for(deferred, NULL))
+			drain_all(deferred);
 		if (is_time)
 			zs_heap_shrink(deferred->store->heap);
 		pthread_mutex_lock(&deferred->mutex);
@@ -309,21 +202,16 @@ int zs_deferred_start(struct zs_deferred *deferred)
 
 void zs_deferred_deinit(struct zs_deferred *deferred)
 {
-	struct zs_list batches;
-
 	if (atomic_exchange(&deferred->running, false)) {
 		zs_heap_set_shrinker(deferred->store->heap, NULL, NULL);
 		wake(deferred);
 		pthread_join(deferred->thread, NULL);
 	}
-	take_batches(deferred, &batches);
-	while (!zs_list_empty(&batches)) {
-		struct batch *batch = zs_list_entry(batches.next, struct batch, link);
-
-		zs_list_unlink(&batch->link);
+	for (struct zs_deferred_batch *batch = zs_deferred_take_batch(deferred, NULL); batch;
+	     batch = zs_deferred_take_batch(deferred, NULL))
 		free(batch);
-	}
 	free_shards(deferred);
+	pthread_cond_destroy(&deferred->helped);
 	pthread_cond_destroy(&deferred->wake);
 	pthread_mutex_destroy(&deferred->mutex);
 	zs_lock_deinit(&deferred->drain);
@@ -357,6 +245,7 @@ bool zs_deferred_block(struct zs_deferred *deferred, unsigned int index, struct 
 	shard->blocks[shard->nr++] = (struct zs_deferred_block){.handle = handle.index, .device = device->index};
 	/* The first one starts the clock, so that nothing waits for long; half full is when it gets urgent. */
 	half = shard->nr == 1 || shard->nr == deferred->shard_capacity / 2;
+	zs_charge_wait(device, 1);
 	atomic_fetch_add_explicit(&deferred->pending, 1, memory_order_relaxed);
 	zs_unlock(&shard->lock);
 	if (half)
@@ -364,7 +253,21 @@ bool zs_deferred_block(struct zs_deferred *deferred, unsigned int index, struct 
 	return true;
 }
 
-static void push_batch(struct zs_deferred *deferred, struct batch *batch)
+/* A batch with room for nr handles; NULL if there is no memory, or as much of it waits as may. */
+static struct zs_deferred_batch *make_batch(struct zs_deferred *deferred, unsigned int nr)
+{
+	uint64_t bytes = zs_deferred_batch_bytes(nr), others;
+	struct zs_deferred_batch *batch = NULL;
+
+	others = atomic_fetch_add_explicit(&deferred->list_bytes, bytes, memory_order_relaxed);
+	if (others + bytes <= deferred->list_bytes_max)
+		batch = zs_malloc(bytes);
+	if (!batch)
+		atomic_fetch_sub_explicit(&deferred->list_bytes, bytes, memory_order_relaxed);
+	return batch;
+}
+
+static void push_batch(struct zs_deferred *deferred, struct zs_deferred_batch *batch)
 {
 	pthread_mutex_lock(&deferred->mutex);
 	zs_list_push(&deferred->batches, &batch->link);
@@ -374,19 +277,20 @@ static void push_batch(struct zs_deferred *deferred, struct batch *batch)
 
 bool zs_deferred_page(struct zs_deferred *deferred, struct zs_device *device, const uint64_t *slots, unsigned int nr)
 {
-	struct batch *batch;
+	struct zs_deferred_batch *batch;
 
 	if (!atomic_load_explicit(&deferred->running, memory_order_relaxed))
 		return false;
 	if (!nr)
 		return true;
-	batch = zs_malloc(sizeof(*batch) + nr * sizeof(batch->handles[0]));
+	batch = make_batch(deferred, nr);
 	if (!batch)
 		return fall_back(deferred, nr);
 	batch->device = device;
 	batch->nr = nr;
 	for (unsigned int i = 0; i < nr; i++)
 		batch->handles[i] = zs_slot_handle(slots[i]);
+	zs_charge_wait(device, nr);
 	atomic_fetch_add_explicit(&deferred->pending, nr, memory_order_relaxed);
 	push_batch(deferred, batch);
 	return true;

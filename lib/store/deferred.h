@@ -13,13 +13,21 @@
  *
  * Whoever finds no room, or the shard's lock taken, frees at once. Nothing is deferred before zs_deferred_start().
  *
+ * It is freed in pieces, each of a page of slots at most from either of these three. What belongs together is not freed
+ * at once, so that nobody waits for longer than a piece.
+ *
  * The maintenance thread also gives the memory back that others have freed, a zspage at a time: within 100 ms, or as
  * soon as it is much (zs_heap_set_shrinker()). So who writes blocks back or overwrites them makes no system calls for
  * it, and those that are made are fewer.
  *
- * What waits is still counted as memory in use; who meets a limit drains first (zs_deferred_flush()).
+ * What waits is still counted as memory in use; who meets a limit frees a piece and tries again, until it has what it
+ * needs or nothing waits any more that could help (zs_deferred_help()). The maintenance thread gives way to it.
  *
- * Locks: drain -> (class -> slab -> punch -> pages); shard and list locks are leaves of their own. Any thread.
+ * When the store is closed, or a pool destroyed by that, what waits is not freed: it is in the arena, where no slot
+ * names it, and the next open reclaims it.
+ *
+ * Locks: drain -> (devices, dicts, class -> slab -> punch -> pages); shard and list locks are leaves of their own. Any
+ * thread.
  */
 
 #include <pthread.h>
@@ -32,11 +40,14 @@
 #include "base/lock.h"
 #include "zsmalloc/pool.h"
 
+struct zs_budget;
 struct zs_device;
 struct zs_store;
 
 /* Blocks that wait one by one, in all shards together: 128 MiB of data in blocks of 4 KiB. */
 #define ZS_DEFERRED_BUDGET_BYTES ((uint64_t)128 << 20)
+/* Memory for the handles of pages of slots that wait: those of 64 GiB of data in blocks of 4 KiB. */
+#define ZS_DEFERRED_LIST_BYTES ((uint64_t)64 << 20)
 
 struct zs_deferred_stats {
 	uint64_t pending;   /* blocks that wait now, those of removed devices not counted */
@@ -51,6 +62,7 @@ struct zs_deferred_shard {
 	struct zs_deferred_block *blocks;	   /* [capacity] */
 	struct zs_deferred_block *spare;
 	uint32_t nr;
+	uint32_t nr_taken; /* in spare, to be freed; guarded by drain, as is spare while it is not 0 */
 };
 
 struct zs_deferred {
@@ -61,17 +73,22 @@ struct zs_deferred {
 	_Atomic bool running;
 	pthread_t thread;
 
-	struct zs_lock drain;  /* held by the one who frees */
-	pthread_mutex_t mutex; /* guards the six below; a leaf */
+	struct zs_lock drain;	 /* held by the one who frees, for one piece */
+	unsigned int next_shard; /* guarded by drain */
+	pthread_mutex_t mutex;	 /* guards the eight below; a leaf */
 	pthread_cond_t wake;
-	struct zs_list batches; /* struct batch, in the order of their arrival */
-	struct zs_list removed; /* struct zs_device.removed, some of them still in use */
-	bool wanted;		/* there is work */
-	bool is_crowded;	/* there is memory to give back, at this time */
+	pthread_cond_t helped;	 /* nr_helpers is 0 again */
+	unsigned int nr_helpers; /* threads that free, or wait for drain to do so; the maintenance thread is none */
+	struct zs_list batches;	 /* struct batch, in the order of their arrival */
+	struct zs_list removed;	 /* struct zs_device.removed, some of them still in use */
+	bool wanted;		 /* there is work */
+	bool is_crowded;	 /* there is memory to give back, at this time */
 	struct timespec shrink_at;
 
 	_Atomic uint64_t pending, fallbacks, drained; /* relaxed, statistics; pending also says whether a flush helps */
 	_Atomic uint64_t waiting_devices;
+	_Atomic uint64_t list_bytes; /* of batches; relaxed */
+	uint64_t list_bytes_max;     /* immutable but for tests */
 };
 
 void zs_deferred_init(struct zs_deferred *deferred, struct zs_store *store);
@@ -90,9 +107,11 @@ bool zs_deferred_page(struct zs_deferred *deferred, struct zs_device *device, co
 bool zs_deferred_device(struct zs_deferred *deferred, struct zs_device *device);
 
 /*
- * Returns when all that waits now is free, doing it in the calling thread, but for removed devices that are in use;
- * true if there was something.
+ * Frees a piece of what waits, in the calling thread. With a budget only if something waits that is charged to it, and
+ * no removed device or page of slots of others. False if there was nothing, but for removed devices that are in use.
  */
+bool zs_deferred_help(struct zs_deferred *deferred, const struct zs_budget *budget);
+/* The same until nothing is left; true if there was something. */
 bool zs_deferred_flush(struct zs_deferred *deferred);
 
 void zs_deferred_stats(struct zs_deferred *deferred, struct zs_deferred_stats *ret_stats);

@@ -50,6 +50,7 @@ struct zs_device {
 	struct zs_shards shards;
 	struct zs_latencies latencies; /* only borrowers add; none are left when it is finished */
 	struct zs_list removed;	       /* in deferred.removed while REMOVING, under deferred.mutex */
+	uint64_t removed_blocks;       /* slots before this one are free; while REMOVING, under deferred.drain */
 };
 
 struct zs_store {
@@ -96,7 +97,12 @@ int zs_device_start(struct zs_device *device, const struct zs_device_options *op
 
 /* True if nobody has borrowed it: of a REMOVING device nobody will. What was done with it can be seen then. */
 bool zs_device_is_drained(const struct zs_device *device);
-/* Frees a REMOVING device's objects and slot table; it is FREE afterwards. Locks: the store's, class and below. */
+/*
+ * Freeing a REMOVING device that nobody has borrowed, by one thread at a time: a page of its slots and what they name,
+ * until it answers false; then the device, which is FREE afterwards. zs_device_finish() does the former, too, if
+ * something is left. Nothing of it may wait in store/deferred.c by then. Locks: the store's, class and below.
+ */
+bool zs_device_free_page(struct zs_device *device);
 void zs_device_finish(struct zs_device *device);
 /* Frees an object that no slot names any more, and takes it off the device's counters. */
 void zs_device_free_object(struct zs_device *device, unsigned int shard, struct zs_handle handle);

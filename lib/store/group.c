@@ -184,6 +184,8 @@ void zs_group_leave(struct zs_device *device, uint64_t charged_bytes)
 		return;
 	device->group = NULL;
 	atomic_fetch_sub(&group->budget.charged_bytes, charged_bytes);
+	if (device->state == ZS_DEVICE_REMOVING)
+		atomic_fetch_sub(&group->budget.nr_waiting, 1);
 	group->nr_devices--;
 	drop_unused(device->store, group);
 }

@@ -23,40 +23,46 @@ bool zs_device_is_drained(const struct zs_device *device)
 	return !zs_shards_sum(&device->shards, ZS_COUNT_INFLIGHT);
 }
 
-/* Nothing is counted any more that is the device's alone. */
+/* Nothing is counted any more that is the device's alone; its group has room again with each page. */
 static void free_handles(struct zs_device *device, const struct zs_handle *handles, unsigned int nr)
 {
 	struct zs_object_info info;
+	uint64_t cost = 0;
 
 	for (unsigned int i = 0; i < nr; i++) {
 		zs_handles_prefetch(device->pool, handles, nr, i);
 		zs_pool_free(device->pool, handles[i], &info);
 		if (info.units)
 			zs_cold_count(device, 0, info.units, UINT64_MAX);
+		if (info.units || info.size)
+			cost += sizeof(uint64_t);
+		if (info.size)
+			cost += zs_pool_cost(info.size);
 	}
+	zs_count(&device->shards, 0, ZS_COUNT_COST_BYTES, -cost);
+	zs_uncharge(device, cost);
 }
 
-/* Frees every object of a device that nobody can reach any more. */
-static void free_blocks(struct zs_device *device)
+bool zs_device_free_page(struct zs_device *device)
 {
+	uint64_t first = zs_table_next(&device->table, device->removed_blocks), end, slot;
 	struct zs_handle handles[ZS_SLOTS_PER_PAGE];
 	unsigned int nr = 0;
-	uint64_t slot;
 
-	for (uint64_t block = zs_table_next(&device->table, 0); block < device->table.nr_blocks;
-	     block = zs_table_next(&device->table, block + 1)) {
+	if (first >= device->table.nr_blocks)
+		return false;
+	end = zs_min(first + ZS_SLOTS_PER_PAGE, device->table.nr_blocks);
+	for (uint64_t block = first; block < end; block++) {
 		slot = zs_table_load(&device->table, block);
 		if (!zs_slot_is_sound(slot))
 			zs_pool_note_leak(device->pool);
 		else if (zs_slot_state(slot) == ZS_SLOT_OBJECT)
 			handles[nr++] = zs_slot_handle(slot);
-		if (nr < ZS_SLOTS_PER_PAGE)
-			continue;
-		free_handles(device, handles, nr);
-		nr = 0;
 	}
 	free_handles(device, handles, nr);
-	zs_table_punch(&device->table);
+	zs_table_punch_page(&device->table, first);
+	device->removed_blocks = first + ZS_SLOTS_PER_PAGE;
+	return true;
 }
 
 void zs_device_finish(struct zs_device *device)
@@ -64,8 +70,10 @@ void zs_device_finish(struct zs_device *device)
 	struct zs_store *store = device->store;
 
 	zs_heap_bulk_begin(store->heap);
-	free_blocks(device);
+	while (zs_device_free_page(device))
+		continue;
 	zs_heap_bulk_end(store->heap);
+	zs_table_punch(&device->table);
 	/* No object is left that needs them, and nobody who reads one. */
 	zs_dictionaries_forget(device);
 	zs_latencies_deinit(&device->latencies);
@@ -89,6 +97,9 @@ static int commit_removal(struct zs_store *store, uint64_t id, struct zs_device 
 	if (!device || !id || device->state != ZS_DEVICE_ACTIVE || atomic_load(&device->id) != id)
 		return -ENODEV;
 	device->state = ZS_DEVICE_REMOVING;
+	device->removed_blocks = 0;
+	if (device->group)
+		atomic_fetch_add(&device->group->budget.nr_waiting, 1);
 	atomic_store(&device->id, 0);
 	/* the commit */
 	atomic_store_explicit(&device->entry->id, 0, memory_order_release);

@@ -47,6 +47,18 @@ void zs_table_punch(struct zs_table *table)
 	atomic_store(&table->nr_present, 0);
 }
 
+void zs_table_punch_page(struct zs_table *table, uint64_t block)
+{
+	uint64_t page = block / ZS_SLOTS_PER_PAGE, bit = UINT64_C(1) << (page % 64);
+
+	if (!zs_table_is_present(table, block))
+		return;
+	zs_arena_punch(table->arena, ZS_REGION_SLOTS, table->offset + page * ZS_PAGE_SIZE, ZS_PAGE_SIZE);
+	atomic_fetch_and_explicit(&table->present[page / 64], ~bit, memory_order_relaxed);
+	atomic_fetch_sub_explicit(&table->nr_present, 1, memory_order_relaxed);
+	zs_heap_uncharge_table(table->heap, 1);
+}
+
 void zs_table_adopt(struct zs_table *table)
 {
 	uint64_t end = table->offset + zs_table_bytes(table->nr_blocks), at = table->offset, length, page;

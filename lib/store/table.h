@@ -39,8 +39,9 @@ int zs_table_init(struct zs_table *table, struct zs_arena *arena, struct zs_heap
 		  uint64_t nr_blocks);
 /* Frees what is private; the slots stay. */
 void zs_table_deinit(struct zs_table *table);
-/* Gives the memory of all slots back. Context: nobody uses the table. */
+/* Gives the memory of all slots back, or of those in the page of block. Context: nobody uses the table. */
 void zs_table_punch(struct zs_table *table);
+void zs_table_punch_page(struct zs_table *table, uint64_t block);
 
 /* After a restart: finds the pages that have memory, and counts them. */
 void zs_table_adopt(struct zs_table *table);

@@ -8,6 +8,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/check.h"
+#include "codec/stream.h"
 #include "store/device.h"
 #include "store/device_internal.h"
 #include "support/data.h"
@@ -207,6 +209,38 @@ Test(deferred, a_removed_device_is_gone_at_once_and_its_name_free)
 	zs_store_flush(store);
 	cr_assert_eq(stats_of_store().pool.objects, 0);
 	cr_assert_eq(stats_of_store().heap.slot_table_pages, 0);
+}
+
+Test(deferred, pages_of_blocks_wait_as_long_as_their_lists_are_small)
+{
+	uint64_t id = add_full("a");
+
+	cr_assert_eq(zs_store_start_maintenance(store), 0);
+	hold();
+	/* A list of 512 handles is a bit longer than 2 KiB. */
+	store->deferred.list_bytes_max = 3 << 11;
+	discard(id, 0, DEVICE_MIB * MIB);
+	cr_assert_eq(stats_of_store().deferred.pending, 2 * ZS_SLOTS_PER_PAGE);
+	cr_assert_eq(stats_of_store().deferred.fallbacks, NR_BLOCKS - 2 * ZS_SLOTS_PER_PAGE);
+	cr_assert_eq(stats_of_store().pool.objects, 2 * ZS_SLOTS_PER_PAGE);
+	let_go();
+	zs_store_flush(store);
+	cr_assert_eq(stats_of_store().pool.objects, 0);
+	cr_assert_eq(store->deferred.list_bytes, 0);
+}
+
+Test(deferred, a_page_of_blocks_is_freed_at_once_if_there_is_no_memory_for_its_list)
+{
+	uint64_t id = add_full("a");
+
+	cr_assert_eq(zs_store_start_maintenance(store), 0);
+	hold();
+	zs_fault_arm(1);
+	discard(id, 0, 2 * MIB);
+	zs_fault_arm(0);
+	cr_assert_eq(stats_of_store().deferred.fallbacks, ZS_SLOTS_PER_PAGE);
+	cr_assert_eq(stats_of_store().pool.objects, NR_BLOCKS - ZS_SLOTS_PER_PAGE);
+	let_go();
 }
 
 /* As the maintenance thread does it, some time. */

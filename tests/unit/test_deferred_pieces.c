@@ -1,0 +1,256 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Deferred free: what waits is freed in pieces, by whoever meets a limit. */
+
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <pthread.h>
+
+#include "codec/stream.h"
+#include "store/device.h"
+#include "store/device_internal.h"
+#include "support/data.h"
+#include "support/small_store.h"
+
+#define MIB	   ((uint64_t)1 << 20)
+#define BLOCK	   4096
+#define NR_BLOCKS  2048
+#define DEVICE_MIB (NR_BLOCKS * BLOCK / MIB)
+
+static const struct zs_codec_params lz4 = {ZS_CODEC_LZ4, 1};
+
+static struct zs_store *store;
+static struct zs_stream *stream;
+static char noise[BLOCK];
+
+static void pieces_create(void)
+{
+	struct test_random random = {.state = 11};
+
+	store = test_store_create(0);
+	cr_assert_eq(zs_stream_create(0, &stream), 0);
+	test_data_make(TEST_DATA_NOISE, &random, noise, sizeof(noise));
+}
+
+static void pieces_destroy(void)
+{
+	zs_store_check(store);
+	zs_store_close(store);
+	zs_stream_destroy(stream);
+}
+
+TestSuite(deferred_pieces, .init = pieces_create, .fini = pieces_destroy);
+
+static uint64_t add_full(const char *name)
+{
+	uint64_t id = test_device_add(store, name, DEVICE_MIB * MIB, BLOCK, lz4);
+	struct zs_device *device = zs_device_get(store, id, stream);
+	size_t done;
+
+	for (uint64_t i = 0; i < NR_BLOCKS; i++)
+		cr_assert_eq(zs_device_write(device, stream, i * BLOCK, noise, BLOCK, &done), 0);
+	zs_device_put(device, stream);
+	return id;
+}
+
+static void discard(uint64_t id, uint64_t offset, uint64_t length)
+{
+	struct zs_device *device = zs_device_get(store, id, stream);
+
+	cr_assert_eq(zs_device_discard(device, stream, offset, length), 0);
+	zs_device_put(device, stream);
+}
+
+static struct zs_store_stats stats_of_store(void)
+{
+	struct zs_store_stats stats;
+
+	zs_store_stats(store, &stats);
+	return stats;
+}
+
+/* Stops the maintenance thread before it can free anything, so that a test sees what waits. */
+static void hold(void)
+{
+	zs_lock(&store->deferred.drain);
+}
+
+static void let_go(void)
+{
+	zs_unlock(&store->deferred.drain);
+}
+
+/* Has the maintenance thread give way, as if this one were about to free a piece all the time. */
+static void keep_away(void)
+{
+	pthread_mutex_lock(&store->deferred.mutex);
+	store->deferred.nr_helpers++;
+	pthread_mutex_unlock(&store->deferred.mutex);
+}
+
+static void let_come(void)
+{
+	pthread_mutex_lock(&store->deferred.mutex);
+	store->deferred.nr_helpers--;
+	pthread_cond_signal(&store->deferred.helped);
+	pthread_mutex_unlock(&store->deferred.mutex);
+}
+
+static int write_new(uint64_t id, uint64_t block)
+{
+	struct zs_device *device = zs_device_get(store, id, stream);
+	size_t done;
+	int error = zs_device_write(device, stream, block * BLOCK, noise, BLOCK, &done);
+
+	zs_device_put(device, stream);
+	return error;
+}
+
+/* Writes new blocks until there is no room; answers how many. */
+static uint64_t fill_up(uint64_t id)
+{
+	uint64_t nr = 0;
+
+	while (!write_new(id, nr))
+		nr++;
+	return nr;
+}
+
+static uint64_t add_limited(const char *name, const char *group, uint64_t limit_bytes)
+{
+	struct zs_device_options options = {.name = name, .size_bytes = DEVICE_MIB * MIB, .codec = lz4};
+	uint64_t id;
+
+	options.group = group;
+	options.memory_limit_bytes = limit_bytes;
+	cr_assert_eq(zs_store_add(store, &options, NULL, &id), 0);
+	return id;
+}
+
+Test(deferred_pieces, who_meets_a_limit_of_its_own_waits_for_nothing_of_others, .timeout = 60)
+{
+	uint64_t other = add_full("a"), limited = add_limited("b", NULL, MIB), member, nr, nr_member;
+
+	cr_assert_eq(zs_store_start_maintenance(store), 0);
+	cr_assert_eq(zs_store_add_group(store, "group", MIB), 0);
+	member = add_limited("c", "group", 0);
+	nr = fill_up(limited);
+	nr_member = fill_up(member);
+	hold();
+	discard(other, 0, 2 * MIB);
+	discard(other, 3 * MIB, BLOCK);
+	cr_assert_eq(zs_store_remove(store, other), 0);
+	cr_assert_eq(write_new(limited, nr), -ENOSPC);
+	cr_assert_eq(write_new(member, nr_member), -ENOSPC);
+	let_go();
+}
+
+Test(deferred_pieces, who_meets_the_limit_goes_on_when_a_piece_of_a_removed_device_is_free)
+{
+	uint64_t id = add_full("a"), other;
+
+	cr_assert_eq(zs_store_start_maintenance(store), 0);
+	other = test_device_add(store, "b", DEVICE_MIB * MIB, BLOCK, lz4);
+	cr_assert_eq(write_new(other, 0), 0);
+	zs_store_set_limit(store, stats_of_store().heap.used_bytes);
+	cr_assert_eq(write_new(other, 1), 0, "what is in its zspage");
+	keep_away();
+	cr_assert_eq(zs_store_remove(store, id), 0);
+	for (uint64_t i = 0; i < 300; i++)
+		cr_assert_eq(write_new(other, 2 + i), 0);
+	cr_assert_eq(stats_of_store().pool.objects, NR_BLOCKS - ZS_SLOTS_PER_PAGE + 302);
+	cr_assert_eq(stats_of_store().deferred.devices, 1);
+	let_come();
+	zs_store_flush(store);
+	cr_assert_eq(stats_of_store().pool.objects, 302);
+}
+
+Test(deferred_pieces, who_meets_the_limit_goes_on_when_a_page_of_what_was_discarded_is_free)
+{
+	uint64_t id = add_full("a");
+
+	cr_assert_eq(zs_store_start_maintenance(store), 0);
+	zs_store_set_limit(store, stats_of_store().heap.used_bytes);
+	keep_away();
+	discard(id, 0, DEVICE_MIB * MIB);
+	cr_assert_eq(stats_of_store().deferred.pending, NR_BLOCKS);
+	cr_assert_eq(write_new(id, 0), 0);
+	cr_assert_eq(stats_of_store().deferred.pending, NR_BLOCKS - ZS_SLOTS_PER_PAGE);
+	let_come();
+}
+
+Test(deferred_pieces, who_meets_the_limit_goes_on_when_some_single_blocks_are_free)
+{
+	uint64_t id = add_full("a");
+
+	cr_assert_eq(zs_store_start_maintenance(store), 0);
+	zs_store_set_limit(store, stats_of_store().heap.used_bytes);
+	keep_away();
+	for (uint64_t i = 0; i < 1000; i++)
+		discard(id, i * BLOCK, BLOCK);
+	cr_assert_eq(stats_of_store().deferred.pending, 1000);
+	cr_assert_eq(write_new(id, 0), 0);
+	cr_assert_eq(stats_of_store().deferred.pending, 1000 - ZS_SLOTS_PER_PAGE);
+	let_come();
+	zs_store_flush(store);
+	cr_assert_eq(stats_of_store().pool.objects, NR_BLOCKS - 1000 + 1);
+}
+
+Test(deferred_pieces, a_group_has_room_again_with_each_piece_of_a_removed_device)
+{
+	uint64_t id, other, nr, charged;
+
+	cr_assert_eq(zs_store_start_maintenance(store), 0);
+	cr_assert_eq(zs_store_add_group(store, "group", 4 * DEVICE_MIB * MIB), 0);
+	id = add_limited("a", "group", 0);
+	other = add_limited("b", "group", 0);
+	cr_assert_eq(fill_up(id), NR_BLOCKS);
+	cr_assert_eq(zs_store_set_group_limit(store, "group", DEVICE_MIB * MIB + MIB), 0);
+	nr = fill_up(other);
+	charged = atomic_load(&store->groups[0].budget.charged_bytes);
+	keep_away();
+	cr_assert_eq(zs_store_remove(store, id), 0);
+	cr_assert_eq(write_new(other, nr), 0);
+	cr_assert_eq(stats_of_store().pool.objects, NR_BLOCKS - ZS_SLOTS_PER_PAGE + nr + 1);
+	cr_assert_lt(atomic_load(&store->groups[0].budget.charged_bytes), charged - MIB);
+	let_come();
+	zs_store_flush(store);
+	cr_assert_eq(atomic_load(&store->groups[0].budget.nr_waiting), 0);
+}
+
+Test(deferred_pieces, a_limited_device_is_helped_by_what_it_has_discarded_itself)
+{
+	uint64_t other = add_full("a"), id = add_limited("b", NULL, 4 * MIB), nr;
+
+	cr_assert_eq(zs_store_start_maintenance(store), 0);
+	nr = fill_up(id);
+	keep_away();
+	discard(other, 0, DEVICE_MIB * MIB);
+	discard(id, 0, 2 * MIB);
+	cr_assert_eq(write_new(id, nr), 0);
+	cr_assert_eq(stats_of_store().deferred.pending, NR_BLOCKS, "nothing of the other's");
+	let_come();
+}
+
+Test(deferred_pieces, an_index_is_used_again_only_when_nothing_of_the_old_device_waits)
+{
+	uint64_t id = add_full("a");
+	struct zs_device *device = zs_device_get(store, id, stream);
+	unsigned int index = zs_device_index(id);
+
+	cr_assert_eq(zs_store_start_maintenance(store), 0);
+	zs_device_put(device, stream);
+	keep_away();
+	for (uint64_t i = 0; i < 2 * ZS_SLOTS_PER_PAGE; i++)
+		discard(id, i * BLOCK, BLOCK);
+	discard(id, 4 * MIB, 4 * MIB);
+	cr_assert_eq(zs_store_remove(store, id), 0);
+	for (unsigned int i = 0; zs_deferred_help(&store->deferred, NULL); i++) {
+		bool waits = stats_of_store().deferred.pending;
+
+		cr_assert(!waits || device->state == ZS_DEVICE_REMOVING);
+		cr_assert_lt(i, 10);
+	}
+	cr_assert_eq(device->state, ZS_DEVICE_FREE);
+	cr_assert_eq(zs_device_index(test_device_add(store, "b", MIB, BLOCK, lz4)), index);
+	let_come();
+}
