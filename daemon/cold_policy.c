@@ -11,7 +11,7 @@
  * accessed before the last request must be idle.
  */
 
-#include "cold_policy.h"
+#include "cold_policy_internal.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -30,12 +30,9 @@
 #include "store/age.h"
 #include "store/cold.h"
 #include "store/device.h"
-#include "store/group.h"
-#include "tasks.h"
 
-#define USEC_PER_SEC UINT64_C(1000000)
-#define LOOK_USEC    USEC_PER_SEC
-#define RETRY_USEC   (60 * USEC_PER_SEC)
+#define LOOK_USEC  USEC_PER_SEC
+#define RETRY_USEC (60 * USEC_PER_SEC)
 /* Ages are told apart by ticks; the last one counts when it is over. */
 #define SLACK_USEC (2 * ZS_TICK_SEC * USEC_PER_SEC)
 /* zs_store_age() wants to be called every two days; a long time is safe and still costs nothing. */
@@ -44,35 +41,11 @@
 /* Between two times that the file is tidied up. */
 #define TIDY_USEC (5 * USEC_PER_SEC)
 
-#define RECOMPRESS_SHARE_PERCENT 20
-#define PRESSURE_PARTS		 20
-#define PRESSURE_PAUSE_USEC	 (10 * USEC_PER_SEC)
+#define IDLE_SHARE_PERCENT  20
+#define PRESSURE_PARTS	    20
+#define PRESSURE_PAUSE_USEC (10 * USEC_PER_SEC)
 
-/* A thing that is done again and again. */
-struct chore {
-	uint64_t next_usec; /* not before */
-	uint64_t task;	    /* the last one, 0 = none */
-};
-
-struct zsd_cold_policy {
-	struct zs_store *store;
-	struct zsd_frontend *frontend;
-	struct zsd_tasks *tasks;
-	struct zsd_cold_options options;
-	int activity_fd, pressure_fd;
-	sd_event_source *activity, *pressure, *timer;
-	bool watches;	      /* the next request tells */
-	uint64_t active_usec; /* when the last request that we know of came */
-	uint64_t aged_usec;
-	uint64_t tidied_usec;
-	bool tidied_all; /* since the last request */
-	struct chore idle, recompress, pool, pressed;
-	struct chore device, group; /* of all devices with limits, and of all groups: one at a time */
-	unsigned int device_cursor, group_cursor;
-	unsigned int recompress_cursor; /* where the devices of this round go on; 0 = the next round begins */
-};
-
-static uint64_t now_usec(void)
+uint64_t zsd_cold_now_usec(void)
 {
 	struct timespec now;
 
@@ -84,124 +57,56 @@ static uint64_t now_usec(void)
  * chores
  */
 
-/* True if it may be done now: its last task is over, and was of some use or is long ago. */
-static bool is_due(struct zsd_cold_policy *policy, struct chore *chore)
+bool zsd_cold_is_due(struct zsd_cold_policy *policy, struct zsd_chore *chore)
 {
 	struct zsd_task_info info;
 
-	if (now_usec() < chore->next_usec)
+	if (zsd_cold_now_usec() < chore->next_usec)
 		return false;
 	if (!chore->task || zsd_tasks_info(policy->tasks, chore->task, &info))
 		return true;
 	if (info.state <= ZSD_TASK_RUNNING)
 		return false;
 	chore->task = 0;
-	/* Looking for idle blocks has its own times. */
+	/* Looking for idle blocks has its own times; what could not be recompressed can be written back. */
 	if (!info.error && (info.finished_blocks || info.reason == ZSD_REASON_IDLE))
 		return true;
-	chore->next_usec = now_usec() + RETRY_USEC;
+	if (chore->recompressed)
+		return true;
+	chore->next_usec = zsd_cold_now_usec() + RETRY_USEC;
 	return false;
 }
 
-static void start_writeback(struct zsd_cold_policy *policy, struct chore *chore, enum zsd_task_reason reason,
-			    const struct zsd_task_writeback *wanted)
+void zsd_cold_write_back(struct zsd_cold_policy *policy, struct zsd_chore *chore, enum zsd_task_reason reason,
+			 const struct zsd_task_writeback *wanted)
 {
 	int r = zsd_tasks_writeback(policy->tasks, wanted, reason, &chore->task);
 
 	if (!r)
 		return;
 	chore->task = 0;
-	chore->next_usec = now_usec() + RETRY_USEC;
+	chore->next_usec = zsd_cold_now_usec() + RETRY_USEC;
 	zs_log(ZS_LOG_DEBUG, "can't start writing back: reason=%s: %s", zsd_task_reason_name(reason), strerror(-r));
 }
 
-/* Bytes to free so that what is used comes down to the lower mark, once it has passed the upper one; else 0. */
-static uint64_t excess(const struct zsd_cold_policy *policy, uint64_t used_bytes, uint64_t limit_bytes)
-{
-	const struct zsd_cold_options *options = &policy->options;
-
-	uint64_t stop_bytes = limit_bytes / 100 * options->stop_percent;
-
-	if (!limit_bytes || used_bytes < limit_bytes / 100 * options->start_percent || used_bytes <= stop_bytes)
-		return 0;
-	return used_bytes - stop_bytes;
-}
-
-static void look_at_pool(struct zsd_cold_policy *policy)
-{
-	struct zsd_task_writeback wanted = {.order = ZS_WRITEBACK_COLDEST};
-	struct zs_store_stats stats;
-
-	if (!is_due(policy, &policy->pool))
-		return;
-	zs_store_stats(policy->store, &stats);
-	wanted.limit_bytes = excess(policy, stats.heap.used_bytes, stats.heap.limit_bytes);
-	if (wanted.limit_bytes)
-		start_writeback(policy, &policy->pool, ZSD_REASON_POOL_LIMIT, &wanted);
-}
-
-static uint64_t device_excess(const struct zsd_cold_policy *policy, uint64_t id)
+int zsd_cold_recompress(struct zsd_cold_policy *policy, struct zsd_chore *chore, enum zsd_task_reason reason,
+			uint64_t id, struct zs_recompress_request *request, unsigned int share_percent)
 {
 	struct zs_device *device = zs_device_get(policy->store, id, NULL);
-	struct zs_device_stats stats;
+	enum zs_recompress_field field;
 	struct zs_device_info info;
-	uint64_t bytes = 0;
+	int r = -EOPNOTSUPP;
 
 	if (!device)
-		return 0;
+		return -ENODEV;
 	zs_device_info(device, &info);
-	if (info.memory_limit_bytes) {
-		zs_device_stats(device, &stats);
-		bytes = excess(policy, stats.memory_bytes, info.memory_limit_bytes);
-	}
+	request->last = info.size_bytes / info.block_size - 1;
+	request->nr_codecs = info.nr_recompress;
+	memcpy(request->codecs, info.recompress, sizeof(request->codecs));
+	if (info.nr_recompress)
+		r = zsd_tasks_recompress(policy->tasks, id, request, share_percent, reason, &field, &chore->task);
 	zs_device_put(device, NULL);
-	return bytes;
-}
-
-static void look_at_devices(struct zsd_cold_policy *policy)
-{
-	struct zsd_task_writeback wanted = {.order = ZS_WRITEBACK_COLDEST};
-
-	if (!is_due(policy, &policy->device))
-		return;
-	/* Each in its turn; at the end of the table the next look begins anew. */
-	while (zs_store_next(policy->store, &policy->device_cursor, &wanted.device_id)) {
-		wanted.limit_bytes = device_excess(policy, wanted.device_id);
-		if (!wanted.limit_bytes)
-			continue;
-		start_writeback(policy, &policy->device, ZSD_REASON_DEVICE_LIMIT, &wanted);
-		return;
-	}
-	policy->device_cursor = 0;
-	policy->device.task = 0;
-}
-
-/* What one of the group's devices has above its share; the others' turn comes while the group is still above. */
-static void look_at_group(struct zsd_cold_policy *policy, const struct zs_group_use *use)
-{
-	uint64_t bytes = excess(policy, use->charged_bytes, use->memory_limit_bytes), above;
-	struct zsd_task_writeback wanted = {.order = ZS_WRITEBACK_COLDEST};
-
-	if (!bytes)
-		return;
-	wanted.device_id = zs_store_group_device(policy->store, use->number, use->charged_bytes - bytes, &above);
-	/* What is charged is a little more than payload. */
-	wanted.limit_bytes = above ? zs_min(bytes, above) : bytes;
-	if (wanted.device_id)
-		start_writeback(policy, &policy->group, ZSD_REASON_GROUP_LIMIT, &wanted);
-}
-
-static void look_at_groups(struct zsd_cold_policy *policy)
-{
-	struct zs_group_use use;
-
-	if (!is_due(policy, &policy->group))
-		return;
-	policy->group.task = 0;
-	while (!policy->group.task && zs_store_next_limited_group(policy->store, &policy->group_cursor, &use))
-		look_at_group(policy, &use);
-	if (!policy->group.task)
-		policy->group_cursor = 0;
+	return r;
 }
 
 /*
@@ -228,18 +133,18 @@ static void settle_idle(struct zsd_cold_policy *policy)
 		return;
 	policy->idle.task = 0;
 	if (info.error)
-		policy->idle.next_usec = zs_min(policy->idle.next_usec, now_usec() + RETRY_USEC);
+		policy->idle.next_usec = zs_min(policy->idle.next_usec, zsd_cold_now_usec() + RETRY_USEC);
 }
 
 static void look_at_idle(struct zsd_cold_policy *policy)
 {
 	const struct zsd_task_writeback wanted = {.type = ZS_WRITEBACK_IDLE, .idle_sec = policy->options.idle_sec};
-	uint64_t now = now_usec();
+	uint64_t now = zsd_cold_now_usec();
 
 	settle_idle(policy);
-	if (!policy->options.idle_sec || !is_due(policy, &policy->idle))
+	if (!policy->options.idle_sec || !zsd_cold_is_due(policy, &policy->idle))
 		return;
-	start_writeback(policy, &policy->idle, ZSD_REASON_IDLE, &wanted);
+	zsd_cold_write_back(policy, &policy->idle, ZSD_REASON_IDLE, &wanted);
 	if (policy->idle.task)
 		policy->idle.next_usec = next_look(policy, policy->options.idle_sec, now) ?: UINT64_MAX;
 }
@@ -248,30 +153,17 @@ static void look_at_idle(struct zsd_cold_policy *policy)
 static int recompress_device(struct zsd_cold_policy *policy, uint64_t id)
 {
 	struct zs_recompress_request request = {.types = ZS_RECOMPRESS_IDLE, .age_sec = policy->options.recompress_sec};
-	struct zs_device *device = zs_device_get(policy->store, id, NULL);
-	enum zs_recompress_field field;
-	struct zs_device_info info;
-	int r = 0;
+	int r = zsd_cold_recompress(policy, &policy->recompress, ZSD_REASON_IDLE, id, &request, IDLE_SHARE_PERCENT);
 
-	if (!device)
-		return 0;
-	zs_device_info(device, &info);
-	request.last = info.size_bytes / info.block_size - 1;
-	request.nr_codecs = info.nr_recompress;
-	memcpy(request.codecs, info.recompress, sizeof(request.codecs));
-	if (info.nr_recompress)
-		r = zsd_tasks_recompress(policy->tasks, id, &request, RECOMPRESS_SHARE_PERCENT, ZSD_REASON_IDLE, &field,
-					 &policy->recompress.task);
-	zs_device_put(device, NULL);
-	return r;
+	return r == -ENODEV || r == -EOPNOTSUPP ? 0 : r;
 }
 
 static void look_at_recompression(struct zsd_cold_policy *policy)
 {
 	unsigned int cursor = policy->recompress_cursor, next = cursor;
-	uint64_t now = now_usec(), id;
+	uint64_t now = zsd_cold_now_usec(), id;
 
-	if (!policy->options.recompress_sec || !is_due(policy, &policy->recompress))
+	if (!policy->options.recompress_sec || !zsd_cold_is_due(policy, &policy->recompress))
 		return;
 	while (zs_store_next(policy->store, &next, &id)) {
 		/* Too many tasks wait: this one is the first when they are done. */
@@ -289,10 +181,10 @@ static void look_at_recompression(struct zsd_cold_policy *policy)
 /* What was discarded or overwritten is dead in the file now. */
 static void look_at_file(struct zsd_cold_policy *policy)
 {
-	if (now_usec() < policy->tidied_usec + TIDY_USEC)
+	if (zsd_cold_now_usec() < policy->tidied_usec + TIDY_USEC)
 		return;
 	zsd_tasks_tidy(policy->tasks);
-	policy->tidied_usec = now_usec();
+	policy->tidied_usec = zsd_cold_now_usec();
 	policy->tidied_all = policy->active_usec + TIDY_USEC < policy->tidied_usec;
 }
 
@@ -302,7 +194,7 @@ static void look_at_file(struct zsd_cold_policy *policy)
 
 static void schedule(struct zsd_cold_policy *policy, uint64_t at_usec)
 {
-	uint64_t now = now_usec(), delay = at_usec > now ? at_usec - now : 0;
+	uint64_t now = zsd_cold_now_usec(), delay = at_usec > now ? at_usec - now : 0;
 
 	sd_event_source_set_time(policy->timer, now + delay);
 	sd_event_source_set_time_accuracy(policy->timer, zs_max(zs_min(delay / 4, LOOK_USEC), 1));
@@ -319,13 +211,13 @@ static uint64_t next_usec(const struct zsd_cold_policy *policy, bool has_backing
 	if (has_backing && policy->options.idle_sec)
 		next = zs_min(next, policy->idle.next_usec);
 	if (policy->idle.task)
-		next = zs_min(next, now_usec() + TIDY_USEC);
-	/* Other devices may still be above. */
-	if (policy->device.task || policy->group.task)
-		next = now_usec();
+		next = zs_min(next, zsd_cold_now_usec() + TIDY_USEC);
+	/* Recompression may not be enough, or other devices may still be above. */
+	if (policy->pool.recompressed || policy->device.task || policy->group.task)
+		next = zsd_cold_now_usec();
 	if (has_backing && !policy->tidied_all)
 		next = zs_min(next, policy->tidied_usec + TIDY_USEC);
-	return zs_max(next, now_usec() + LOOK_USEC);
+	return zs_max(next, zsd_cold_now_usec() + LOOK_USEC);
 }
 
 static void look(struct zsd_cold_policy *policy)
@@ -335,17 +227,15 @@ static void look(struct zsd_cold_policy *policy)
 	if (!policy->watches)
 		zsd_frontend_watch_activity(policy->frontend, ZSD_WATCHER_COLD, policy->activity_fd);
 	policy->watches = true;
+	zsd_cold_look_at_limits(policy);
 	if (has_backing) {
-		look_at_pool(policy);
-		look_at_devices(policy);
-		look_at_groups(policy);
 		look_at_idle(policy);
 		look_at_file(policy);
 	}
 	look_at_recompression(policy);
-	if (now_usec() >= policy->aged_usec + AGE_USEC) {
+	if (zsd_cold_now_usec() >= policy->aged_usec + AGE_USEC) {
 		zs_store_age(policy->store);
-		policy->aged_usec = now_usec();
+		policy->aged_usec = zsd_cold_now_usec();
 	}
 	schedule(policy, next_usec(policy, has_backing));
 }
@@ -360,7 +250,7 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *userdata)
 static int on_activity(sd_event_source *source, int fd, uint32_t events, void *userdata)
 {
 	struct zsd_cold_policy *policy = userdata;
-	uint64_t count, now = now_usec();
+	uint64_t count, now = zsd_cold_now_usec();
 
 	if (read(fd, &count, sizeof(count)) < 0 && errno != EAGAIN)
 		return -errno;
@@ -385,14 +275,14 @@ static int on_pressure(sd_event_source *source, int fd, uint32_t events, void *u
 	/* The control group is gone. */
 	if (events & EPOLLERR)
 		return sd_event_source_set_enabled(source, SD_EVENT_OFF);
-	if (!zs_store_backing(policy->store) || !is_due(policy, &policy->pressed))
+	if (!zs_store_backing(policy->store) || !zsd_cold_is_due(policy, &policy->pressed))
 		return 0;
 	zs_store_stats(policy->store, &stats);
 	wanted.limit_bytes = stats.heap.used_bytes / PRESSURE_PARTS;
 	if (!wanted.limit_bytes)
 		return 0;
-	start_writeback(policy, &policy->pressed, ZSD_REASON_PRESSURE, &wanted);
-	policy->pressed.next_usec = zs_max(policy->pressed.next_usec, now_usec() + PRESSURE_PAUSE_USEC);
+	zsd_cold_write_back(policy, &policy->pressed, ZSD_REASON_PRESSURE, &wanted);
+	policy->pressed.next_usec = zs_max(policy->pressed.next_usec, zsd_cold_now_usec() + PRESSURE_PAUSE_USEC);
 	return 0;
 }
 
@@ -460,8 +350,8 @@ void zsd_cold_policy_set_options(struct zsd_cold_policy *policy, const struct zs
 {
 	policy->options = *options;
 	/* What is idle by the new time may not have been by the old one. */
-	policy->idle.next_usec = policy->recompress.next_usec = now_usec() + LOOK_USEC;
-	schedule(policy, now_usec() + LOOK_USEC);
+	policy->idle.next_usec = policy->recompress.next_usec = zsd_cold_now_usec() + LOOK_USEC;
+	schedule(policy, zsd_cold_now_usec() + LOOK_USEC);
 }
 
 void zsd_cold_policy_destroy(struct zsd_cold_policy *policy)

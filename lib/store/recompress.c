@@ -2,9 +2,9 @@
 /*
  * Recompression.
  *
- * With max_blocks the largest objects come first: the range is walked over several times, each time for the objects of
- * one band of memory cost, in eighths of a raw block's. What an object costs is in its handle word, so that a walk does
- * not touch the objects that it passes by.
+ * If it is to stop somewhere the largest objects come first: the range is walked over several times, each time for the
+ * objects of one band of memory cost, in eighths of a raw block's. What an object costs is in its handle word, so that
+ * a walk does not touch the objects that it passes by.
  */
 
 #include "store/recompress.h"
@@ -54,6 +54,12 @@ static enum zs_recompress_field wrong_field(const struct zs_device *device, cons
 	return ZS_RECOMPRESS_FIELD_NONE;
 }
 
+/* Not all of it is wanted. */
+static bool is_limited(const struct zs_recompress_request *request)
+{
+	return request->max_blocks || request->max_saved_bytes;
+}
+
 int zs_recompress_begin(struct zs_recompress *job, struct zs_device *device,
 			const struct zs_recompress_request *request, enum zs_recompress_field *ret_field)
 {
@@ -68,7 +74,7 @@ int zs_recompress_begin(struct zs_recompress *job, struct zs_device *device,
 	*job = (struct zs_recompress){
 		.request = *request,
 		.next = request->first,
-		.band = request->max_blocks ? NR_BANDS : 1,
+		.band = is_limited(request) ? NR_BANDS : 1,
 	};
 	atomic_init(&job->blocks, (request->last - request->first + 1) * job->band);
 	return 0;
@@ -108,7 +114,7 @@ static bool is_in_band(const struct zs_recompress *job, struct zs_device *device
 
 	if (!cost || cost < job->request.threshold_bytes)
 		return false;
-	return !job->request.max_blocks || zs_min(cost * NR_BANDS / (raw + 1), NR_BANDS - 1) + 1 == job->band;
+	return !is_limited(&job->request) || zs_min(cost * NR_BANDS / (raw + 1), NR_BANDS - 1) + 1 == job->band;
 }
 
 /* What is stored with a dictionary that is damaged in the arena would be lost at the next start. Said once. */
@@ -219,7 +225,8 @@ static bool is_finished(const struct zs_recompress *job)
 {
 	const struct zs_recompress_request *request = &job->request;
 
-	return !job->band || (request->max_blocks && atomic_load(&job->recompressed) >= request->max_blocks);
+	return !job->band || (request->max_blocks && atomic_load(&job->recompressed) >= request->max_blocks) ||
+	       (request->max_saved_bytes && atomic_load(&job->saved_bytes) >= request->max_saved_bytes);
 }
 
 /* The next block that may be wanted, or the first one of the next band. */

@@ -40,9 +40,10 @@ struct zs_recompress_request {
 	uint64_t first, last;	  /* blocks */
 	uint64_t age_sec;	  /* idle since; 0 = only what is marked */
 	uint32_t threshold_bytes; /* memory that an object takes at least; 0 = any */
-	uint64_t max_blocks;	  /* recompressed at most, those that take most memory first; 0 = all, in order */
-	bool again;		  /* dense ones as well */
-	unsigned int nr_codecs;	  /* 1 to ZS_RECOMPRESS_CODECS */
+	/* When to stop: blocks recompressed, bytes saved; the largest objects come first. 0, 0: all blocks, in order */
+	uint64_t max_blocks, max_saved_bytes;
+	bool again;		/* dense ones as well */
+	unsigned int nr_codecs; /* 1 to ZS_RECOMPRESS_CODECS */
 	struct zs_codec_params codecs[ZS_RECOMPRESS_CODECS];
 };
 

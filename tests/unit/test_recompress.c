@@ -68,7 +68,7 @@ static struct zs_recompress_progress run(const struct zs_recompress_request *req
 	while (zs_recompress_slice(&job, device, stream, 0))
 		;
 	zs_recompress_progress(&job, &progress);
-	if (!request->max_blocks)
+	if (!request->max_blocks && !request->max_saved_bytes)
 		cr_assert_eq(progress.blocks_done, progress.blocks);
 	return progress;
 }
@@ -172,6 +172,20 @@ Test(recompress, the_largest_come_first)
 	cr_assert_neq(zs_table_load(&device->table, 40), before, "it takes more than any other");
 	few.max_blocks = BLOCKS;
 	cr_assert_eq(run(&few).recompressed, BLOCKS * 3 / 4 - 1);
+}
+
+Test(recompress, it_ends_when_so_much_is_saved)
+{
+	struct zs_recompress_request some = all;
+	struct zs_recompress_progress progress;
+
+	some.max_saved_bytes = 5000;
+	progress = run(&some);
+	cr_assert(progress.saved_bytes >= 5000 && progress.saved_bytes < 5000 + 4096);
+	cr_assert_lt(progress.recompressed, BLOCKS * 3 / 4);
+	/* More than there is. */
+	some.max_saved_bytes = BYTES;
+	cr_assert_eq(run(&some).recompressed, BLOCKS * 3 / 4 - progress.recompressed);
 }
 
 Test(recompress, a_threshold_leaves_small_objects_alone)
