@@ -10,6 +10,8 @@ enum zsctl_exit {
 	ZSCTL_ERROR = 1,       /* the daemon refused, or failed */
 	ZSCTL_USAGE = 2,       /* the command line is wrong */
 	ZSCTL_UNREACHABLE = 3, /* no daemon answers */
+	ZSCTL_NONE_FOUND = 32, /* there is no device of a name that was given; as lsblk(8) has it */
+	ZSCTL_SOME_FOUND = 64, /* there is none of some of the names */
 };
 
 enum zsctl_exit cmd_add(const struct zsctl_options *options, char *const *names);

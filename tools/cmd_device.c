@@ -105,13 +105,10 @@ static enum zsctl_exit list_named(struct zs_client *client, const char *name, js
 /* A name that there is no device of spoils the exit status, not the others. */
 static enum zsctl_exit list_all_named(struct zs_client *client, char *const *names, json_t *rows)
 {
-	enum zsctl_exit result = ZSCTL_OK;
+	enum zsctl_exit result = list_named(client, *names++, rows);
 
-	for (; *names && result != ZSCTL_UNREACHABLE; names++) {
-		enum zsctl_exit status = list_named(client, *names, rows);
-
-		result = status ?: result;
-	}
+	for (; *names && result != ZSCTL_UNREACHABLE; names++)
+		result = zsctl_combine(result, list_named(client, *names, rows));
 	return result;
 }
 
@@ -176,10 +173,8 @@ enum zsctl_exit cmd_remove(const struct zsctl_options *options, char *const *nam
 		result = zsctl_persist_begin(client, directory);
 	if (result)
 		return result;
-	for (; *names && result != ZSCTL_UNREACHABLE; names++) {
-		enum zsctl_exit status = remove_one(client, options, directory, *names);
-
-		result = status ?: result;
-	}
+	result = remove_one(client, options, directory, *names++);
+	for (; *names && result != ZSCTL_UNREACHABLE; names++)
+		result = zsctl_combine(result, remove_one(client, options, directory, *names));
 	return result;
 }

@@ -145,6 +145,7 @@ static enum zsctl_exit refuse_answered(struct zs_client *client, const char *wha
 {
 	const char *message = json_string_value(json_object_get(reply->parameters, "message"));
 	const char *hint = hint_of(reply->error);
+	bool is_missing = strcmp(reply->error, INTERFACE "NoSuchDevice") == 0;
 
 	fputs("zsctl: ", stderr);
 	if (message) {
@@ -159,10 +160,10 @@ static enum zsctl_exit refuse_answered(struct zs_client *client, const char *wha
 		print_safely(reply->error);
 	if (strcmp(reply->error, INTERFACE "DeviceBusy") == 0)
 		print_holder(reply->parameters);
-	if (strcmp(reply->error, INTERFACE "NoSuchDevice") == 0)
+	if (is_missing)
 		print_similar(client, reply->parameters);
 	fputc('\n', stderr);
-	return ZSCTL_ERROR;
+	return is_missing ? ZSCTL_NONE_FOUND : ZSCTL_ERROR;
 }
 
 /* Moves the devices of a further reply to those of the first one. */
@@ -203,6 +204,18 @@ static enum zsctl_exit receive(struct zs_client *client, const char *what, bool 
 		return zsctl_no_memory();
 	*ret_result = zs_take(result);
 	return ZSCTL_OK;
+}
+
+static bool is_failure(enum zsctl_exit status)
+{
+	return status && status != ZSCTL_NONE_FOUND && status != ZSCTL_SOME_FOUND;
+}
+
+enum zsctl_exit zsctl_combine(enum zsctl_exit before, enum zsctl_exit status)
+{
+	if (is_failure(before) || is_failure(status))
+		return is_failure(status) ? status : before;
+	return before == status ? status : ZSCTL_SOME_FOUND;
 }
 
 enum zsctl_exit zsctl_check_name(const char *name)

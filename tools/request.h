@@ -37,6 +37,9 @@ enum zsctl_exit zsctl_stream(struct zs_client *client, const char *what, const c
 /* A name that is not UTF-8 can't be sent: ZSCTL_USAGE after a message. */
 enum zsctl_exit zsctl_check_name(const char *name);
 
+/* The status of what was done with several names, from that of those before and the next one's. */
+enum zsctl_exit zsctl_combine(enum zsctl_exit before, enum zsctl_exit status);
+
 /* "zsctl: out of memory" */
 enum zsctl_exit zsctl_no_memory(void);
 

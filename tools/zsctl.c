@@ -124,7 +124,8 @@ static void print_help(void)
 	     "Short options stand behind the command.\n"
 	     "The socket is --socket, $ZSD_SOCKET, $XDG_RUNTIME_DIR/zsd/io.zsd.control of an\n"
 	     "ordinary user if it exists, or /run/zsd/io.zsd.control.\n"
-	     "Exit status: 0 ok, 1 refused or failed, 2 usage, 3 no daemon answers.");
+	     "Exit status: 0 ok, 1 refused or failed, 2 usage, 3 no daemon answers,\n"
+	     "32 there is no such device, 64 there are some of the devices, but not all.");
 }
 
 static uint64_t bit_of(const char *name)

@@ -127,7 +127,7 @@ step "devices that are unknown, busy, there already"
 for command in list stats usage "set Mode=0600" remove idle recompress "writeback --type all"; do
 	# shellcheck disable=SC2086
 	set -- $command
-	bad 1 "nothing: there is no device with this name" "$1" nothing "${@:2}"
+	bad 32 "nothing: there is no device with this name" "$1" nothing "${@:2}"
 done
 bad 1 "there is a device with this name already, with another size_bytes" add vm0 --size 1M
 bad 1 "there is a device with this name and these values already" add vm0 --size 16M --mem-limit 8M

@@ -60,7 +60,7 @@ true_of 'all(d["data_bytes"] == d["same_bytes"] + d["compressed_bytes"] + d["inc
 true_of '[d["incompressible_bytes"] >> 20 for d in j["devices"]] == [4, 4]' list
 equal "the table's total" "$("$ZSCTL" usage -b -n -r -o DATA | tail -n 1)" "$((32 << 20))"
 equal "pairs" "$("$ZSCTL" usage -P vm0 -o TYPE,DATA | head -n 1)" 'TYPE="same-filled" DATA="4M"'
-fails 1 "there is no device with this name" usage nothing
+fails 32 "there is no device with this name" usage nothing
 
 step "types of JSON"
 true_of 'isinstance(j["usage"][1]["ratio"], float) and isinstance(j["usage"][1]["data_bytes"], int)' usage
@@ -89,7 +89,7 @@ step "iostat: bad arguments"
 fails 2 "not an interval in seconds" iostat vm0 0
 fails 2 "not a number of reports" iostat 1 0
 fails 2 "not a number of reports" iostat 1 1.5
-fails 1 "there is no device with this name" iostat nothing 1 1
+fails 32 "there is no device with this name" iostat nothing 1 1
 fails 2 "--latency: not an option of list" list --latency
 fails 2 "did you mean --latency?" iostat --latenzy
 ZSD_SOCKET=$test_dir/none fails 3 "there is no such socket" iostat 1

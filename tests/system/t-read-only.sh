@@ -47,6 +47,26 @@ python3 -c 'import os; os.pwrite(5, b"after ", 0)'
 exec 5>&-
 equal "what was written afterwards" "$(head -c 5 "$mnt/open")" after
 
+step "mapped by a writer, and cached by the kernel"
+add mapped 1M --cache kernel
+cat >map.py <<'END'
+import errno, mmap, os, subprocess, sys
+path, zsctl = sys.argv[1:]
+descriptor = os.open(path, os.O_RDWR)
+os.pwrite(descriptor, b"before", 0)
+shared = mmap.mmap(descriptor, 0)
+subprocess.run([zsctl, "set", "mapped", "ReadOnly=yes"], check=True)
+shared[4096:4100] = b"late"
+try:
+    shared.flush()
+    sys.exit("msync says nothing")
+except OSError as error:
+    if error.errno != errno.EROFS:
+        raise
+END
+check "msync" python3 map.py "$mnt/mapped" "$ZSCTL"
+equal "what the device has" "$(dd if="$mnt/mapped" bs=1M iflag=direct status=none | tr -d '\0')" before
+
 step "loop devices"
 "$ZSCTL" set open ReadOnly=yes
 loop=$("$ZSCTL" attach open)

@@ -93,9 +93,9 @@ fails 1 "use 1 to 64 bytes" add '' --size 8G
 fails 1 "the next one is 8192" add x --size 5000B
 fails 1 "no such algorithm" add x --size 8G -a lzo
 fails 1 "not a block size" add x --size 8G -B 5K
-fails 1 "no device with this name; 'zsctl list' shows those there are" list nothing
-fails 1 "no device with this name" stats nothing
-fails 1 "no device with this name" remove nothing
+fails 32 "no device with this name; 'zsctl list' shows those there are" list nothing
+fails 32 "no device with this name" stats nothing
+fails 32 "no device with this name" remove nothing
 errors=$("$ZSCTL" add $'a\e[31m\x9b' --size 8G 2>&1 || true)
 [[ $errors != *$'\e'* ]] || fail "a control character reaches the terminal"
 
@@ -170,13 +170,27 @@ equal "options behind and before" "$("$ZSCTL" vm0 2>&1 || true)" \
 step "those that exist are listed, and the others told of"
 status=0
 "$ZSCTL" list -rno NAME vm1 nothing vm0 >"$test_dir/out" 2>"$test_dir/errors" || status=$?
-equal "exit status" $status 1
+equal "exit status" $status 64
 equal "names" "$(cat "$test_dir/out")" $'vm1\nvm0'
 grep -q '^zsctl: nothing: ' "$test_dir/errors" || fail "no word of the missing one"
 [[ $("$ZSCTL" list >/dev/full 2>&1 || echo failed) == failed ]] || fail "a full disk is no error"
 
+# status_of ARGUMENT...: how zsctl ends, whatever it says.
+status_of()
+{
+	local status=0
+	"$ZSCTL" "$@" >/dev/null 2>&1 || status=$?
+	echo "$status"
+}
+equal "exit status of none" "$(status_of list nothing neither)" 32
+equal "exit status of all" "$(status_of list vm1 vm0)" 0
+add short 1M
+equal "exit status of a removal of some" "$(status_of remove nothing short)" 64
+[[ ! -e $mnt/short ]] || fail "short is still there"
+
 step "a device that is open is removed by force only"
 exec {held}<"$mnt/vm0"
+equal "a failure is more than a name that is missing" "$(status_of remove nothing vm0 neither)" 1
 fails 1 "its file is open 1 time; close it" remove vm0
 fails 1 "(--force)" remove vm0
 "$ZSCTL" remove vm0 vm1 --force || fail "remove --force failed"
@@ -184,7 +198,7 @@ exec {held}<&-
 equal "what is left" "$("$ZSCTL" list -rno NAME)" ""
 "$ZSCTL" add a --size 8M >/dev/null
 "$ZSCTL" add b --size 8M >/dev/null
-fails 1 "nothing: there is no device" remove a nothing b
+fails 64 "nothing: there is no device" remove a nothing b
 equal "what is left" "$("$ZSCTL" list -rno NAME)" ""
 
 step "a thousand devices"
