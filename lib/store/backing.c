@@ -335,8 +335,7 @@ unsigned int zs_backing_punch(struct zs_backing *backing)
 
 void zs_backing_get_budget(struct zs_backing *backing, struct zs_backing_budget *ret_budget)
 {
-	int error;
-	const struct zs_backing_attributes *attributes = zs_segments_attributes(backing->arena, &error);
+	const struct zs_backing_attributes *attributes = zs_segments_own_attributes(&backing->segments);
 
 	zs_assert(attributes);
 	*ret_budget = (struct zs_backing_budget){
@@ -350,8 +349,7 @@ void zs_backing_get_budget(struct zs_backing *backing, struct zs_backing_budget 
 
 void zs_backing_set_budget(struct zs_backing *backing, const struct zs_backing_budget *budget)
 {
-	int error;
-	const struct zs_backing_attributes *current = zs_segments_attributes(backing->arena, &error);
+	const struct zs_backing_attributes *current = zs_segments_own_attributes(&backing->segments);
 	struct zs_backing_attributes attributes;
 
 	zs_assert(current);

@@ -40,14 +40,13 @@ static bool has_entry(const struct zs_arena *arena)
 	return zs_arena_next_data(arena, ZS_REGION_SEGMENTS, &offset, &length) && !offset;
 }
 
-const struct zs_backing_attributes *zs_segments_attributes(const struct zs_arena *arena, int *ret_error)
+/* Of an arena whose entry has memory. */
+static const struct zs_backing_attributes *valid_attributes(const struct zs_arena *arena, int *ret_error)
 {
 	const struct zs_backing_attributes *attributes;
 	uint64_t current;
 
 	*ret_error = 0;
-	if (!has_entry(arena))
-		return NULL;
 	current = atomic_load_explicit(&entry_of(arena)->current, memory_order_acquire);
 	if (!current)
 		return NULL;
@@ -56,6 +55,19 @@ const struct zs_backing_attributes *zs_segments_attributes(const struct zs_arena
 		return attributes;
 	*ret_error = -EBADMSG;
 	return NULL;
+}
+
+const struct zs_backing_attributes *zs_segments_attributes(const struct zs_arena *arena, int *ret_error)
+{
+	*ret_error = 0;
+	return has_entry(arena) ? valid_attributes(arena, ret_error) : NULL;
+}
+
+const struct zs_backing_attributes *zs_segments_own_attributes(const struct zs_segments *segments)
+{
+	int error;
+
+	return valid_attributes(segments->arena, &error);
 }
 
 static void punch_table(const struct zs_arena *arena)

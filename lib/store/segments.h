@@ -90,6 +90,11 @@ struct zs_segments {
 
 /* The valid copy, or NULL if the arena has no file; ret_error: 0, or -EBADMSG if it is damaged. */
 const struct zs_backing_attributes *zs_segments_attributes(const struct zs_arena *arena, int *ret_error);
+/*
+ * The same of an open file, without a system call: looking for the entry takes a lock of the kernel's which giving
+ * memory back takes as well, and for long.
+ */
+const struct zs_backing_attributes *zs_segments_own_attributes(const struct zs_segments *segments);
 /* The commit: one store. The first ones come with an empty table. Returns 0 or -ENOMEM. */
 int zs_segments_set_attributes(const struct zs_arena *arena, const struct zs_backing_attributes *attributes);
 /* Keeps the page with the key out of swap. Returns 0, or -1 with errno as mlock(2). */
