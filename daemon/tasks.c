@@ -251,7 +251,6 @@ void *zsd_tasks_run(void *context)
 {
 	struct zsd_tasks *tasks = context;
 
-	pthread_setname_np(pthread_self(), "zsd-tasks");
 	pthread_mutex_lock(&tasks->lock);
 	while (!tasks->stopping) {
 		struct zsd_task *task = zsd_task_place(tasks, tasks->running);

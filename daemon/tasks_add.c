@@ -10,6 +10,7 @@
 #include "store/cold.h"
 #include "store/device.h"
 #include "tasks_internal.h"
+#include "threads.h"
 
 /* What is written back at a time for a request that waits for room: soon done, and enough for a while. */
 #define ROOM_BYTES ((uint64_t)16 << 20)
@@ -33,9 +34,10 @@ static int start_thread_locked(struct zsd_tasks *tasks)
 		if (r)
 			return r;
 	}
-	r = pthread_create(&tasks->thread, NULL, zsd_tasks_run, tasks);
+	/* Training a dictionary needs more than a request does. */
+	r = zsd_thread_start_deep("zsd-tasks", zsd_tasks_run, tasks, &tasks->thread);
 	tasks->has_thread = !r;
-	return -r;
+	return r;
 }
 
 static unsigned int count_free_locked(struct zsd_tasks *tasks)

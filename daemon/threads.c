@@ -27,7 +27,35 @@ unsigned int zsd_threads_default(unsigned int max)
 	return (unsigned int)zs_min(zs_max((uint64_t)(nr < 1 ? 1 : nr), 1), max);
 }
 
-int zsd_thread_start(const char *name, void *(*function)(void *argument), void *argument, pthread_t *ret_thread)
+/*
+ * A thread inherits the CPUs of who makes it, which may be pinned to one. The first thread of the process never is, and
+ * has whatever taskset(1) and control groups leave to the process.
+ */
+static int set_cpus(pthread_attr_t *attributes)
+{
+	cpu_set_t cpus;
+
+	/* Fails with more than 1024 CPUs, where nobody is pinned. */
+	if (gettid() == getpid() || sched_getaffinity(getpid(), sizeof(cpus), &cpus))
+		return 0;
+	return pthread_attr_setaffinity_np(attributes, sizeof(cpus), &cpus);
+}
+
+static int create(pthread_attr_t *attributes, size_t stack_bytes, void *(*function)(void *argument), void *argument,
+		  pthread_t *ret_thread)
+{
+	int r = stack_bytes ? pthread_attr_setstacksize(attributes, stack_bytes) : 0;
+
+	if (!r)
+		r = set_cpus(attributes);
+	if (!r)
+		r = pthread_create(ret_thread, attributes, function, argument);
+	return r;
+}
+
+/* stack_bytes 0: what the system gives to a thread. */
+static int start(const char *name, size_t stack_bytes, void *(*function)(void *argument), void *argument,
+		 pthread_t *ret_thread)
 {
 	pthread_attr_t attributes;
 	pthread_t thread;
@@ -35,13 +63,24 @@ int zsd_thread_start(const char *name, void *(*function)(void *argument), void *
 
 	if (r)
 		return -r;
-	r = pthread_attr_setstacksize(&attributes, zs_max(STACK_BYTES, (uint64_t)PTHREAD_STACK_MIN));
-	if (!r)
-		r = pthread_create(&thread, &attributes, function, argument);
+	r = create(&attributes, stack_bytes, function, argument, &thread);
 	pthread_attr_destroy(&attributes);
+	/* These CPUs have just been taken away from us: the kernel moves a thread that has no mask of its own. */
+	if (r == EINVAL)
+		r = pthread_create(&thread, NULL, function, argument);
 	if (r)
 		return -r;
 	pthread_setname_np(thread, name);
 	*ret_thread = thread;
 	return 0;
+}
+
+int zsd_thread_start(const char *name, void *(*function)(void *argument), void *argument, pthread_t *ret_thread)
+{
+	return start(name, zs_max(STACK_BYTES, (uint64_t)PTHREAD_STACK_MIN), function, argument, ret_thread);
+}
+
+int zsd_thread_start_deep(const char *name, void *(*function)(void *argument), void *argument, pthread_t *ret_thread)
+{
+	return start(name, 0, function, argument, ret_thread);
 }

@@ -1,6 +1,11 @@
 #pragma once
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Threads: how many, and with how little stack. Context: any thread. */
+/*
+ * Threads: how many, with how little stack, and where. All threads that the daemon makes are made here, so
+ * that each may run on all CPUs of the process, whoever makes it, until it asks for a pin itself (placement.h).
+ *
+ * Context: any thread.
+ */
 
 #include <pthread.h>
 
@@ -9,3 +14,6 @@ unsigned int zsd_threads_default(unsigned int max);
 
 /* As pthread_create(3), with a name that ps(1) shows and a small stack. Returns 0, -EAGAIN or -ENOMEM. */
 int zsd_thread_start(const char *name, void *(*function)(void *argument), void *argument, pthread_t *ret_thread);
+
+/* The same with the stack that the system gives to a thread, for what is deeper than a codec. */
+int zsd_thread_start_deep(const char *name, void *(*function)(void *argument), void *argument, pthread_t *ret_thread);

@@ -148,10 +148,14 @@ static void answer(struct zsd_ring *ring, struct zsd_ring_entry *entry)
 {
 	bool is_large = zsd_ring_is_large(entry);
 
+	/* What is done already should not wait for it. */
+	if (is_large)
+		submit(ring);
 	if (!zsd_ring_answer(ring, entry)) {
 		if (!zsd_waiters_add(ring->uring->waiters, &entry->waiter))
 			return;
-		/* All others have to wait with it. */
+		/* All others have to wait with it, but for those that are done. */
+		submit(ring);
 		zsd_pulse_set_waits(&ring->pulse, true);
 		zsd_fuse_allow_wait(&ring->server, true);
 		zsd_ring_answer_waiting(&ring->server, entry);

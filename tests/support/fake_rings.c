@@ -30,7 +30,7 @@ void fake_rings_begin(unsigned int nr_queues)
 		kernel.fuse_fd = eventfd(0, EFD_CLOEXEC);
 	kernel.ended = false;
 	kernel.nr_queues = nr_queues;
-	kernel.nr_entries = kernel.nr_messages = 0;
+	kernel.nr_entries = kernel.nr_messages = kernel.nr_brought = 0;
 	kernel.nr_answers = 0;
 	kernel.before_message = NULL;
 	memset(kernel.failures, 0, sizeof(kernel.failures));
@@ -111,6 +111,7 @@ static void fill(struct entry *entry, struct request *request)
 	if (call->payload_length)
 		memcpy(entry->payload, call->payload, call->payload_length);
 	entry->request = request;
+	kernel.nr_brought++;
 	fake_complete(entry->ring, entry->user_data, 0);
 }
 
@@ -205,6 +206,16 @@ unsigned int fake_rings_nr_messages(void)
 
 	fake_lock();
 	nr = kernel.nr_messages;
+	fake_unlock();
+	return nr;
+}
+
+unsigned int fake_rings_nr_brought(void)
+{
+	unsigned int nr;
+
+	fake_lock();
+	nr = kernel.nr_brought;
 	fake_unlock();
 	return nr;
 }

@@ -68,5 +68,7 @@ void fake_rings_before_message(void (*hook)(void));
 unsigned int fake_rings_nr_entries(unsigned int queue);
 /* Messages between rings so far. */
 unsigned int fake_rings_nr_messages(void);
+/* Requests that entries have brought so far. */
+unsigned int fake_rings_nr_brought(void);
 /* Answers taken so far. */
 uint64_t fake_rings_nr_answers(void);

@@ -54,7 +54,7 @@ struct fake_kernel {
 	int fuse_fd;		/* an eventfd that is never written to */
 	bool ended;
 	uint64_t unique, nr_answers;
-	unsigned int nr_queues, nr_entries, nr_messages;
+	unsigned int nr_queues, nr_entries, nr_messages, nr_brought;
 	struct zs_list requests[FAKE_QUEUES_MAX], idle[FAKE_QUEUES_MAX];
 	struct entry entries[ENTRIES_MAX];
 	struct ring rings[RINGS_MAX];

@@ -55,6 +55,16 @@ void ring_client_start(struct ring_client *client)
 	zs_assert(!pthread_create(&client->thread, NULL, run_client, client));
 }
 
+void ring_client_start_brought(struct ring_client *client)
+{
+	unsigned int nr = fake_rings_nr_brought();
+
+	ring_client_start(client);
+	for (unsigned int i = 0; i < RING_CLIENT_PATIENCE_MSEC && fake_rings_nr_brought() == nr; i++)
+		usleep(1000);
+	zs_assert(fake_rings_nr_brought() == nr + 1);
+}
+
 int ring_client_join(struct ring_client *client)
 {
 	zs_assert(!pthread_join(client->thread, NULL));
@@ -82,4 +92,11 @@ void ring_client_wait_until(const _Atomic unsigned int *counter, unsigned int va
 	for (unsigned int i = 0; i < RING_CLIENT_PATIENCE_MSEC && *counter != value; i++)
 		usleep(1000);
 	zs_assert_msg(*counter == value, "it is %u, not %u", *counter, value);
+}
+
+void ring_client_wait_for_answers(uint64_t nr)
+{
+	for (unsigned int i = 0; i < RING_CLIENT_PATIENCE_MSEC && fake_rings_nr_answers() < nr; i++)
+		usleep(1000);
+	zs_assert(fake_rings_nr_answers() == nr);
 }

@@ -35,6 +35,8 @@ struct ring_client *ring_client_prepare_discard(struct ring_client *client, unsi
 /* Asks for what was prepared; join answers what came of it, 0 or -errno. */
 void ring_client_start(struct ring_client *client);
 int ring_client_join(struct ring_client *client);
+/* The same as start, and asserts that an entry brings the request, before it returns. Nobody else may ask meanwhile. */
+void ring_client_start_brought(struct ring_client *client);
 
 /* Reads, and asserts that the answer is what there should be. */
 void ring_client_check_read(unsigned int queue, uint64_t offset, uint32_t size, const void *expected);
@@ -43,3 +45,5 @@ void ring_client_check_read(unsigned int queue, uint64_t offset, uint32_t size, 
 bool ring_client_has_ended(int ended_fd, int msec);
 /* Asserts that the counter gets there. */
 void ring_client_wait_until(const _Atomic unsigned int *counter, unsigned int value);
+/* Asserts that so many answers have been taken, some time. */
+void ring_client_wait_for_answers(uint64_t nr);

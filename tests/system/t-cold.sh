@@ -7,7 +7,7 @@
 # shellcheck source-path=SCRIPTDIR
 source "$(dirname "$(readlink -f "$0")")/common.sh"
 need_root
-need fio losetup
+need fio losetup taskset
 
 backing=$test_dir/backing
 does=$test_dir/does
@@ -70,6 +70,22 @@ hold()
 	done
 	# They are on their way; not all of them need be there yet.
 	sleep 0.2
+}
+
+# not_pinned: sets made to the threads that were made for requests, which may run wherever the daemon may. Those that
+# serve them may be pinned; a kernel thread's list can't be read once it has ended.
+not_pinned()
+{
+	local task name cpus own
+	own=$(awk '/^Cpus_allowed_list:/ { print $2 }' "/proc/$daemon/status")
+	made=()
+	for task in "/proc/$daemon"/task/*; do
+		name=$(cat "$task/comm" 2>/dev/null) || continue
+		[[ $name == zsd-wait-* || $name == zsd-tasks || $name == iou-wrk-* ]] || continue
+		cpus=$(awk '/^Cpus_allowed_list:/ { print $2 }' "$task/status" 2>/dev/null) || continue
+		equal "the CPUs of $name" "$cpus" "$own"
+		made+=("$name")
+	done
 }
 
 step "what can't be a backing file"
@@ -145,6 +161,18 @@ start_daemon --config "$config"
 add disk 40M
 refused "No space left" dd if="$test_dir/data" of="$mnt/disk" bs=64K conv=notrunc oflag=direct status=none
 [[ $(stat_of disk data_bytes) -le $((16 << 20)) ]] || fail "it was written back all the same"
+stop_daemon
+
+step "threads that a pinned one has made may run anywhere"
+configure "Backing=$backing"
+start_daemon --config "$config"
+add disk 40M
+cpu=$(taskset -pc $$ | sed 's/.*: \([0-9]*\).*/\1/')
+taskset -c "$cpu" dd if="$test_dir/data" of="$mnt/disk" bs=64K conv=notrunc oflag=direct status=none
+not_pinned
+[[ " ${made[*]} " == *" zsd-tasks "* ]] || fail "there are only ${made[*]}"
+taskset -c "$cpu" cmp -n 40M "$mnt/disk" "$test_dir/data" || fail "it reads back differently"
+not_pinned
 stop_daemon
 
 step "a device's own limit"

@@ -25,14 +25,14 @@
 
 /* frontend: one file, which a discard of much waits for, and reads that wait where the test wants it */
 
-static _Atomic bool read_waits;
+static _Atomic bool read_waits, large_waits;
 static _Atomic unsigned int nr_discarding, nr_reading;
 
 static int read_data(void *frontend, void *thread, uint64_t node, uint64_t offset, void *buffer, size_t length,
 		     size_t *ret_done)
 {
 	atomic_fetch_add(&nr_reading, 1);
-	if (atomic_load(&read_waits))
+	if (atomic_load(&read_waits) || (length > BYTES && atomic_load(&large_waits)))
 		sem_wait(&rings.gate);
 	memcpy(buffer, rings.data + offset, length);
 	*ret_done = length;
@@ -289,6 +289,29 @@ Test(rings, a_request_that_can_not_be_given_away_is_served)
 		for (unsigned int i = 0; i < 20; i++)
 			test_rings_check_read(0, i * BYTES, BYTES);
 	}
+	test_rings_end();
+}
+
+Test(rings, a_small_answer_does_not_wait_for_a_large_request)
+{
+	static struct ring_client first, small, large;
+
+	begin(1, 1);
+	/* While it is served the others come, and are at hand together. */
+	atomic_store(&read_waits, true);
+	ring_client_start_brought(ring_client_prepare_read(&first, 0, 0, BYTES));
+	ring_client_wait_until(&nr_reading, 1);
+	ring_client_start_brought(ring_client_prepare_read(&small, 0, BYTES, BYTES));
+	ring_client_start_brought(ring_client_prepare_read(&large, 0, 0, 64 * BYTES));
+	atomic_store(&read_waits, false);
+	atomic_store(&large_waits, true);
+	sem_post(&rings.gate);
+	cr_assert_eq(ring_client_join(&first), 0);
+	ring_client_wait_until(&nr_reading, 3);
+	ring_client_wait_for_answers(2);
+	sem_post(&rings.gate);
+	cr_assert_eq(ring_client_join(&small), 0);
+	cr_assert_eq(ring_client_join(&large), 0);
 	test_rings_end();
 }
 
