@@ -51,11 +51,12 @@ def _print(report, workloads, subjects, say):
     names = [subject.name for subject in subjects]
     metrics = [workload.name for workload in workloads]
     ours = [name for name in names if name in SUBJECTS]
-    peers = [name for name in names if name not in SUBJECTS and not name.endswith(SUBJECTS)]
+    peers = report.peers(metrics[0])
     say("\nmedian [min-max]")
     say(report.table(metrics, names))
     for name in ours if peers else []:
-        say(f"\n{name} divided by each peer (above 1: zsd is faster; null: over the same transport)")
+        say(f"\n{name} divided by each peer (above 1: zsd is faster; null: over the same transport; best-null: over "
+            "the faster one)")
         say(report.ratio_table(metrics, peers, name))
     say("\nprocessor time of an operation: server and client together; below: the server's alone")
     say(report.table([f"{metric}_cpu" for metric in metrics], names, spread=False))
@@ -81,7 +82,5 @@ def run(options, report, say):
             shift = number % len(subjects)
             for workload in workloads:
                 for subject in subjects[shift:] + subjects[:shift]:
-                    if len(subject.more_paths) + 1 < workload.devices:
-                        continue
                     _measure(subject, workload, load, seconds, number + 1, report)
     _print(report, workloads, subjects, say)

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * A file that stores nothing: null_server DIRECTORY SIZE_BYTES [THREADS [TRANSPORT [POLL_MAX]]]. It plugs a frontend of
+ * Files that store nothing: null_server DIRECTORY SIZE_BYTES [THREADS [TRANSPORT [POLL_MAX]]]. It plugs a frontend of
  * its own into the transport of zsd, so that what it reaches is the limit that the kernel's FUSE and that transport
- * set. Reads leave the buffer as it is, writes drop it; the file is DIRECTORY/null. It ends with SIGTERM or SIGINT, or
- * when it is unmounted.
+ * set. Reads leave the buffer as it is, writes drop it; the files are DIRECTORY/null0 and the next ones, SIZE_BYTES
+ * each. It ends with SIGTERM or SIGINT, or when it is unmounted.
  *
  * Exit codes: 0; 1 it could not start (the reason is on stderr); 2 usage.
  */
@@ -22,12 +22,19 @@
 #include "mount.h"
 #include "transport.h"
 
-#define NULL_NODE (ZSD_ROOT_NODE + 1)
-#define NULL_NAME "null"
+#define FIRST_NODE (ZSD_ROOT_NODE + 1)
+#define NR_FILES   4 /* as many devices as one load of bench io takes */
 
-struct null_file {
-	uint64_t size_bytes;
+struct null_files {
+	uint64_t size_bytes; /* of each */
 };
+
+static const char *const names[NR_FILES] = {"null0", "null1", "null2", "null3"};
+
+static bool is_file(uint64_t node)
+{
+	return node >= FIRST_NODE && node < FIRST_NODE + NR_FILES;
+}
 
 static int null_thread_begin(void *frontend, unsigned int index, void **ret_thread)
 {
@@ -39,17 +46,17 @@ static void null_thread_end(void *frontend, void *thread)
 {
 }
 
-static size_t clip(const struct null_file *file, uint64_t offset, size_t length)
+static size_t clip(const struct null_files *files, uint64_t offset, size_t length)
 {
-	if (offset >= file->size_bytes)
+	if (offset >= files->size_bytes)
 		return 0;
-	return length < file->size_bytes - offset ? length : (size_t)(file->size_bytes - offset);
+	return length < files->size_bytes - offset ? length : (size_t)(files->size_bytes - offset);
 }
 
 static int null_read(void *frontend, void *thread, uint64_t node, uint64_t offset, void *buffer, size_t length,
 		     size_t *ret_done)
 {
-	if (node != NULL_NODE)
+	if (!is_file(node))
 		return -ENODEV;
 	*ret_done = clip(frontend, offset, length);
 	return 0;
@@ -60,7 +67,7 @@ static int null_write(void *frontend, void *thread, uint64_t node, uint64_t offs
 {
 	size_t done = clip(frontend, offset, length);
 
-	if (node != NULL_NODE)
+	if (!is_file(node))
 		return -ENODEV;
 	if (length && !done)
 		return -ENOSPC;
@@ -70,16 +77,16 @@ static int null_write(void *frontend, void *thread, uint64_t node, uint64_t offs
 
 static int null_discard(void *frontend, void *thread, uint64_t node, uint64_t offset, uint64_t length, bool keep_size)
 {
-	return node == NULL_NODE ? 0 : -ENODEV;
+	return is_file(node) ? 0 : -ENODEV;
 }
 
 static int null_seek(void *frontend, void *thread, uint64_t node, uint64_t offset, bool data, uint64_t *ret_offset)
 {
-	const struct null_file *file = frontend;
+	const struct null_files *files = frontend;
 
-	if (node != NULL_NODE)
+	if (!is_file(node))
 		return -ENODEV;
-	if (data || offset >= file->size_bytes)
+	if (data || offset >= files->size_bytes)
 		return -ENXIO;
 	*ret_offset = offset;
 	return 0;
@@ -89,7 +96,7 @@ static int null_open(void *frontend, uint64_t node, bool to_write, uint64_t *ret
 {
 	*ret_handle = node;
 	*ret_page_cache = false;
-	return node == NULL_NODE ? 0 : -ESTALE;
+	return is_file(node) ? 0 : -ESTALE;
 }
 
 static void null_release(void *frontend, uint64_t node)
@@ -98,24 +105,27 @@ static void null_release(void *frontend, uint64_t node)
 
 static int null_lookup(void *frontend, uint64_t directory, const char *name, uint64_t *ret_node)
 {
-	if (strcmp(name, NULL_NAME))
-		return -ENOENT;
-	*ret_node = NULL_NODE;
-	return 0;
+	for (unsigned int i = 0; i < NR_FILES; i++) {
+		if (strcmp(name, names[i]))
+			continue;
+		*ret_node = FIRST_NODE + i;
+		return 0;
+	}
+	return -ENOENT;
 }
 
 static int null_getattr(void *frontend, uint64_t node, struct zsd_attributes *ret_attributes)
 {
-	const struct null_file *file = frontend;
+	const struct null_files *files = frontend;
 
-	if (node != NULL_NODE && node != ZSD_ROOT_NODE)
+	if (!is_file(node) && node != ZSD_ROOT_NODE)
 		return -ESTALE;
 	*ret_attributes = (struct zsd_attributes){
 		.node = node,
-		.size_bytes = node == NULL_NODE ? file->size_bytes : 0,
+		.size_bytes = is_file(node) ? files->size_bytes : 0,
 		.block_size = 4096,
 		.is_directory = node == ZSD_ROOT_NODE,
-		.mode = node == NULL_NODE ? 0600 : 0755,
+		.mode = is_file(node) ? 0600 : 0755,
 		.uid = getuid(),
 		.gid = getgid(),
 	};
@@ -130,17 +140,17 @@ static int null_setattr(void *frontend, uint64_t node, unsigned int changes, con
 static bool null_next(void *frontend, uint64_t directory, uint64_t *cursor, char name[static ZSD_NAME_BYTES],
 		      uint64_t *ret_node)
 {
-	if (*cursor)
+	if (*cursor >= NR_FILES)
 		return false;
-	*cursor = 1;
-	strcpy(name, NULL_NAME);
-	*ret_node = NULL_NODE;
+	strcpy(name, names[*cursor]);
+	*ret_node = FIRST_NODE + *cursor;
+	++*cursor;
 	return true;
 }
 
 static void null_space(void *frontend, struct zsd_space *ret_space)
 {
-	*ret_space = (struct zsd_space){.nr_files = 1, .max_files = 1};
+	*ret_space = (struct zsd_space){.nr_files = NR_FILES, .max_files = NR_FILES};
 }
 
 static const struct zsd_frontend_ops null_ops = {
@@ -171,14 +181,14 @@ static int open_signals(void)
 	return signalfd(-1, &signals, SFD_CLOEXEC);
 }
 
-static int serve(struct zsd_mount *mount, struct null_file *file, struct zsd_transport_options options, int signal_fd)
+static int serve(struct zsd_mount *mount, struct null_files *files, struct zsd_transport_options options, int signal_fd)
 {
 	struct zsd_transport *transport;
 	struct pollfd waits[2];
 	int status;
 
 	options.fuse_fd = mount->fuse_fd;
-	status = zsd_transport_create(&options, &null_ops, file, &transport);
+	status = zsd_transport_create(&options, &null_ops, files, &transport);
 	if (status) {
 		zsd_mount_detach(mount);
 		return status;
@@ -201,7 +211,7 @@ static int fail(const char *what, int status)
 int main(int argc, char **argv)
 {
 	struct zsd_mount mount;
-	struct null_file file;
+	struct null_files files;
 	struct zsd_transport_options options = {.kind = ZSD_TRANSPORT_CLASSIC, .poll_max_nsec = ZSD_POLL_DEFAULT_NSEC};
 	long nr_threads;
 	ZS_CLEANUP_CLOSE int signal_fd = -1;
@@ -212,9 +222,9 @@ int main(int argc, char **argv)
 		fputs("usage: null_server DIRECTORY SIZE_BYTES [THREADS [classic|uring|auto [POLL_MAX]]]\n", stderr);
 		return 2;
 	}
-	file.size_bytes = strtoull(argv[2], NULL, 10);
+	files.size_bytes = strtoull(argv[2], NULL, 10);
 	nr_threads = argc > 3 ? strtol(argv[3], NULL, 10) : sysconf(_SC_NPROCESSORS_ONLN);
-	if (!file.size_bytes || nr_threads < 1 || nr_threads > 256)
+	if (!files.size_bytes || nr_threads < 1 || nr_threads > 256)
 		return fail("size or number of threads", -ERANGE);
 	signal_fd = open_signals();
 	if (signal_fd < 0)
@@ -223,7 +233,7 @@ int main(int argc, char **argv)
 	if (status)
 		return fail(argv[1], status);
 	options.nr_threads = (unsigned int)nr_threads;
-	status = serve(&mount, &file, options, signal_fd);
+	status = serve(&mount, &files, options, signal_fd);
 	zsd_mount_close(&mount);
 	return status ? fail(argv[1], status) : 0;
 }

@@ -3,7 +3,8 @@
 
 The JSON: {"rows": [{"metric", "unit", "subject", "value", "min", "max"}], "ratios": [{"metric", "subject",
 "peer", "ratio"}]}, where value is the median and ratio the value of the subject, one of ours, divided by that of the
-peer. A peer NAME-SUBJECT is the one for that subject only, and is called NAME there.
+peer. A peer NAME-SUBJECT is the one for that subject only, and is called NAME there; best-NAME is the one of these
+with the highest value, for all subjects.
 """
 
 import json
@@ -11,6 +12,7 @@ import os
 import statistics
 
 OURS = "zsd"
+BEST = "best-"
 
 
 class Report:
@@ -40,7 +42,11 @@ class Report:
         """Ours divided by the peer's, or None where either is missing or the peer's is 0."""
         subject = subject or self.ours[0]
         ours = self.median(metric, subject)
-        theirs = self.median(metric, f"{peer}-{subject}") or self.median(metric, peer)
+        if peer.startswith(BEST):
+            variants = self._variants(metric, peer.removeprefix(BEST))
+            theirs = max((self.median(metric, name) for name in variants), default=None)
+        else:
+            theirs = self.median(metric, f"{peer}-{subject}") or self.median(metric, peer)
         return None if ours is None or not theirs else ours / theirs
 
     def rows(self):
@@ -58,15 +64,21 @@ class Report:
         ratios = []
         for metric in metrics:
             for subject in self.ours:
-                for peer in self._peers(metric):
+                for peer in self.peers(metric):
                     ratio = self.ratio(metric, peer, subject)
                     if ratio is not None:
                         ratios.append({"metric": metric, "subject": subject, "peer": peer, "ratio": ratio})
         return ratios
 
-    def _peers(self, metric):
-        peers = [subject for name, subject in self._samples if name == metric and subject not in self.ours]
-        return [peer for peer in peers if not peer.endswith(tuple(f"-{subject}" for subject in self.ours))]
+    def peers(self, metric):
+        """Whose ratios there are of a metric."""
+        theirs = [subject for name, subject in self._samples if name == metric and subject not in self.ours]
+        peers = [peer for peer in theirs if not peer.endswith(tuple(f"-{subject}" for subject in self.ours))]
+        return peers + [BEST + peer for peer in peers if len(self._variants(metric, peer)) > 1]
+
+    def _variants(self, metric, peer):
+        names = [peer, *(f"{peer}-{subject}" for subject in self.ours)]
+        return [name for name in names if self.median(metric, name) is not None]
 
     def table(self, metrics, subjects, spread=True):
         """One line a metric, one column a subject: median and, with spread, [min-max]."""

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """The stores that are compared. Each offers one file or block device, `path`, while its scope lasts.
 
-`more_paths` are further devices of the same store, for those workloads that take several; not every subject has some.
+`more_paths` are further devices of the same store, for those workloads that take several.
 `pids` are the processes whose time is the store's; where there are none (the kernel's zram), the work is done in the
 time of whoever reads and writes. `description` is the note printed below the results.
 """
@@ -18,7 +18,7 @@ from scope import BenchError, is_mounted, run, unmount, wait_for
 
 DEVICE_BYTES = 4 << 30
 PAGE_BYTES = 4096
-IO_DEVICES = 4  # of those that can have several
+IO_DEVICES = 4  # of each store, as a workload takes so many
 
 
 class Subject:
@@ -214,13 +214,22 @@ class Zram(Subject):
 
 
 class Nbdkit(Subject):
+    """One of both programs a device, as each serves one."""
+
     name = "nbdkit"
     description = "nbdkit memory allocator=zstd behind nbdfuse: zstd, 32 KiB units, userspace, over NBD and FUSE"
+
+    def __init__(self, build, nr_devices=1):
+        super().__init__(build)
+        self.nr_devices = nr_devices
 
     def missing(self):
         return _missing_programs({"nbdkit": "nbdkit", "nbdfuse": "libnbd-bin"})
 
     def start(self, scope):
+        self.path, *self.more_paths = [self._serve(scope) for _ in range(self.nr_devices)]
+
+    def _serve(self, scope):
         directory = scope.directory()
         log = os.path.join(directory, "log")
         socket = os.path.join(directory, "socket")
@@ -228,23 +237,29 @@ class Nbdkit(Subject):
             ["nbdkit", "--foreground", "--unix", socket, "memory", f"size={DEVICE_BYTES}", "allocator=zstd"], log
         )
         wait_for(lambda: os.path.exists(socket), "nbdkit", server, log)
-        self.path = os.path.join(directory, "disk")
-        _make_file(self.path, 0)
-        bridge = scope.spawn(["nbdfuse", self.path, "--unix", socket], log)
+        disk = os.path.join(directory, "disk")
+        _make_file(disk, 0)
+        bridge = scope.spawn(["nbdfuse", disk, "--unix", socket], log)
         # It ends when its mount does, and wants to be ended in no other way (nbdfuse(1)).
-        scope.callback(unmount, self.path)
-        wait_for(lambda: is_mounted(self.path), "nbdfuse", bridge, log)
-        self.pids = [server.pid, bridge.pid]
+        scope.callback(unmount, disk)
+        wait_for(lambda: is_mounted(disk), "nbdfuse", bridge, log)
+        self.pids += [server.pid, bridge.pid]
+        return disk
 
 
 class StorageDaemon(Subject):
     name = "qsd"
     description = (
         "qemu-storage-daemon's FUSE export of a file on tmpfs: not compressed. "
-        "QEMU 7.2 mixes up the data of writes that are in flight together, so its QD8 and QD32 writes show speed only"
+        "QEMU 7.2 mixes up the data of writes that are in flight together, so its QD8, QD32 and mixed ones show speed "
+        "only"
     )
     # Seen here with 7.2.22: after one pass of 1 MiB writes at QD8, blocks hold the data of their neighbours in flight.
     fill_depth = 1
+
+    def __init__(self, build, nr_devices=1):
+        super().__init__(build)
+        self.nr_devices = nr_devices
 
     def missing(self):
         return _missing_programs({"qemu-storage-daemon": "qemu-system-common"})
@@ -253,28 +268,31 @@ class StorageDaemon(Subject):
         directory = scope.directory()
         log = os.path.join(directory, "log")
         tmpfs = os.path.join(directory, "tmpfs")
-        image = os.path.join(tmpfs, "image")
-        self.path = os.path.join(directory, "disk")
         os.mkdir(tmpfs)
-        run(["mount", "-t", "tmpfs", "-o", f"size={DEVICE_BYTES}", "zsd-bench", tmpfs])
+        run(["mount", "-t", "tmpfs", "-o", f"size={self.nr_devices * DEVICE_BYTES}", "zsd-bench", tmpfs])
         scope.callback(unmount, tmpfs)
-        _make_file(image, DEVICE_BYTES)
-        _make_file(self.path, 0)
-        scope.callback(unmount, self.path)
-        process = scope.spawn(
-            ["qemu-storage-daemon", "--blockdev", f"driver=file,node-name=image,filename={image}",
-             "--export", f"type=fuse,id=disk,node-name=image,mountpoint={self.path},writable=on"], log
-        )
-        wait_for(lambda: is_mounted(self.path), "qemu-storage-daemon", process, log)
+        disks = [os.path.join(directory, f"disk{number}") for number in range(self.nr_devices)]
+        command = ["qemu-storage-daemon"]
+        for number, disk in enumerate(disks):
+            image = os.path.join(tmpfs, f"image{number}")
+            _make_file(image, DEVICE_BYTES)
+            _make_file(disk, 0)
+            scope.callback(unmount, disk)
+            command += ["--blockdev", f"driver=file,node-name=image{number},filename={image}",
+                        "--export", f"type=fuse,id=disk{number},node-name=image{number},mountpoint={disk},writable=on"]
+        process = scope.spawn(command, log)
+        wait_for(lambda: all(map(is_mounted, disks)), "qemu-storage-daemon", process, log)
+        self.path, *self.more_paths = disks
         self.pids = [process.pid]
 
 
 class NullServer(Subject):
     keeps_data = False
 
-    def __init__(self, build, name="null", transport="classic"):
+    def __init__(self, build, name="null", transport="classic", nr_devices=1):
         super().__init__(build)
         self.name = name
+        self.nr_devices = nr_devices
         self.transport = transport
         self.description = f"stores nothing: the limit of FUSE over the transport {transport}"
 
@@ -292,14 +310,15 @@ class NullServer(Subject):
                                str(len(os.sched_getaffinity(0))), self.transport], log)
         wait_for(lambda: is_mounted(mount_point), "null_server", process, log)
         self.pids = [process.pid]
-        self.path = os.path.join(mount_point, "null")
+        self.path, *self.more_paths = [os.path.join(mount_point, f"null{number}") for number in range(self.nr_devices)]
 
 
 def io_subjects(build):
     return [Zsd(build, "classic", nr_devices=IO_DEVICES),
             Zsd(build, "uring", nr_devices=IO_DEVICES, transport="uring"),
-            Zram(build, nr_devices=IO_DEVICES), Nbdkit(build), StorageDaemon(build),
-            NullServer(build), NullServer(build, "null-uring", "uring")]
+            Zram(build, nr_devices=IO_DEVICES), Nbdkit(build, IO_DEVICES), StorageDaemon(build, IO_DEVICES),
+            NullServer(build, nr_devices=IO_DEVICES),
+            NullServer(build, "null-uring", "uring", nr_devices=IO_DEVICES)]
 
 
 def available(subjects, say):

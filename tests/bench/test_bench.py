@@ -47,7 +47,8 @@ class ReportTest(unittest.TestCase):
             report.add("speed", "GB/s", subject, value)
         self.assertEqual(
             [(row["subject"], row["peer"], row["ratio"]) for row in report.ratios(["speed"])],
-            [("slow", "limit", 0.25), ("slow", "other", 2), ("fast", "limit", 0.5), ("fast", "other", 6)],
+            [("slow", "limit", 0.25), ("slow", "other", 2), ("slow", "best-limit", 2 / 12),
+             ("fast", "limit", 0.5), ("fast", "other", 6), ("fast", "best-limit", 0.5)],
         )
 
     def test_there_is_no_ratio_without_both_sides(self):

@@ -111,20 +111,20 @@ Test(rings_wait, without_waiters_what_is_done_is_answered_before_a_request_waits
 	static struct ring_client cold, hot, second;
 
 	begin(1, 1);
-	threads_max = nr_threads;
+	test_threads_max = test_nr_threads;
 	ring_client_start(ring_client_prepare_read(&cold, 0, COLD, BYTES));
 	ring_client_wait_until(&nr_waiting, 1);
 	/* They are at hand together when the first one is done. */
 	ring_client_start_brought(ring_client_prepare_read(&hot, 0, 0, BYTES));
 	ring_client_start_brought(ring_client_prepare_read(&second, 0, COLD + BYTES, BYTES));
-	sem_post(&gate);
+	sem_post(&rings.gate);
 	ring_client_wait_until(&nr_waiting, 2);
 	ring_client_wait_for_answers(2);
-	sem_post(&gate);
+	sem_post(&rings.gate);
 	cr_assert_eq(ring_client_join(&cold), 0);
 	cr_assert_eq(ring_client_join(&hot), 0);
 	cr_assert_eq(ring_client_join(&second), 0);
-	end();
+	test_rings_end();
 }
 
 Test(rings_wait, an_answer_that_has_waited_gets_home_after_an_error_that_passes)
