@@ -46,6 +46,7 @@ geometry pages above payload in %, right after the corpus was stored, by the mod
 Options: --subject chooses among these nine, --rounds sets the number of rounds of all.
 """
 
+import ctypes.util
 import json
 import math
 import os
@@ -55,8 +56,8 @@ import corpus
 from scope import BenchError, run as run_program
 
 OURS = "zsd"
-MALLOCS = {"glibc": ("libc.so", None), "jemalloc": ("libjemalloc", "libjemalloc.so.2"),
-           "mimalloc": ("libmimalloc", "libmimalloc.so.2")}
+# What the program then says of malloc, and what is preloaded for it; the version is the distribution's.
+MALLOCS = {"glibc": ("libc.so", None), "jemalloc": ("libjemalloc", "jemalloc"), "mimalloc": ("libmimalloc", "mimalloc")}
 THREADS = (1, 2, 4, 8)  # the program's
 DEVICES = (1, 4, 32, 256)
 SCENARIOS = ("first", "mixed", "files", "empty")  # of lifetimes
@@ -127,6 +128,7 @@ ALLOC_KINDS = {"": tuple(ALLOC_METRICS), "own": ("ops_per_s", "cpu_ns_per_op"),
 
 def _alloc_once(arena, report, seed, subject, threads, kind):
     library, preload = MALLOCS.get(subject, (None, None))
+    preload = preload and ctypes.util.find_library(preload)
     variant = ("zsd" if subject == OURS else "malloc") + (f"-{kind}" if kind else "")
     result = arena.line("alloc", "--variant", variant, "--threads", str(threads), "--seed", str(seed), preload=preload)
     if library and library not in result["malloc"]:

@@ -80,6 +80,8 @@ may_unplug()
 	[[ $last -gt 0 && $(<"$online") == "0-$last" && -w /sys/devices/system/cpu/cpu$last/online ]] || return 1
 	at_exit set_online "$last" 1
 	start setsid sh -c "sleep 60; echo 1 >/sys/devices/system/cpu/cpu$last/online"
+	# What it waits in would keep the test's output open.
+	at_exit kill -- "-${started[-1]}"
 	set_online "$last" 0 2>/dev/null
 }
 

@@ -10,7 +10,8 @@ need rpmbuild rpmlint rpm2cpio cpio
 version=$(sed -nE "s/^  version: '(.*)',/\1/p" "$SOURCE/meson.build")
 equal "the version in the spec" "$(sed -nE 's/^Version: +//p' "$SOURCE/rpm/zsd.spec")" "$version"
 
-# What systemd-rpm-macros defines elsewhere, and Debian does not have: its directories, and what its scripts are.
+# What systemd-rpm-macros defines elsewhere, and Debian does not have: its directories, and what its scripts are. The
+# user's is made while the spec is read. And as in some distributions, there is no directory sbin any more.
 directory()
 {
 	pkg-config --variable="$1" systemd
@@ -22,7 +23,8 @@ cat >macros <<END
 %_sysusersdir $(directory sysusersdir)
 %_tmpfilesdir $(directory tmpfilesdir)
 %_journalcatalogdir $(directory catalogdir)
-%sysusers_create_compat() : sysusers %{?*}
+%_sbindir %{_bindir}
+%sysusers_create_compat() : sysusers %(grep ^u %{?*})
 %systemd_post() : post %{?*}
 %systemd_preun() : preun %{?*}
 %systemd_postun() : postun %{?*}
@@ -32,6 +34,7 @@ step "building"
 mkdir -p rpm/SOURCES
 tar -C "$SOURCE" --exclude='./build*' --exclude=./.git --transform "s@^\.@zsd-$version@" \
 	-czf "rpm/SOURCES/zsd-$version.tar.gz" .
+cp "$SOURCE/systemd/zsd.sysusers" rpm/SOURCES
 # What it needs is installed, but by another package manager.
 rpmbuild --load macros --nodeps -ba "$SOURCE/rpm/zsd.spec" >build.log 2>&1 || fail "rpmbuild failed"
 equal "packages" "$(basename -a rpm/RPMS/*/*.rpm | grep -v debug | sed 's/-0.*//' | paste -sd ' ')" \
@@ -44,6 +47,8 @@ step "scripts, and what is in the packages"
 for script in prein postin preun postun; do
 	rpm -qp --queryformat "%{$script}\n" rpm/RPMS/*/zsd-"$version"*.rpm | sh -n || fail "$script is no shell script"
 done
+equal "the user's script" "$(rpm -qp --queryformat '%{prein}' rpm/RPMS/*/zsd-"$version"*.rpm | cut -d' ' -f1-4)" \
+	": sysusers u zsd"
 equal "the units' script" "$(rpm -qp --queryformat '%{postin}' rpm/RPMS/*/zsd-"$version"*.rpm | cut -d' ' -f1-4)" \
 	": post zsd.service zsd.socket"
 mkdir root
