@@ -5,6 +5,10 @@
  * There are CONNECTIONS_MAX connections at most. One more takes the place of the client that was silent for the
  * longest time, so that a program that collects connections keeps nobody out; if none has been silent for
  * SILENT_USEC, the newcomer is turned away.
+ *
+ * Each connection costs some ten microseconds. From a program that connects in a loop one is taken in ACCEPT_USEC,
+ * beyond the first ACCEPT_BURST; the others wait in the backlog, and when that is full the program does. next_usec is
+ * when the next one is due, and never more than the burst in the past.
  */
 
 #include "control.h"
@@ -18,6 +22,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/bits.h"
 #include "base/check.h"
 #include "base/cleanup.h"
 #include "base/list.h"
@@ -27,6 +32,12 @@
 
 #define CONNECTIONS_MAX 64
 #define SILENT_USEC	(UINT64_C(1) * 1000 * 1000)
+/* A client that connects in a loop must not fill the log. */
+#define TELL_USEC    (UINT64_C(60) * 1000 * 1000)
+#define ACCEPT_USEC  UINT64_C(1000)
+#define ACCEPT_BURST 128
+/* How long accepting rests when they come faster: a wake-up for several connections. */
+#define FLOOD_REST_USEC (20 * ACCEPT_USEC)
 /* How long accepting rests when the system is short of descriptors: the connection stays in the backlog meanwhile. */
 #define REST_USEC (UINT64_C(1) * 1000 * 1000)
 
@@ -38,10 +49,11 @@ struct zsd_control {
 	int listen_fd;
 	sd_event_source *listen;
 	sd_event_source *rest;	    /* one-shot timer, enables listen again */
+	uint64_t next_usec;	    /* when the next connection is due; CLOCK_MONOTONIC */
 	struct zs_list connections; /* struct zsd_connection.link, most recently used first */
 	unsigned int nr_connections;
-	bool told_full; /* one log line for as long as newcomers are turned away, however often they come */
-	char *path;	/* the socket file that was made here, or NULL */
+	uint64_t tell_usec; /* when it may be logged again that newcomers are turned away; CLOCK_MONOTONIC */
+	char *path;	    /* the socket file that was made here, or NULL */
 	struct stat path_status;
 };
 
@@ -96,10 +108,13 @@ static bool make_room(struct zsd_control *control)
 
 static int turn_away(struct zsd_control *control, const struct zsd_peer *peer)
 {
-	if (!control->told_full)
+	uint64_t now;
+
+	if (sd_event_now(control->event, CLOCK_MONOTONIC, &now) >= 0 && now >= control->tell_usec) {
 		zs_log(ZS_LOG_WARNING, "control connections are refused, %d others are busy: pid=%d uid=%u",
 		       CONNECTIONS_MAX, peer->pid, peer->uid);
-	control->told_full = true;
+		control->tell_usec = now + TELL_USEC;
+	}
 	return -EBUSY;
 }
 
@@ -114,7 +129,6 @@ static int take_in(struct zsd_control *control, int fd)
 	peer.metrics = control->door == ZSD_DOOR_METRICS;
 	if (control->nr_connections >= CONNECTIONS_MAX && !make_room(control))
 		return turn_away(control, &peer);
-	control->told_full = false;
 	error = zsd_connection_create(control->event, fd, &peer, control->service, &connection);
 	if (error)
 		return error;
@@ -126,14 +140,26 @@ static int take_in(struct zsd_control *control, int fd)
 	return 0;
 }
 
-/* The listening socket stays readable: without a rest the loop would do nothing else than fail. */
-static int rest(struct zsd_control *control)
+static int rest(struct zsd_control *control, uint64_t usec)
 {
-	zs_log(ZS_LOG_WARNING, "control socket: no connection accepted for a second: %s", strerror(errno));
 	sd_event_source_set_enabled(control->listen, SD_EVENT_OFF);
-	sd_event_source_set_time_relative(control->rest, REST_USEC);
+	sd_event_source_set_time_relative(control->rest, usec);
 	sd_event_source_set_enabled(control->rest, SD_EVENT_ONESHOT);
 	return 0;
+}
+
+/* Connections come faster than they are to be taken; otherwise this one is counted. */
+static bool is_flooded(struct zsd_control *control)
+{
+	const uint64_t burst_usec = ACCEPT_BURST * ACCEPT_USEC;
+	uint64_t now;
+
+	if (sd_event_now(control->event, CLOCK_MONOTONIC, &now) < 0)
+		return false;
+	if (control->next_usec > now)
+		return true;
+	control->next_usec = zs_max(control->next_usec + burst_usec, now) - burst_usec + ACCEPT_USEC;
+	return false;
 }
 
 static int on_rest_over(sd_event_source *source, uint64_t usec, void *data)
@@ -146,10 +172,16 @@ static int on_rest_over(sd_event_source *source, uint64_t usec, void *data)
 static int on_connection(sd_event_source *source, int fd, uint32_t events, void *data)
 {
 	struct zsd_control *control = data;
-	ZS_CLEANUP_CLOSE int accepted = accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	ZS_CLEANUP_CLOSE int accepted = -1;
 
-	if (accepted < 0 && (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM))
-		return rest(control);
+	if (is_flooded(control))
+		return rest(control, FLOOD_REST_USEC);
+	accepted = accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	/* The listening socket stays readable: without a rest the loop would do nothing else than fail. */
+	if (accepted < 0 && (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)) {
+		zs_log(ZS_LOG_WARNING, "control socket: no connection accepted for a second: %s", strerror(errno));
+		return rest(control, REST_USEC);
+	}
 	if (accepted >= 0 && take_in(control, accepted) == 0)
 		(void)zs_take_fd(accepted);
 	return 0;
@@ -177,8 +209,8 @@ static int add_sources(struct zsd_control *control, int listen_fd)
 	if (error >= 0)
 		error = sd_event_source_set_priority(control->listen, ZSD_CONTROL_PRIORITY);
 	if (error >= 0)
-		error = sd_event_add_time_relative(control->event, &control->rest, CLOCK_MONOTONIC, REST_USEC, 0,
-						   on_rest_over, control);
+		error = sd_event_add_time_relative(control->event, &control->rest, CLOCK_MONOTONIC, REST_USEC,
+						   ACCEPT_USEC, on_rest_over, control);
 	if (error >= 0)
 		error = sd_event_source_set_enabled(control->rest, SD_EVENT_OFF);
 	return error < 0 ? error : 0;

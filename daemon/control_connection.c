@@ -122,7 +122,7 @@ static int next_call(struct zsd_connection *connection)
 
 	connection->drained = !zs_frames_next(&connection->frames, &text, &length);
 	if (connection->drained)
-		return 0;
+		return zs_frames_hopeless(&connection->frames) ? -EBADMSG : 0;
 	error = zs_wire_call_decode(text, length, &wire);
 	if (error)
 		return error;

@@ -132,6 +132,15 @@ bool zs_frames_partial(const struct zs_frames *frames)
 	return frames->begin < frames->end;
 }
 
+bool zs_frames_hopeless(const struct zs_frames *frames)
+{
+	for (size_t i = frames->begin; i < frames->end; i++) {
+		if (!memchr(" \t\r\n", frames->bytes[i], 4))
+			return frames->bytes[i] != '{';
+	}
+	return false;
+}
+
 /* Nesting of arrays and objects, strings left out; looked at before the parser recurses. */
 static bool too_deep(const char *text, size_t length)
 {

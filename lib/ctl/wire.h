@@ -64,6 +64,9 @@ bool zs_frames_next(struct zs_frames *frames, const char **ret_text, size_t *ret
 /* True if bytes of a message are there whose end is not. Only after zs_frames_next() answered false. */
 bool zs_frames_partial(const struct zs_frames *frames);
 
+/* True if that can't become an object of JSON, whatever comes: so there is no need to wait for its end. */
+bool zs_frames_hopeless(const struct zs_frames *frames);
+
 /* messages */
 
 /* Returns 0, -EBADMSG (not JSON, not a call, or one of the refusals above) or -ENOMEM. Deinit what it filled. */

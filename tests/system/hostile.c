@@ -210,13 +210,13 @@ static int many_connections(void)
 	return 0;
 }
 
-/* Ten thousand connections, as many of them at a time as this process may have. */
+/* Ten thousand connections, or the argument's number, as many of them at a time as this process may have. */
 static int connections(void)
 {
 	int fds[500];
-	unsigned int nr = sizeof(fds) / sizeof(fds[0]);
+	unsigned int nr = sizeof(fds) / sizeof(fds[0]), total = argument ? (unsigned int)atoi(argument) : 10000;
 
-	for (unsigned int i = 0; i < 10000; i++) {
+	for (unsigned int i = 0; i < total; i++) {
 		if (i >= nr)
 			close(fds[i % nr]);
 		fds[i % nr] = connect_socket();

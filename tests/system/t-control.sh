@@ -260,6 +260,16 @@ memory=$(($(memory_of "$daemon" RssAnon) - memory_before))
 answers '{}' $control.Remove '{"name":"data"}'
 answers '{}' $control.Remove '{"name":"oneway"}'
 
+step "who connects in a loop is held up"
+before=$(date +%s%N)
+check "two thousand connections" "$hostile" "$ZSD_SOCKET" connections 2000
+took=$((($(date +%s%N) - before) / 1000000))
+# One a millisecond; but for those at the beginning, and those in the backlog at the end.
+[[ $took -ge 1500 ]] || fail "2000 connections were taken in $took ms"
+eventually "serving others" "$hostile" "$ZSD_SOCKET" call "{\"method\":\"$service.GetInfo\"}" >/dev/null
+refusals=$(grep -c "control connections are refused" "$test_dir/run.log" || true)
+[[ $refusals -le 5 ]] || fail "the log has $refusals lines about that"
+
 step "who is nobody may read, if the socket lets it"
 nobody=65534
 [[ $(stat -c %a "$ZSD_SOCKET") == 660 ]] || fail "the socket has mode $(stat -c %a "$ZSD_SOCKET")"

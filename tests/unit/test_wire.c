@@ -79,6 +79,32 @@ Test(wire, a_message_without_its_end_is_partial)
 	zs_frames_deinit(&frames);
 }
 
+Test(wire, what_does_not_begin_as_an_object_is_hopeless)
+{
+	static const struct {
+		const char *text;
+		bool is_hopeless;
+	} cases[] = {
+		{"{", false}, {" \t\r\n", false}, {" \n{x", false}, {"x", true}, {" [", true}, {"\"{", true},
+	};
+
+	for (size_t i = 0; i < ZS_ARRAY_SIZE(cases); i++) {
+		struct zs_frames frames;
+		const char *text;
+		size_t length;
+
+		zs_frames_init(&frames, 64);
+		cr_assert_not(zs_frames_hopeless(&frames));
+		cr_assert_eq(zs_frames_feed(&frames, "{}", 3), 0);
+		cr_assert(zs_frames_next(&frames, &text, &length));
+		cr_assert_not(zs_frames_next(&frames, &text, &length));
+		cr_assert_eq(zs_frames_feed(&frames, cases[i].text, strlen(cases[i].text)), 0);
+		cr_assert_not(zs_frames_next(&frames, &text, &length));
+		cr_assert_eq(zs_frames_hopeless(&frames), cases[i].is_hopeless, "%s", cases[i].text);
+		zs_frames_deinit(&frames);
+	}
+}
+
 Test(wire, the_limit_is_exact_and_for_every_message)
 {
 	char message[2 * LIMIT + 8];
