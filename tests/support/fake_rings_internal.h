@@ -12,7 +12,7 @@
 #include "support/fake_rings.h"
 
 #define RINGS_MAX   80
-#define ENTRIES_MAX (FAKE_QUEUES_MAX * 8)
+#define ENTRIES_MAX (FAKE_QUEUES_MAX * 16)
 #define FIRST_FD    10000
 
 struct request {
