@@ -50,6 +50,9 @@ static int map_buffers(struct zsd_uring *uring)
 	buffers = mmap(BUFFERS_ADDRESS, uring->buffers_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, uring->buffers_fd, 0);
 	if (buffers == MAP_FAILED)
 		return -errno;
+	if (buffers != BUFFERS_ADDRESS)
+		zs_log(ZS_LOG_NOTICE, "the buffers for io_uring are at %p, since %p is in use", buffers,
+		       BUFFERS_ADDRESS);
 	uring->buffers = buffers;
 	return 0;
 }
