@@ -213,6 +213,26 @@ bool zsd_fuse_split(const void *bytes, size_t length, struct zsd_fuse_request *r
 	return true;
 }
 
+/* An interrupt asks to hurry up with something that is short anyway; node numbers are not counted. */
+static bool is_silent(uint32_t opcode)
+{
+	return opcode == ZSD_FUSE_INTERRUPT || opcode == ZSD_FUSE_FORGET || opcode == ZSD_FUSE_BATCH_FORGET;
+}
+
+bool zsd_fuse_refuse_unsound(const struct zsd_fuse_server *server, const void *bytes, size_t length,
+			     struct zsd_fuse_reply *ret_reply)
+{
+	const struct zsd_fuse_in_header *header = bytes;
+	int error = zsd_fuse_refuse(server, -EIO);
+
+	if (length < sizeof(*header) || is_silent(header->opcode))
+		return false;
+	*ret_reply = (struct zsd_fuse_reply){
+		.header = {.length = sizeof(ret_reply->header), .error = error, .unique = header->unique},
+	};
+	return true;
+}
+
 bool zsd_fuse_takes_long(const struct zsd_fuse_request *request)
 {
 	const struct zsd_fuse_fallocate_in *in = request->argument;
@@ -239,8 +259,7 @@ enum zsd_fuse_verdict zsd_fuse_serve(const struct zsd_fuse_server *server, const
 	uint32_t opcode = request->header->opcode;
 	int r;
 
-	/* An interrupt asks to hurry up with something that is short anyway; node numbers are not counted. */
-	if (opcode == ZSD_FUSE_INTERRUPT || opcode == ZSD_FUSE_FORGET || opcode == ZSD_FUSE_BATCH_FORGET)
+	if (is_silent(opcode))
 		return ZSD_FUSE_SILENT;
 	if (!is_ours(opcode))
 		return ZSD_FUSE_RARE;

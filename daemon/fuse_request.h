@@ -61,10 +61,17 @@ enum zsd_fuse_verdict {
 };
 
 /*
- * Finds the parts of a request that was read in one piece. False if it is not even a sound header: there is nothing
- * that could be answered then. Sets all of *ret_request but the output.
+ * Finds the parts of a request that was read in one piece. False if it has no sound header, which is for the following
+ * function then. Sets all of *ret_request but the output.
  */
 bool zsd_fuse_split(const void *bytes, size_t length, struct zsd_fuse_request *ret_request);
+
+/*
+ * Counts a request without a sound header. True if there is so much of it that whoever asked can be told, with
+ * *ret_reply: EIO.
+ */
+bool zsd_fuse_refuse_unsound(const struct zsd_fuse_server *server, const void *bytes, size_t length,
+			     struct zsd_fuse_reply *ret_reply);
 
 /*
  * Whether a request takes so long that others should not wait behind it: a discard of much. All others are for 1 MiB

@@ -65,13 +65,23 @@ static void serve_waiting(const struct zsd_classic_port *port, struct zsd_fuse_r
 	zsd_classic_send(port->fd, &port->server, request, reply);
 }
 
+/* Whoever asked would wait for ever. */
+static void serve_unsound(const struct zsd_classic_port *port, size_t length)
+{
+	const struct zsd_fuse_request request = {.header = zsd_classic_request(port)};
+	struct zsd_fuse_reply reply;
+
+	if (zsd_fuse_refuse_unsound(&port->server, request.header, length, &reply))
+		zsd_classic_send(port->fd, &port->server, &request, &reply);
+}
+
 void zsd_classic_serve(const struct zsd_classic_port *port, size_t length)
 {
 	struct zsd_fuse_request request;
 	struct zsd_fuse_reply reply;
 
 	if (!zsd_fuse_split(zsd_classic_request(port), length, &request)) {
-		zsd_fuse_refuse(&port->server, -EINVAL);
+		serve_unsound(port, length);
 		return;
 	}
 	request.output = port->buffer + ZSD_CLASSIC_DATA_OFFSET;

@@ -28,7 +28,6 @@
 #define BUFFERS_ADDRESS ((void *)0x200000000000)
 
 unsigned int zsd_ring_depth = 4;
-unsigned int zsd_ring_long_max = 12;
 
 static size_t header_offset(unsigned int entry)
 {
@@ -51,6 +50,9 @@ static int map_buffers(struct zsd_uring *uring)
 	buffers = mmap(BUFFERS_ADDRESS, uring->buffers_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, uring->buffers_fd, 0);
 	if (buffers == MAP_FAILED)
 		return -errno;
+	if (buffers != BUFFERS_ADDRESS)
+		zs_log(ZS_LOG_NOTICE, "the buffers for io_uring are at %p, since %p is in use", buffers,
+		       BUFFERS_ADDRESS);
 	uring->buffers = buffers;
 	return 0;
 }
@@ -73,7 +75,7 @@ static int make_entries(struct zsd_uring *uring)
 	int r;
 
 	/* Those that wait for the slow lane, or for a disk, don't keep others from coming. */
-	uring->depth = zsd_ring_depth + zsd_ring_long_max + (uring->options.may_wait ? ZSD_WAITERS_MAX : 0);
+	uring->depth = zsd_ring_depth + ZSD_RING_LONG_MAX + (uring->options.may_wait ? ZSD_WAITERS_MAX : 0);
 	uring->nr_entries = uring->placement.nr_queues * uring->depth;
 	uring->entries = zs_calloc(uring->nr_entries, sizeof(*uring->entries));
 	if (!uring->entries)

@@ -86,8 +86,13 @@ struct zsd_uring {
 	struct zsd_waiters *waiters; /* for requests that have to wait; immutable like all but the counters */
 };
 
-/* Entries of a queue that are never kept by requests that wait. */
+/* Entries of a queue that keep its thread at work. */
 extern unsigned int zsd_ring_depth;
+/*
+ * A request that waits keeps its entry, so there are more of them: as many requests of a queue may wait for the slow
+ * lane, and with options.may_wait ZSD_WAITERS_MAX more for that or for a disk, before others wait behind them.
+ */
+#define ZSD_RING_LONG_MAX 12
 
 /* Of a rare request: its payload is names and the like. */
 #define ZSD_RING_SCRATCH_BYTES ((size_t)128 << 10)

@@ -15,11 +15,12 @@
  * Small requests are never given away: a wake-up of another CPU takes longer than they do. What takes long, a discard
  * of much, goes to the slow lane (SERVE): a further ring that is the home of no queue, does one of them at a time, and
  * sends each answer home (COMMIT). What has to wait for a disk goes to a waiter (waiters.h), which does the same. Until
- * then it keeps its entry; there are as many more of them as there are waiters.
+ * then it keeps its entry, as does what waits for the slow lane: for these there are more entries, as many as is said
+ * in transport_uring_internal.h.
  *
  * Requests of the same queue that find no free entry wait in the kernel. Few entries are enough to keep a thread at
- * work, since what waits is fetched with the answer; more of them would hand a thread more than it can do while others
- * are idle.
+ * work, since what waits is fetched with the answer. With more of them a thread may get more large requests than it can
+ * do while others are idle: before each one it looks again whether somebody sleeps.
  *
  * An answer that the kernel doesn't take for lack of memory, or since a security module refuses the command, is offered
  * again for a second. After that, and after any other error that doesn't pass, nothing can be answered any more: the
@@ -285,9 +286,10 @@ static unsigned int serve_batch(struct zsd_ring *ring)
 	struct zsd_ring_entry *entries[BATCH];
 	unsigned int nr, work = 0, nr_cqes = harvest(ring, entries, &nr);
 
-	nr = share(ring, entries, nr);
-	for (unsigned int i = 0; i < nr; i++)
+	for (unsigned int i = 0; i < nr; i++) {
+		nr = i + share(ring, entries + i, nr - i);
 		work += serve(ring, entries[i]);
+	}
 	if (!zsd_ring_is_slow_lane(ring))
 		zsd_pin_worked(&ring->uring->placement, ring->index, work);
 	if (ring->pause_msec)

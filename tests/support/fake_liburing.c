@@ -39,6 +39,7 @@ static void register_entry(struct ring *ring, const struct io_uring_sqe *sqe, co
 	zs_assert(kernel.nr_entries++ < ENTRIES_MAX && what->queue < kernel.nr_queues && sqe->len == 2);
 	zs_assert(parts[0].iov_len >= sizeof(*entry->header));
 	*entry = (struct entry){.queue = what->queue, .header = parts[0].iov_base, .payload = parts[1].iov_base};
+	ring->has_entries = true;
 	release(entry, ring, sqe->user_data);
 }
 
@@ -103,10 +104,13 @@ static int pass_message(const struct io_uring_sqe *sqe)
 
 static void send_message(struct ring *ring, const struct io_uring_sqe *sqe)
 {
+	const struct ring *target = &kernel.rings[sqe->fd - FIRST_FD];
 	int error = pass_message(sqe);
 
 	if (error)
 		fake_complete(ring, sqe->user_data, error);
+	else if (ring->has_entries && target->has_entries)
+		kernel.nr_between_homes[sqe->off % MESSAGES_MAX]++;
 }
 
 static void run(struct ring *ring, const struct io_uring_sqe *sqe)

@@ -31,6 +31,7 @@ void fake_rings_begin(unsigned int nr_queues)
 	kernel.ended = false;
 	kernel.nr_queues = nr_queues;
 	kernel.nr_entries = kernel.nr_messages = kernel.nr_brought = 0;
+	memset(kernel.nr_between_homes, 0, sizeof(kernel.nr_between_homes));
 	kernel.nr_answers = 0;
 	kernel.before_message = NULL;
 	memset(kernel.failures, 0, sizeof(kernel.failures));
@@ -206,6 +207,17 @@ unsigned int fake_rings_nr_messages(void)
 
 	fake_lock();
 	nr = kernel.nr_messages;
+	fake_unlock();
+	return nr;
+}
+
+unsigned int fake_rings_nr_between_homes(unsigned int message)
+{
+	unsigned int nr;
+
+	zs_assert(message < MESSAGES_MAX);
+	fake_lock();
+	nr = kernel.nr_between_homes[message];
 	fake_unlock();
 	return nr;
 }

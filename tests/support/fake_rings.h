@@ -68,6 +68,11 @@ void fake_rings_before_message(void (*hook)(void));
 unsigned int fake_rings_nr_entries(unsigned int queue);
 /* Messages between rings so far. */
 unsigned int fake_rings_nr_messages(void);
+/*
+ * Those of one kind (enum zsd_ring_message) from a ring that has registered entries to another one: between homes of
+ * queues, that is, without those to and from a slow lane, and from who has no ring.
+ */
+unsigned int fake_rings_nr_between_homes(unsigned int message);
 /* Requests that entries have brought so far. */
 unsigned int fake_rings_nr_brought(void);
 /* Answers taken so far. */

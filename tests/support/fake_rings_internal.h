@@ -12,8 +12,10 @@
 #include "support/fake_rings.h"
 
 #define RINGS_MAX   80
-#define ENTRIES_MAX (FAKE_QUEUES_MAX * 8)
+#define ENTRIES_MAX (FAKE_QUEUES_MAX * 16)
 #define FIRST_FD    10000
+/* Kinds of them, in the low bits of their data. */
+#define MESSAGES_MAX 4
 
 struct request {
 	struct zs_list link; /* in its queue, until an entry takes it */
@@ -37,7 +39,7 @@ struct ring {
 	unsigned int khead, sq_tail, cq_head, cq_tail;
 	struct io_uring_sqe *sqes;
 	struct io_uring_cqe *cqes;
-	bool has_owner;
+	bool has_owner, has_entries;
 	pthread_t owner;
 	int watched_fd; /* -1: none */
 	uint64_t watched_data;
@@ -55,6 +57,7 @@ struct fake_kernel {
 	bool ended;
 	uint64_t unique, nr_answers;
 	unsigned int nr_queues, nr_entries, nr_messages, nr_brought;
+	unsigned int nr_between_homes[MESSAGES_MAX];
 	struct zs_list requests[FAKE_QUEUES_MAX], idle[FAKE_QUEUES_MAX];
 	struct entry entries[ENTRIES_MAX];
 	struct ring rings[RINGS_MAX];

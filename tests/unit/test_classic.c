@@ -13,6 +13,7 @@
 #include <sys/time.h>
 #include <unistd.h>
 
+#include "base/bits.h"
 #include "base/check.h"
 #include "frontend.h"
 #include "fuse_abi.h"
@@ -153,7 +154,7 @@ static void ask_write_at(uint64_t unique, uint64_t offset)
 }
 
 /* The next answer must be this one. */
-static void expect(uint64_t unique)
+static void expect_error(uint64_t unique, int error)
 {
 	_Alignas(8) char bytes[4096];
 	struct zsd_fuse_out_header out;
@@ -161,7 +162,12 @@ static void expect(uint64_t unique)
 	cr_assert_geq(recv(kernel_fd, bytes, sizeof(bytes), 0), (ssize_t)sizeof(out), "no answer");
 	memcpy(&out, bytes, sizeof(out));
 	cr_assert_eq(out.unique, unique);
-	cr_assert_eq(out.error, 0);
+	cr_assert_eq(out.error, error);
+}
+
+static void expect(uint64_t unique)
+{
+	expect_error(unique, 0);
 }
 
 static void wait_until(_Atomic unsigned int *counter, unsigned int nr)
@@ -211,6 +217,36 @@ Test(classic, without_a_lane_or_memory_a_long_discard_is_served_all_the_same, .t
 	ask_discard(2, LONG / 2);
 	expect(2);
 	zs_fault_arm(0);
+	end();
+}
+
+/* With a header of this length, which is not its own. */
+static void ask_unsound(uint64_t unique, uint32_t opcode, uint32_t length)
+{
+	const struct zsd_fuse_in_header header = {.length = length, .opcode = opcode, .unique = unique, .node = 5};
+
+	cr_assert_eq(send(kernel_fd, &header, sizeof(header), 0), sizeof(header));
+}
+
+Test(classic, who_asks_with_an_unsound_header_is_told_unless_no_answer_is_expected, .timeout = 200)
+{
+	static const uint32_t silent[] = {ZSD_FUSE_FORGET, ZSD_FUSE_BATCH_FORGET, ZSD_FUSE_INTERRUPT};
+	static const uint32_t lengths[] = {0, 39, 41, UINT32_MAX};
+
+	begin(true, 0);
+	for (size_t i = 0; i < ZS_ARRAY_SIZE(lengths); i++) {
+		ask_unsound(1, ZSD_FUSE_READ, lengths[i]);
+		expect_error(1, -EIO);
+		ask_unsound(2, 99, lengths[i]);
+		expect_error(2, -EIO);
+		for (size_t j = 0; j < ZS_ARRAY_SIZE(silent); j++)
+			ask_unsound(3, silent[j], lengths[i]);
+		/* Less than a header says nothing of who asked. */
+		cr_assert_eq(send(kernel_fd, "x", 1, 0), 1);
+		ask_read(4);
+		expect(4);
+	}
+	cr_assert_eq(zsd_classic_nr_refused(classic), ZS_ARRAY_SIZE(lengths) * (2 + ZS_ARRAY_SIZE(silent) + 1));
 	end();
 }
 

@@ -71,20 +71,23 @@ static void begin(unsigned int nr_queues, unsigned int nr_rings)
 
 TestSuite(rings_wait, .init = test_rings_set_up, .fini = test_rings_tear_down, .timeout = 200);
 
+/* As many as may wait in one queue: more than there are waiters. */
+#define NR_WAITING (ZSD_WAITERS_MAX + ZSD_RING_LONG_MAX)
+
 Test(rings_wait, small_requests_do_not_wait_for_those_that_have_to)
 {
-	static struct ring_client clients[ZSD_WAITERS_MAX];
+	static struct ring_client clients[NR_WAITING];
 
 	begin(2, 1);
-	for (unsigned int i = 0; i < ZSD_WAITERS_MAX; i++)
-		ring_client_start(
+	for (unsigned int i = 0; i < NR_WAITING; i++)
+		ring_client_start_brought(
 			ring_client_prepare_read(&clients[i], 0, COLD + i * BYTES, i % 4 ? BYTES : 16 * BYTES));
 	ring_client_wait_until(&nr_waiting, ZSD_WAITERS_MAX);
 	for (unsigned int i = 0; i < 100; i++)
 		test_rings_check_read(i % 2, i * BYTES, BYTES);
-	for (unsigned int i = 0; i < ZSD_WAITERS_MAX; i++)
+	for (unsigned int i = 0; i < NR_WAITING; i++)
 		sem_post(&rings.gate);
-	for (unsigned int i = 0; i < ZSD_WAITERS_MAX; i++) {
+	for (unsigned int i = 0; i < NR_WAITING; i++) {
 		cr_assert_eq(ring_client_join(&clients[i]), 0);
 		cr_assert_eq(memcmp(clients[i].buffer, rings.data + COLD + i * BYTES, BYTES), 0);
 	}
