@@ -7,8 +7,8 @@
  *   reason        when                                             what
  *   idle          blocks were not accessed for recompress_sec      recompressed with the device's denser codecs
  *   idle          ... for idle_sec                                 written back
- *   pool-limit    the pool has start_percent of its limit in use   some is compacted, a device recompressed, and then the
- *                                                                  coldest blocks are written back, until it has
+ *   pool-limit    the pool has start_percent of its limit in use   some is compacted, a device recompressed, and then
+ *                                                                  the coldest blocks are written back, until it has
  *                                                                  stop_percent (cold_limits.c)
  *   device-limit  the same of a device with a limit                that device's
  *   group-limit   the same of a group with a limit                 those of the devices that are above their shares of
