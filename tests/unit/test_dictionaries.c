@@ -9,7 +9,6 @@
 
 #include "base/check.h"
 #include "base/cleanup.h"
-#include "codec/stream.h"
 #include "store/block_internal.h"
 #include "store/device.h"
 #include "store/device_internal.h"
@@ -17,6 +16,7 @@
 #include "support/cold_store.h"
 #include "support/dictionary.h"
 #include "support/small_store.h"
+#include "support/store_fixture.h"
 #include "zsmalloc/object.h"
 
 #define BLOCKS	  1024
@@ -25,8 +25,6 @@
 #define SIZE	  ((uint32_t)16 << 10)
 #define PLACE(nr) ((nr) * (uint64_t)ZS_DICTIONARY_MAX_BYTES)
 
-static struct zs_store *store;
-static struct zs_stream *stream;
 static struct zs_device *device;
 static uint64_t id;
 static struct test_random random_state = {.state = 1};
@@ -51,8 +49,7 @@ static void write_half(unsigned int half, uint64_t kind)
 
 static void setup(void)
 {
-	store = test_store_create(0);
-	cr_assert_eq(zs_stream_create(0, &stream), 0);
+	test_store_set_up();
 	id = test_device_add(store, "device", BYTES, 4096, (struct zs_codec_params){ZS_CODEC_LZ4, 1});
 	device = zs_device_get(store, id, stream);
 	write_half(0, 1);
@@ -67,11 +64,9 @@ static void check_content(void)
 
 static void teardown(void)
 {
-	zs_store_check(store);
 	if (device)
 		zs_device_put(device, stream);
-	zs_store_close(store);
-	zs_stream_destroy(stream);
+	test_store_tear_down();
 	if (*path)
 		unlink(path);
 }

@@ -8,7 +8,6 @@
 #include <unistd.h>
 
 #include "base/bits.h"
-#include "codec/stream.h"
 #include "jobs.h"
 #include "split.h"
 #include "store/device.h"
@@ -18,6 +17,7 @@
 #include "support/cold_store.h"
 #include "support/data.h"
 #include "support/small_store.h"
+#include "support/store_fixture.h"
 #include "zsmalloc/object.h"
 #include "zsmalloc/pool_internal.h"
 
@@ -28,25 +28,20 @@
 /* Slow enough for a request of 64 KiB to be worth help. */
 static const struct zs_codec_params zstd = {ZS_CODEC_ZSTD, 6};
 
-static struct zs_store *store;
-static struct zs_stream *stream;
 static struct zsd_jobs *jobs;
 static struct test_random random_state = {.state = 1};
 static char model[BYTES], result[BYTES];
 
 static void create(void)
 {
-	store = test_store_create(0);
-	cr_assert_eq(zs_stream_create(0, &stream), 0);
+	test_store_set_up();
 	cr_assert_eq(zsd_jobs_create(NR_CPU, &jobs), 0);
 }
 
 static void destroy(void)
 {
 	zsd_jobs_destroy(jobs);
-	zs_store_check(store);
-	zs_store_close(store);
-	zs_stream_destroy(stream);
+	test_store_tear_down();
 }
 
 TestSuite(split, .init = create, .fini = destroy);

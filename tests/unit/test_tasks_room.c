@@ -8,10 +8,9 @@
 #include <unistd.h>
 #include <zdict.h>
 
-#include "codec/stream.h"
 #include "store/device.h"
 #include "support/cold_store.h"
-#include "support/small_store.h"
+#include "support/store_fixture.h"
 #include "support/tasks_fixture.h"
 #include "tasks.h"
 
@@ -20,8 +19,6 @@
 #define BYTES	    (BLOCKS * (size_t)BLOCK)
 #define PLACES_KEPT 8 /* of the ring, from what is idle */
 
-static struct zs_store *store;
-static struct zs_stream *stream;
 static struct zsd_tasks *tasks;
 static char path[TEST_PATH_BYTES];
 static uint64_t id, other;
@@ -29,9 +26,8 @@ static uint64_t id, other;
 static void setup(void)
 {
 	test_backing_create(path);
-	store = test_store_create(0);
+	test_store_set_up();
 	test_backing_attach(store, path, 0);
-	cr_assert_eq(zs_stream_create(0, &stream), 0);
 	cr_assert_eq(zsd_tasks_create(store, &tasks), 0);
 	id = test_tasks_add_device(store, stream, "device", BYTES);
 	other = test_tasks_add_device(store, stream, "other", BYTES);
@@ -40,9 +36,7 @@ static void setup(void)
 static void teardown(void)
 {
 	zsd_tasks_destroy(tasks);
-	zs_store_check(store);
-	zs_store_close(store);
-	zs_stream_destroy(stream);
+	test_store_tear_down();
 	unlink(path);
 }
 

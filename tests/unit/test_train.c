@@ -13,12 +13,11 @@
 #include "support/data.h"
 #include "support/dictionary.h"
 #include "support/small_store.h"
+#include "support/store_fixture.h"
 
 #define BYTES ((size_t)4 << 20)
 #define SIZE  ((uint32_t)16 << 10)
 
-static struct zs_store *store;
-static struct zs_stream *stream;
 static uint64_t id;
 static struct test_random random_state = {.state = 1};
 static struct zs_train_progress progress;
@@ -40,19 +39,11 @@ static uint64_t add_device(const char *name, size_t block_size)
 
 static void setup(void)
 {
-	store = test_store_create(0);
-	cr_assert_eq(zs_stream_create(0, &stream), 0);
+	test_store_set_up();
 	id = add_device("device", 4096);
 }
 
-static void teardown(void)
-{
-	zs_store_check(store);
-	zs_store_close(store);
-	zs_stream_destroy(stream);
-}
-
-TestSuite(train, .init = setup, .fini = teardown);
+TestSuite(train, .init = setup, .fini = test_store_tear_down);
 
 Test(train, too_few_blocks_teach_nothing)
 {
