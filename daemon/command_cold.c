@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/bits.h"
+#include "base/check.h"
 #include "base/cleanup.h"
 #include "base/log.h"
 #include "command_answer.h"
@@ -24,6 +25,9 @@ static void decrefp(json_t **value)
 }
 
 #define CLEANUP_JSON ZS_CLEANUP(decrefp)
+
+/* How many blocks are walked over at a time: some milliseconds on the control thread, where others wait. */
+#define WALK_BLOCKS (UINT64_C(1) << 20)
 
 int zsd_command_borrow(struct zsd_call *call, struct zs_device **ret_device, struct zsd_answer *ret_answer)
 {
@@ -72,16 +76,58 @@ static int refuse_range(const struct zsd_call *call, const struct zs_device *dev
  * Ages, MarkIdle
  */
 
+/* The first block of this step, counted from where the first step began. */
+static uint64_t step_first(const struct zsd_call *call)
+{
+	return (uint64_t)call->cursor * WALK_BLOCKS;
+}
+
+/* There is more to walk over: others have their turn now. Takes over what was found so far. */
+static int walk_on(struct zsd_call *call, json_t *found, struct zsd_answer *ret_answer)
+{
+	if (!found)
+		return -ENOMEM;
+	json_decref(call->carried);
+	call->carried = found;
+	call->cursor++;
+	*ret_answer = (struct zsd_answer){.works = true, .continues = true};
+	return 0;
+}
+
+static json_t *pack_ages(const struct zs_ages *ages)
+{
+	CLEANUP_JSON json_t *found = json_array();
+
+	for (unsigned int i = 0; i < ZS_AGE_BUCKETS; i++) {
+		if (json_array_append_new(found, json_integer((json_int_t)ages->blocks[i])))
+			return NULL;
+	}
+	return json_array_append_new(found, json_integer((json_int_t)ages->idle_blocks)) ? NULL : zs_take(found);
+}
+
+/* What earlier steps have found; nothing at the first one. */
+static void unpack_ages(const json_t *found, struct zs_ages *ret_ages)
+{
+	*ret_ages = (struct zs_ages){0};
+	for (unsigned int i = 0; i < ZS_AGE_BUCKETS; i++)
+		ret_ages->blocks[i] = (uint64_t)json_integer_value(json_array_get(found, i));
+	ret_ages->idle_blocks = (uint64_t)json_integer_value(json_array_get(found, ZS_AGE_BUCKETS));
+}
+
 static int run_ages(struct zsd_call *call, struct zsd_answer *ret_answer)
 {
 	CLEANUP_DEVICE struct zs_device *device = NULL;
 	CLEANUP_JSON json_t *rows = json_array();
+	uint64_t first = step_first(call);
 	struct zs_ages ages;
 	int error = zsd_command_borrow(call, &device, ret_answer);
 
 	if (error)
 		return error < 0 ? error : 0;
-	zs_device_ages(device, &ages);
+	unpack_ages(call->carried, &ages);
+	zs_device_ages(device, first, first + WALK_BLOCKS, &ages);
+	if (first + WALK_BLOCKS < count_blocks(device))
+		return walk_on(call, pack_ages(&ages), ret_answer);
 	for (unsigned int i = 0; i < ZS_AGE_BUCKETS; i++) {
 		json_t *row = json_pack("{s:I, s:I}", "blocks", (json_int_t)ages.blocks[i], "data_bytes",
 					(json_int_t)(ages.blocks[i] * zs_device_block_size(device)));
@@ -98,16 +144,24 @@ static int run_ages(struct zsd_call *call, struct zsd_answer *ret_answer)
 static int run_mark_idle(struct zsd_call *call, struct zsd_answer *ret_answer)
 {
 	CLEANUP_DEVICE struct zs_device *device = NULL;
-	uint64_t marked;
+	uint64_t first, last, end, marked = 0;
 	int error = zsd_command_borrow(call, &device, ret_answer) ?: zsd_command_check_numbers(call, ret_answer);
 
 	if (error)
 		return error < 0 ? error : 0;
-	error = zs_device_mark_idle(device, (uint64_t)zsd_call_int(call, "first_block", 0),
-				    (uint64_t)zsd_call_int(call, "last_block", (json_int_t)count_blocks(device) - 1),
-				    (uint64_t)zsd_call_int(call, "age_sec", 0), &marked);
-	if (error)
+	first = (uint64_t)zsd_call_int(call, "first_block", 0);
+	last = (uint64_t)zsd_call_int(call, "last_block", (json_int_t)count_blocks(device) - 1);
+	if (last < first || last >= count_blocks(device))
 		return refuse_range(call, device, ret_answer);
+	first += step_first(call);
+	end = zs_min(first + WALK_BLOCKS - 1, last);
+	/* Another device may have its name by now, and may be smaller. */
+	if (first <= last)
+		zs_assert(
+			!zs_device_mark_idle(device, first, end, (uint64_t)zsd_call_int(call, "age_sec", 0), &marked));
+	marked += (uint64_t)json_integer_value(call->carried);
+	if (end < last)
+		return walk_on(call, json_integer((json_int_t)marked), ret_answer);
 	return zsd_reply(ret_answer, NULL, json_pack("{s:I}", "blocks", (json_int_t)marked));
 }
 

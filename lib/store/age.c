@@ -5,6 +5,7 @@
 
 #include <errno.h>
 
+#include "base/bits.h"
 #include "store/device_internal.h"
 
 /* Ticks tell 65535 moments apart: what seems longer ago than this many is a moment to come, of a thread ahead of us. */
@@ -34,14 +35,13 @@ static bool has_age(uint64_t slot)
 	return zs_slot_state(slot) == ZS_SLOT_OBJECT && zs_slot_is_sound(slot);
 }
 
-void zs_device_ages(struct zs_device *device, struct zs_ages *ret_ages)
+void zs_device_ages(struct zs_device *device, uint64_t first, uint64_t end, struct zs_ages *ages)
 {
 	const struct zs_table *table = &device->table;
 	uint16_t now = zs_age_now();
-	struct zs_ages ages = {0};
 
-	for (uint64_t block = zs_table_next(table, 0); block < table->nr_blocks;
-	     block = zs_table_next(table, block + 1)) {
+	end = zs_min(end, table->nr_blocks);
+	for (uint64_t block = zs_table_next(table, first); block < end; block = zs_table_next(table, block + 1)) {
 		uint64_t slot = zs_table_load(table, block), age;
 		unsigned int bucket = 0;
 
@@ -50,10 +50,9 @@ void zs_device_ages(struct zs_device *device, struct zs_ages *ret_ages)
 		age = zs_age_between(zs_slot_tick(slot), now);
 		while (bucket < ZS_AGE_BUCKETS - 1 && age >= zs_age_bounds_sec[bucket])
 			bucket++;
-		ages.blocks[bucket]++;
-		ages.idle_blocks += (slot & ZS_SLOT_IDLE) != 0;
+		ages->blocks[bucket]++;
+		ages->idle_blocks += (slot & ZS_SLOT_IDLE) != 0;
 	}
-	*ret_ages = ages;
 }
 
 int zs_device_mark_idle(struct zs_device *device, uint64_t first, uint64_t last, uint64_t age_sec, uint64_t *ret_marked)

@@ -68,8 +68,8 @@ static inline bool zs_age_is_idle(uint64_t slot, uint64_t age_sec, uint16_t now)
 	return slot & ZS_SLOT_IDLE || (age_sec && zs_age_between(zs_slot_tick(slot), now) >= age_sec);
 }
 
-/* Ages of all blocks of a device that have an object. */
-void zs_device_ages(struct zs_device *device, struct zs_ages *ret_ages);
+/* Adds the ages of the blocks from first on, before end, that have an object. */
+void zs_device_ages(struct zs_device *device, uint64_t first, uint64_t end, struct zs_ages *ages);
 
 /*
  * Marks the blocks first to last that were not accessed for at least so many seconds (0: all). Returns how many were

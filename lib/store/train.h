@@ -78,10 +78,11 @@ int zs_train_begin(struct zs_train *job, struct zs_store *store, const struct zs
 void zs_train_end(struct zs_train *job);
 
 /*
- * Works for about so long, or waits while another thread learns, which takes seconds. Returns 1 if there is more to do,
- * 0 if the dictionary was kept or refused (progress says which), or why it could not be told: -ENODATA (too few blocks,
- * or nothing that they have in common), -EBUSY (the device has ZS_DICTIONARY_VERSIONS that are needed), -ENFILE (all
- * devices together have as many as there can be), -ENOSPC (a limit), -ENODEV (removed), -EAGAIN (no thread), -ENOMEM.
+ * Works for about so long, or waits while another thread learns, which takes seconds. Returns 1 if there is more to
+ * do, 0 if the dictionary was kept or refused (progress says which), or why it could not be told: -ENODATA (too few
+ * blocks, or nothing that they have in common), -EBUSY (the device has ZS_DICTIONARY_VERSIONS that are needed),
+ * -ENFILE (all devices together have as many as there can be), -ENOSPC (a limit), -ENODEV (removed), -EAGAIN (no
+ * thread), -ENOMEM.
  */
 int zs_train_slice(struct zs_train *job, struct zs_store *store, struct zs_stream *stream, uint64_t nsec);
 

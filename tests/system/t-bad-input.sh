@@ -14,6 +14,7 @@ state()
 {
 	"$ZSCTL" list -J
 	"$ZSCTL" groups -J
+	"$ZSCTL" tasks -J
 	pool_stat memory_limit_bytes
 }
 
@@ -99,6 +100,7 @@ answers 'HTTP/1.1 400 Bad Request'
 ZSD_SOCKET=$test_dir/old bad 3 "the answer is not Varlink; is this the socket of a zsd?" add x --size 1M
 
 printf '[Daemon]\nLogLevel=debug\n[Pool]\nMemoryLimit=1G\n[Device vm0]\nSize=16M\nMemoryLimit=8M\n' >"$config"
+printf '[Writeback]\nBacking=%s\nIdleAfter=never\n' "$test_dir/backing" >>"$config"
 start_daemon --config "$config"
 state >before
 ready=yes
@@ -141,6 +143,22 @@ is_closed()
 }
 eventually "vm0 is closed" is_closed
 state >before
+
+step "cold data: blocks beyond the end, ranges that end before they begin, unknown types and keys"
+bad 1 "ends beyond the device" writeback vm0 --ranges 0-4096
+bad 1 "ends before it begins" writeback vm0 --ranges 5-4
+bad 1 "no such type" writeback vm0 --type cold
+bad 1 "no such order" writeback vm0 --order oldest
+bad 1 "stay between" recompress vm0 --recompress zstd --blocks 0-4096
+bad 1 "stay between" recompress vm0 --recompress zstd --blocks 5-4
+bad 1 "no such type" recompress vm0 --recompress zstd --types cold
+bad 1 "no object takes that much; a raw block takes" recompress vm0 --recompress zstd --threshold 8K
+bad 1 "no such algorithm" recompress vm0 --recompress lzo
+bad 1 "stay between" idle vm0 --blocks 4095-4096
+bad 1 "only zstd uses dictionaries" train vm0 --recompress lz4:1
+for method in Writeback Recompress MarkIdle Train; do
+	answered "$invalid\"page_index\"}" "${call}$method\",\"parameters\":{\"name\":\"vm0\",\"page_index\":1}}"
+done
 
 step "half of what is asked for can't be done"
 bad 1 "Mode '9'" set vm0 MemoryLimit=4M Mode=9

@@ -81,6 +81,24 @@ for _ in {1..100}; do
 done
 equal "its state" "$(state)" failed
 
+step "a device so large that others have their turn while it is walked over"
+add large 12G
+blocks=(0 1048575 1048576 2097152 3145727)
+for block in "${blocks[@]}"; do
+	dd if=/dev/urandom of="$mnt/large" bs=4K count=1 seek="$block" conv=notrunc status=none
+done
+sum_ages() { "$ZSCTL" ages large -n -r -o BLOCKS | awk '{ sum += $1 } END { print sum }'; }
+equal "blocks with an age" "$(sum_ages)" 5
+"$ZSCTL" idle large --blocks 1048575-1048576 >/dev/null
+equal "idle blocks of two steps" "$("$ZSCTL" ages large -J | field idle_blocks)" 2
+"$ZSCTL" idle large --blocks 1-3145726 >said
+grep -qw 1 said || fail "the third one was to be marked: $(cat said)"
+"$ZSCTL" idle large >/dev/null
+equal "idle blocks of all steps" "$("$ZSCTL" ages large -J | field idle_blocks)" 5
+equal "blocks with an age" "$(sum_ages)" 5
+refused "stay between" "$ZSCTL" idle large --blocks 5-3145728
+"$ZSCTL" remove large
+
 step "bad requests are refused by name"
 add disk 1M
 refused "disk2: there is no device with this name" "$ZSCTL" recompress disk2

@@ -54,9 +54,9 @@ static void read_block(uint64_t block)
 
 static struct zs_ages ages(void)
 {
-	struct zs_ages now;
+	struct zs_ages now = {0};
 
-	zs_device_ages(device, &now);
+	zs_device_ages(device, 0, UINT64_MAX, &now);
 	return now;
 }
 
@@ -111,7 +111,7 @@ Test(age, reads_and_writes_make_a_block_young)
 Test(age, empty_and_filled_blocks_have_none)
 {
 	static const char zeros[4096];
-	struct zs_ages now;
+	struct zs_ages now = {0};
 	size_t done;
 
 	cr_assert_eq(zs_device_discard(device, stream, 0, 4096), 0);

@@ -138,13 +138,13 @@ Test(recompress, only_what_is_idle)
 
 Test(recompress, age_and_idle_mark_stay)
 {
-	struct zs_ages ages;
+	struct zs_ages ages = {0};
 	uint64_t marked;
 
 	atomic_fetch_add(&zs_age_skew_sec, 1000);
 	cr_assert_eq(zs_device_mark_idle(device, 0, BLOCKS - 1, 0, &marked), 0);
 	cr_assert_gt(run(&all).recompressed, 0);
-	zs_device_ages(device, &ages);
+	zs_device_ages(device, 0, UINT64_MAX, &ages);
 	cr_assert_eq(ages.idle_blocks, BLOCKS);
 	cr_assert_eq(ages.blocks[3], BLOCKS, "between 15 minutes and an hour");
 }
