@@ -288,6 +288,11 @@ void zs_backing_set_done(struct zs_backing *backing, zs_backing_done *done, void
 	backing->done_context = context;
 }
 
+void zs_backing_set_soon(struct zs_backing *backing, zs_backing_soon *soon)
+{
+	backing->soon = soon;
+}
+
 void zs_backing_set_faults(struct zs_backing *backing, const struct zs_backing_faults *faults)
 {
 	backing->faults = faults;

@@ -122,6 +122,9 @@ int zs_backing_set_size(struct zs_backing *backing, uint64_t size_bytes);
 /* One for each record: where it is now, or why it isn't (-EIO, -ENOSPC, ...; place is free already then). */
 typedef void zs_backing_done(void *context, void *cookie, const struct zs_place *place, int error);
 void zs_backing_set_done(struct zs_backing *backing, zs_backing_done *done, void *context);
+/* Some records before done, with its context: what it needs in memory can be asked for. NULL: nobody asks. */
+typedef void zs_backing_soon(void *context, void *cookie);
+void zs_backing_set_soon(struct zs_backing *backing, zs_backing_soon *soon);
 
 /*
  * Appends a record; its payload may change as soon as this returns. Waits for a write if all buffers are in use, and

@@ -93,7 +93,8 @@ struct zs_backing {
 	bool is_encrypted;
 	uint8_t key[ZS_BACKING_KEY_BYTES];
 	uint64_t quarantine_end_ns; /* the cold thread's; 0 = over */
-	zs_backing_done *done;	    /* the cold thread's, as context */
+	zs_backing_done *done;	    /* the cold thread's, as the next two */
+	zs_backing_soon *soon;
 	void *done_context;
 	const struct zs_backing_mover *mover;	/* while it collects */
 	const struct zs_backing_faults *faults; /* constant while it is used */

@@ -29,6 +29,8 @@
 #define PAUSE_FULL_NSEC UINT64_C(10000000000)
 /* So much more at once. */
 #define LENGTHEN_BYTES ((uint64_t)64 << 20)
+/* Records between what is told of and what is announced: some 100 ns each, as long as memory takes. */
+#define SOON 6
 /* How often a write is asked for that tests hold back. */
 #define POLL_NSEC 1000000
 
@@ -169,6 +171,15 @@ static void tell(struct zs_backing *backing, const struct zs_pending *pending, i
 	backing->done(backing->done_context, pending->cookie, &pending->place, error);
 }
 
+static void tell_all(struct zs_backing *backing, const struct zs_chunk *chunk, int error)
+{
+	for (uint32_t i = 0; i < chunk->nr; i++) {
+		if (backing->soon && chunk->nr - i > SOON && !chunk->pending[i + SOON].from.units)
+			backing->soon(backing->done_context, chunk->pending[i + SOON].cookie);
+		tell(backing, &chunk->pending[i], error);
+	}
+}
+
 /* The oldest write is over. */
 static void retire(struct zs_backing *backing, struct zs_chunk *chunk, int result)
 {
@@ -181,8 +192,7 @@ static void retire(struct zs_backing *backing, struct zs_chunk *chunk, int resul
 	} else {
 		error = note_failure(backing, chunk, result);
 	}
-	for (uint32_t i = 0; i < chunk->nr; i++)
-		tell(backing, &chunk->pending[i], error);
+	tell_all(backing, chunk, error);
 	if (chunk->is_last)
 		zs_segments_close(&backing->segments, chunk->segment);
 }

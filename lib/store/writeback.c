@@ -102,6 +102,13 @@ static void item_done(void *context, void *cookie, const struct zs_place *place,
 	settle_item(run, item);
 }
 
+static void item_soon(void *context, void *cookie)
+{
+	const struct writeback_item *item = cookie;
+
+	zs_obj_prefetch(item->device->pool, item->object.handle);
+}
+
 static void retry_busy(struct writeback *run)
 {
 	struct zs_list busy;
@@ -285,6 +292,7 @@ static int run_init(struct writeback *run)
 	zs_list_init(&run->free_items);
 	zs_list_init(&run->busy_items);
 	zs_backing_set_done(run->store->cold.backing, item_done, run);
+	zs_backing_set_soon(run->store->cold.backing, item_soon);
 	return 0;
 }
 
@@ -302,6 +310,7 @@ int zs_store_writeback(struct zs_store *store, const struct zs_writeback_request
 	error = writeback_select(&run);
 	drain(&run);
 	writeback_budget_settle(&run);
+	zs_backing_set_soon(store->cold.backing, NULL);
 	zs_backing_set_done(store->cold.backing, NULL, NULL);
 	free(run.items);
 	/* Reaching a limit of the request is not an error. */

@@ -195,6 +195,8 @@ void zs_pool_note_leak(struct zs_pool *pool);
  */
 void zs_handle_prefetch(struct zs_pool *pool, struct zs_handle handle);
 void zs_obj_prefetch(struct zs_pool *pool, struct zs_handle handle);
+/* All of the object, to be read; after zs_handle_prefetch() as well. */
+void zs_obj_prefetch_payload(struct zs_pool *pool, struct zs_handle handle);
 /* Both, some objects ahead: before each zs_pool_free() of a caller that frees nr handles in turn, next being it. */
 void zs_handles_prefetch(struct zs_pool *pool, const struct zs_handle *handles, unsigned int nr, unsigned int next);
 
