@@ -196,6 +196,17 @@ fails 1 "(--force)" remove vm0
 "$ZSCTL" remove vm0 vm1 --force || fail "remove --force failed"
 exec {held}<&-
 equal "what is left" "$("$ZSCTL" list -rno NAME)" ""
+
+step "a device that is just being closed is waited for"
+"$ZSCTL" add vm0 --size 8M >/dev/null
+# In namespaces of its own zsctl doesn't see who has the file open.
+exec {held}<"$mnt/vm0"
+(exec {held}<&- && unshare --pid --fork --mount-proc "$ZSCTL" remove vm0) &
+sleep 0.3
+kill -0 $! 2>/dev/null || fail "it was not waited for"
+exec {held}<&-
+wait $! || fail "remove failed"
+equal "what is left" "$("$ZSCTL" list -rno NAME)" ""
 "$ZSCTL" add a --size 8M >/dev/null
 "$ZSCTL" add b --size 8M >/dev/null
 fails 64 "nothing: there is no device" remove a nothing b

@@ -16,6 +16,7 @@
 #include "support/ring_client.h"
 #include "support/rings_fixture.h"
 #include "transport_uring.h"
+#include "transport_uring_internal.h"
 #include "waiters.h"
 
 #define BYTES 4096
