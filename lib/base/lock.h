@@ -5,7 +5,8 @@
  * rank is higher than that of every lock it holds. Debug builds (ZS_DEBUG) assert it; release builds do not pay.
  *
  * Not locks, and free to be used under any of these: the pin and lock bits of a handle word (zsmalloc/handle.h) and
- * the compare-and-swap of a slot (store/slot.h). A thread never waits for a pin while it holds a lock.
+ * the compare-and-swap of a slot (store/slot.h). A thread never waits for a pin while it holds a lock of rank CLASS or
+ * above; under MODIFY and DRAIN it may.
  *
  * Each lock counts how often zs_lock() found it taken, and how long it waited then. A lock that is free costs nothing
  * more for it: the clock is read only by those who wait.

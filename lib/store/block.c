@@ -136,6 +136,13 @@ static int choose(struct zs_device *device, struct zs_stream *stream, const void
 	return 0;
 }
 
+/* The limit is that of all pools: with one for each device, another one's holes may be what is missing. */
+static bool make_room(struct zs_device *device)
+{
+	return zs_pool_compact(device->pool, ROOM_PAGES) ||
+	       (device->store->arena.pool_per_device && zs_store_compact(device->store, ROOM_PAGES));
+}
+
 /*
  * The pool's limit counts pages: objects that are replaced by others of another class leave holes behind, which are
  * closed before anybody is refused, or is let past the limit.
@@ -144,7 +151,7 @@ static int alloc_object(struct zs_device *device, size_t size, enum zs_urgency u
 {
 	int error = zs_pool_alloc(device->pool, size, urgency, ret_handle);
 
-	if (error == -ENOSPC && zs_pool_compact(device->pool, ROOM_PAGES))
+	if (error == -ENOSPC && make_room(device))
 		error = zs_pool_alloc(device->pool, size, urgency, ret_handle);
 	return error;
 }
@@ -237,6 +244,12 @@ static int prepare_once(struct zs_device *device, uint64_t block, uint64_t old, 
 	return urgency == ZS_URGENCY_NEW ? error : make_object(device, candidate, urgency);
 }
 
+/* The system is short of memory: gives back to it what waits and what is kept. True if there was something. */
+static bool relieve(struct zs_store *store)
+{
+	return zs_deferred_flush(&store->deferred) | zs_heap_relieve(store->heap);
+}
+
 /*
  * Makes all that the candidate needs to be committed in place of old: object, charges, memory for the slot. The object
  * is counted from here on, the slot when it is committed.
@@ -252,6 +265,8 @@ static int prepare(struct zs_device *device, struct zs_stream *stream, uint64_t 
 		helped = zs_deferred_help(&device->store->deferred, candidate->refused);
 		error = prepare_once(device, block, old, candidate);
 	}
+	if (error == -ENOMEM && relieve(device->store))
+		error = prepare_once(device, block, old, candidate);
 	if (!error && candidate->payload)
 		count_object(device, zs_stream_shard(stream), &candidate->info, 1);
 	return error;

@@ -11,7 +11,7 @@
  *
  * An object that lies across pages of different nodes is split at the page border, byte for byte. Objects are charged
  * when they are written, moved with compaction and page migration, uncharged when they are freed; the sums over all
- * owners and nodes are the sums over all objects, always, and zs_pool_check() asserts it.
+ * owners and nodes are the sums over all objects, always, and zs_store_check() asserts it.
  *
  * Which node a page is on is asked once for each run of pages that gets its memory, through a function: on a machine
  * with one node, or without accounting, nobody asks.

@@ -149,6 +149,11 @@ void zs_heap_shrink(struct zs_heap *heap)
 	zs_pages_shrink(&heap->pages);
 }
 
+bool zs_heap_relieve(struct zs_heap *heap)
+{
+	return zs_pages_relieve(&heap->pages);
+}
+
 void zs_heap_bulk_begin(struct zs_heap *heap)
 {
 	zs_pages_bulk_begin(&heap->pages);

@@ -36,11 +36,14 @@ static _Thread_local struct magazine magazines[MAGAZINES];
 static void release(struct magazine *magazine)
 {
 	struct zs_slab *slab = atomic_load_explicit(&magazine->slab, memory_order_relaxed);
+	unsigned int nr;
 
 	if (!slab)
 		return;
-	zs_slab_put(slab, magazine->indexes, atomic_load_explicit(&magazine->nr, memory_order_relaxed));
+	nr = atomic_load_explicit(&magazine->nr, memory_order_relaxed);
+	/* First this: what is in the cache and still counted here, too, would make less than none be in use. */
 	atomic_store_explicit(&magazine->nr, 0, memory_order_relaxed);
+	zs_slab_put(slab, magazine->indexes, nr);
 	zs_lock(&slab->lock);
 	zs_list_unlink(&magazine->link);
 	zs_unlock(&slab->lock);
@@ -113,7 +116,8 @@ void zs_slab_free(struct zs_slab *slab, uint32_t index)
 	unsigned int half = ZS_MAGAZINE_OBJECTS / 2;
 
 	if (nr == ZS_MAGAZINE_OBJECTS) {
-		/* The oldest go: the youngest are in the cache. */
+		/* The oldest go: the youngest are in the cache. The number first, as in release(). */
+		set_nr(magazine, nr - half);
 		zs_slab_put(slab, magazine->indexes, half);
 		memmove(magazine->indexes, magazine->indexes + half, (nr - half) * sizeof(magazine->indexes[0]));
 		nr -= half;

@@ -50,6 +50,21 @@ static void recharge(struct zs_heap *heap, const struct zspage *zspage, unsigned
 	}
 }
 
+/*
+ * True if the page is one of this zspage, of this pool and class. Under that class's lock: the zspage may have gone
+ * before that was held, and another one have come in its place, with a class, or pool, whose lock is another one.
+ */
+static bool is_of_class(const struct zs_pool *pool, uint32_t page, uint32_t index, unsigned int class)
+{
+	const struct zspage *zspage = heap_zspage(pool->heap, index);
+
+	/* Objects first: one with objects that is of this class then can't be any other's before the lock is free. */
+	return __atomic_load_n(&zspage->inuse, __ATOMIC_ACQUIRE) &&
+	       __atomic_load_n(&zspage->class, __ATOMIC_ACQUIRE) == class &&
+	       __atomic_load_n(&zspage->pool, __ATOMIC_ACQUIRE) == pool->number &&
+	       zs_pages_zspage(&pool->heap->pages, page) == index;
+}
+
 int zs_pool_migrate_page(struct zs_pool *pool, uint32_t page, unsigned int node)
 {
 	struct zs_heap *heap = pool->heap;
@@ -65,10 +80,12 @@ int zs_pool_migrate_page(struct zs_pool *pool, uint32_t page, unsigned int node)
 	if (!index)
 		return -EINVAL;
 	zspage = heap_zspage(heap, index);
-	class = zspage->class;
+	/* Which lock it is can't be looked up under that lock; zspage_create() may be making another zspage of it. */
+	class = __atomic_load_n(&zspage->class, __ATOMIC_RELAXED);
+	if (class >= heap->geometry->nr_classes)
+		return -EINVAL;
 	ZS_LOCK_SCOPE(pool_lock(pool, class));
-	/* The zspage may have gone before the lock was held, and another one have come in its place. */
-	if (zs_pages_zspage(&heap->pages, page) != index || zspage->class != class || !zspage->inuse)
+	if (!is_of_class(pool, page, index, class))
 		return -EINVAL;
 	error = zs_account_move_page(heap->account, heap->arena, page, node);
 	if (error)

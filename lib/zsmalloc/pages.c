@@ -32,9 +32,7 @@
 #include <stdlib.h>
 
 #include "base/check.h"
-
-#define MAP_FREE UINT32_C(0x80000000)
-#define MAP_END	 UINT32_C(0x7fffffff)
+#include "zsmalloc/pages_internal.h"
 
 /*
  * Free memory worth keeping: 1/1024 of what is used, between these. Up to 16 times as much was tried: it saves next to
@@ -52,22 +50,6 @@
  */
 #define GATHER_PAGES	 4096
 #define GATHER_MAX_PAGES 8192
-
-static void list_push(struct zs_pages *pages, uint32_t *list, uint32_t page)
-{
-	atomic_store_explicit(&pages->map[page], MAP_FREE | *list, memory_order_relaxed);
-	*list = page;
-}
-
-static bool list_pop(struct zs_pages *pages, uint32_t *list, uint32_t *ret_page)
-{
-	if (*list == MAP_END)
-		return false;
-	*ret_page = *list;
-	*list = atomic_load_explicit(&pages->map[*list], memory_order_relaxed) & ~MAP_FREE;
-	atomic_store_explicit(&pages->map[*ret_page], 0, memory_order_relaxed);
-	return true;
-}
 
 int zs_pages_init(struct zs_pages *pages, struct zs_arena *arena)
 {
@@ -153,9 +135,9 @@ void zs_pages_uncharge(struct zs_pages *pages, enum zs_charge charge, uint64_t n
 static bool split_hole(struct zs_pages *pages, unsigned int nr, uint32_t *ret_page)
 {
 	for (unsigned int length = nr + 1; length <= ZS_RUN_MAX_PAGES; length++) {
-		if (!list_pop(pages, &pages->holes[length], ret_page))
+		if (!pages_list_pop(pages, &pages->holes[length], ret_page))
 			continue;
-		list_push(pages, &pages->holes[length - nr], *ret_page + nr);
+		pages_list_push(pages, &pages->holes[length - nr], *ret_page + nr);
 		return true;
 	}
 	return false;
@@ -164,7 +146,7 @@ static bool split_hole(struct zs_pages *pages, unsigned int nr, uint32_t *ret_pa
 /* Finds address space for a run that has no memory yet. */
 static bool take_hole(struct zs_pages *pages, unsigned int nr, uint32_t *ret_page)
 {
-	if (list_pop(pages, &pages->holes[nr], ret_page))
+	if (pages_list_pop(pages, &pages->holes[nr], ret_page))
 		return true;
 	if (pages->nr_pages - pages->fresh >= nr) {
 		*ret_page = pages->fresh;
@@ -182,11 +164,11 @@ static uint64_t reserve_limit(const struct zs_pages *pages)
 	return zs_min(zs_max(pages->nr_used / RESERVE_SHARE, RESERVE_MIN_PAGES), RESERVE_MAX_PAGES);
 }
 
-/* Takes runs out of the reserve, longest first, until half of its limit is left or the batch is full. */
-static unsigned int take_batch(struct zs_pages *pages)
+/* Takes runs out of the reserve, longest first, until half of the limit is left or the batch is full. */
+static unsigned int take_batch(struct zs_pages *pages, bool all)
 {
 	ZS_LOCK_SCOPE(&pages->lock);
-	uint64_t limit = reserve_limit(pages);
+	uint64_t limit = all ? 0 : reserve_limit(pages);
 	unsigned int count = 0;
 
 	/* What comes from now on asks for itself. */
@@ -195,20 +177,13 @@ static unsigned int take_batch(struct zs_pages *pages)
 		return 0;
 	for (unsigned int nr = ZS_RUN_MAX_PAGES; nr; nr--) {
 		while (count < ZS_PAGES_BATCH && pages->nr_reserve > limit / 2 &&
-		       list_pop(pages, &pages->reserve[nr], &pages->batch[count].page)) {
+		       pages_list_pop(pages, &pages->reserve[nr], &pages->batch[count].page)) {
 			pages->nr_reserve -= nr;
 			pages->nr_batch += nr;
 			pages->batch[count++].nr = nr;
 		}
 	}
 	return count;
-}
-
-static int compare_runs(const void *a, const void *b)
-{
-	const struct zs_pages_run *left = a, *right = b;
-
-	return (left->page > right->page) - (left->page < right->page);
 }
 
 static void punch_pages(struct zs_pages *pages, uint32_t page, uint64_t nr)
@@ -222,7 +197,7 @@ static void punch_batch(struct zs_pages *pages, unsigned int count)
 	struct zs_pages_run *batch = pages->batch;
 	uint32_t start, end;
 
-	qsort(batch, count, sizeof(batch[0]), compare_runs);
+	qsort(batch, count, sizeof(batch[0]), pages_compare_runs);
 	for (unsigned int i = 0; i < count;) {
 		start = batch[i].page;
 		for (end = start; i < count && batch[i].page == end; i++)
@@ -236,21 +211,36 @@ static void put_holes(struct zs_pages *pages, unsigned int count)
 	ZS_LOCK_SCOPE(&pages->lock);
 
 	for (unsigned int i = 0; i < count; i++)
-		list_push(pages, &pages->holes[pages->batch[i].nr], pages->batch[i].page);
+		pages_list_push(pages, &pages->holes[pages->batch[i].nr], pages->batch[i].page);
 	pages->nr_punched += pages->nr_batch;
 	pages->nr_batch = 0;
+	pages->has_new_holes |= count > 0;
 }
 
-void zs_pages_shrink(struct zs_pages *pages)
+/* Answers how many runs it has punched. */
+static uint64_t shrink(struct zs_pages *pages, bool all)
 {
+	uint64_t total = 0;
 	unsigned int count;
 	ZS_LOCK_SCOPE(&pages->punch);
 
 	do {
-		count = take_batch(pages);
+		count = take_batch(pages, all);
 		punch_batch(pages, count);
 		put_holes(pages, count);
+		total += count;
 	} while (count == ZS_PAGES_BATCH);
+	return total;
+}
+
+void zs_pages_shrink(struct zs_pages *pages)
+{
+	shrink(pages, false);
+}
+
+bool zs_pages_relieve(struct zs_pages *pages)
+{
+	return shrink(pages, true) > 0;
 }
 
 void zs_pages_set_shrinker(struct zs_pages *pages, zs_shrink_wish *wish, void *context)
@@ -268,37 +258,69 @@ static bool is_beyond_limit(const struct zs_pages *pages)
 	       pages->nr_used + pages->nr_reserve + pages->nr_batch > pages->nr_limit + reserve_limit(pages);
 }
 
+static int populate(struct zs_pages *pages, uint32_t page, unsigned int nr)
+{
+	return zs_arena_populate(pages->arena, ZS_REGION_PAGES, (uint64_t)page << ZS_PAGE_SHIFT,
+				 (uint64_t)nr << ZS_PAGE_SHIFT);
+}
+
+/* Charges a run and finds its pages; *ret_hole says that they have no memory yet. */
+static int take_run(struct zs_pages *pages, unsigned int nr, enum zs_urgency urgency, uint32_t *ret_page,
+		    bool *ret_hole)
+{
+	int error;
+	ZS_LOCK_SCOPE(&pages->lock);
+
+	error = charge_locked(pages, ZS_CHARGE_ZSPAGE, nr, urgency);
+	if (error)
+		return error;
+	*ret_hole = !pages_list_pop(pages, &pages->reserve[nr], ret_page);
+	if (!*ret_hole) {
+		pages->nr_reserve -= nr;
+		return 0;
+	}
+	if (take_hole(pages, nr, ret_page))
+		return 0;
+	uncharge_locked(pages, ZS_CHARGE_ZSPAGE, nr);
+	return -EFBIG;
+}
+
+/* True if the last run that was made of a hole may be too much memory. */
+static bool must_shrink(struct zs_pages *pages)
+{
+	ZS_LOCK_SCOPE(&pages->lock);
+	return is_beyond_limit(pages);
+}
+
 int zs_pages_alloc(struct zs_pages *pages, unsigned int nr, enum zs_urgency urgency, uint32_t *ret_page)
 {
-	bool is_beyond;
 	uint32_t page;
+	bool hole;
 	int error;
 
 	zs_assert(nr && nr <= ZS_RUN_MAX_PAGES);
-	{
-		ZS_LOCK_SCOPE(&pages->lock);
-		error = charge_locked(pages, ZS_CHARGE_ZSPAGE, nr, urgency);
-		if (error)
-			return error;
-		if (list_pop(pages, &pages->reserve[nr], ret_page)) {
-			pages->nr_reserve -= nr;
-			return 0;
-		}
-		if (!take_hole(pages, nr, &page)) {
-			uncharge_locked(pages, ZS_CHARGE_ZSPAGE, nr);
-			return -ENOSPC;
-		}
-		is_beyond = is_beyond_limit(pages);
+	error = take_run(pages, nr, urgency, &page, &hole);
+	if (error == -EFBIG) {
+		pages_merge_holes(pages, nr);
+		error = take_run(pages, nr, urgency, &page, &hole);
 	}
-	if (is_beyond)
+	if (error)
+		return -ENOSPC;
+	if (!hole) {
+		*ret_page = page;
+		return 0;
+	}
+	if (must_shrink(pages))
 		zs_pages_shrink(pages);
-	error = zs_arena_populate(pages->arena, ZS_REGION_PAGES, (uint64_t)page << ZS_PAGE_SHIFT,
-				  (uint64_t)nr << ZS_PAGE_SHIFT);
+	error = populate(pages, page, nr);
+	/* What the system lacks may be what the reserve keeps. */
+	if (error == -ENOMEM && zs_pages_relieve(pages))
+		error = populate(pages, page, nr);
 	if (error) {
 		zs_arena_punch(pages->arena, ZS_REGION_PAGES, (uint64_t)page << ZS_PAGE_SHIFT,
 			       (uint64_t)nr << ZS_PAGE_SHIFT);
 		ZS_LOCK_SCOPE(&pages->lock);
-		list_push(pages, &pages->holes[nr], page);
+		pages_list_push(pages, &pages->holes[nr], page);
 		uncharge_locked(pages, ZS_CHARGE_ZSPAGE, nr);
 		return error;
 	}
@@ -327,7 +349,7 @@ void zs_pages_free(struct zs_pages *pages, uint32_t page, unsigned int nr)
 	{
 		ZS_LOCK_SCOPE(&pages->lock);
 		uncharge_locked(pages, ZS_CHARGE_ZSPAGE, nr);
-		list_push(pages, &pages->reserve[nr], page);
+		pages_list_push(pages, &pages->reserve[nr], page);
 		pages->nr_reserve += nr;
 		is_full = pages->nr_reserve > reserve_limit(pages);
 		is_urgent = pages->nr_reserve > GATHER_PAGES;
@@ -365,12 +387,13 @@ void zs_pages_bulk_end(struct zs_pages *pages)
 void zs_pages_set_zspage(struct zs_pages *pages, uint32_t page, unsigned int nr, uint32_t zspage)
 {
 	for (unsigned int i = 0; i < nr; i++)
-		atomic_store_explicit(&pages->map[page + i], zspage, memory_order_relaxed);
+		/* release: who finds the zspage finds it made */
+		atomic_store_explicit(&pages->map[page + i], zspage, memory_order_release);
 }
 
 uint32_t zs_pages_zspage(const struct zs_pages *pages, uint32_t page)
 {
-	uint32_t entry = atomic_load_explicit(&pages->map[page], memory_order_relaxed);
+	uint32_t entry = atomic_load_explicit(&pages->map[page], memory_order_acquire);
 
 	return entry & MAP_FREE ? 0 : entry;
 }
@@ -390,17 +413,6 @@ bool zs_pages_adopt(struct zs_pages *pages, uint32_t page, unsigned int nr, uint
 	return true;
 }
 
-/* Makes holes of the pages from start to end. */
-static void add_holes(struct zs_pages *pages, uint32_t start, uint32_t end)
-{
-	while (start < end) {
-		uint32_t nr = (uint32_t)zs_min(end - start, ZS_RUN_MAX_PAGES);
-
-		list_push(pages, &pages->holes[nr], start);
-		start += nr;
-	}
-}
-
 void zs_pages_rebuild_end(struct zs_pages *pages)
 {
 	uint32_t start, page = 0;
@@ -411,7 +423,7 @@ void zs_pages_rebuild_end(struct zs_pages *pages)
 			continue;
 		if (page > start) {
 			punch_pages(pages, start, page - start);
-			add_holes(pages, start, page);
+			pages_add_holes(pages, start, page, ZS_RUN_MAX_PAGES);
 		}
 		while (page < pages->fresh && zs_pages_zspage(pages, page))
 			page++;

@@ -7,7 +7,7 @@
  * whole. A run that comes back stays in the reserve, memory included; when that is too large, runs are sorted, merged
  * and punched, outside the lock: by the thread that frees, or by somebody who lets more come together before
  * (zs_pages_set_shrinker()). A punched run takes address space only, so it is kept for runs of its own length and split
- * for shorter ones only when the region has no untouched end left.
+ * for shorter ones, or joined with its neighbours for longer ones, only when the region has no untouched end left.
  *
  * Locks: pages->punch -> pages->lock, the innermost ones. Any thread.
  */
@@ -48,7 +48,8 @@ struct zs_pages {
 	uint32_t reserve[ZS_RUN_MAX_PAGES + 1]; /* lists of free runs with memory, by length */
 	uint32_t holes[ZS_RUN_MAX_PAGES + 1];	/* lists of free runs without */
 	uint64_t nr_reserve;			/* pages in reserve */
-	uint64_t nr_batch;			/* pages in batch, which are being punched */
+	uint64_t nr_batch;			/* pages in batch, which are being punched, or in holes being sorted */
+	bool has_new_holes;			/* since they were joined last */
 	enum zs_pages_shrink shrink;		/* what the shrinker was asked for */
 	zs_shrink_wish *wish;			/* NULL: there is no shrinker */
 	void *wish_context;
@@ -70,7 +71,10 @@ void zs_pages_deinit(struct zs_pages *pages);
 
 void zs_pages_set_limit(struct zs_pages *pages, uint64_t nr_pages);
 
-/* A run of nr pages with memory. Returns 0, -ENOSPC (limit, or no address space left) or -ENOMEM. */
+/*
+ * A run of nr pages with memory. Returns 0, -ENOSPC (limit, or no address space left) or -ENOMEM: the system has none,
+ * also after the reserve was given back.
+ */
 int zs_pages_alloc(struct zs_pages *pages, unsigned int nr, enum zs_urgency urgency, uint32_t *ret_page);
 /* Takes a run back, as it was handed out. */
 void zs_pages_free(struct zs_pages *pages, uint32_t page, unsigned int nr);
@@ -81,6 +85,8 @@ void zs_pages_free(struct zs_pages *pages, uint32_t page, unsigned int nr);
  */
 void zs_pages_set_shrinker(struct zs_pages *pages, zs_shrink_wish *wish, void *context);
 void zs_pages_shrink(struct zs_pages *pages);
+/* Gives all of the reserve back, for a system that is short of memory; true if there was something. */
+bool zs_pages_relieve(struct zs_pages *pages);
 
 /*
  * Between these the reserve may be larger, and who frees punches it, in larger batches. Any number of threads at a

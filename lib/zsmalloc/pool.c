@@ -336,12 +336,15 @@ void zs_obj_write(struct zs_pool *pool, struct zs_handle handle, const struct zs
 	uint64_t value = atomic_load_explicit(word, memory_order_relaxed);
 	struct zs_location location = zs_handle_location(value);
 	struct zs_object_header *header = heap_object(pool->heap, location);
+	const struct zs_class_shape *shape = &pool->heap->geometry->classes[location.class];
 
 	zs_assert_msg(zs_handle_state(value) == ZS_HANDLE_FREE, "pool %u: handle %u written twice", pool->number,
 		      handle.index);
-	zs_assert(atomic_load_explicit(&header->handle, memory_order_relaxed) == handle.index);
-	zs_assert(info->size &&
-		  info->size + ZS_OBJECT_HEADER_BYTES <= pool->heap->geometry->classes[location.class].size);
+	zs_assert_msg(atomic_load_explicit(&header->handle, memory_order_relaxed) == handle.index,
+		      "pool %u: handle %u written to an object that is not its own", pool->number, handle.index);
+	zs_assert_msg(info->size && info->size + ZS_OBJECT_HEADER_BYTES <= shape->size,
+		      "pool %u: handle %u: %u bytes for an object of %u", pool->number, handle.index, info->size,
+		      shape->size);
 	/* Copied first, so that its way to memory and the checksum take place at the same time. */
 	if (zs_handle_is_fresh(value))
 		memcpy(header + 1, payload, info->size);

@@ -76,7 +76,7 @@ struct zs_cache_stats {
 
 struct zs_heap_stats {
 	uint64_t limit_bytes;	       /* 0 = none */
-	uint64_t used_bytes;	       /* pages of zspages, slot tables and handle words */
+	uint64_t used_bytes;	       /* pages of zspages, slot tables, handle words and dictionaries */
 	uint64_t peak_bytes;	       /* highest used_bytes so far */
 	uint64_t zspage_pages;	       /* pages in zspages */
 	uint64_t reserve_pages;	       /* free pages with memory: for the next zspage, or not given back yet */
@@ -142,6 +142,8 @@ typedef void zs_shrink_wish(void *context, bool urgent);
 void zs_heap_set_shrinker(struct zs_heap *heap, zs_shrink_wish *wish, void *context);
 /* Gives back free memory, but for the reserve. Returns when that is done, also by others. */
 void zs_heap_shrink(struct zs_heap *heap);
+/* Gives back all free memory that was kept: the system is short of it. True if there was some. */
+bool zs_heap_relieve(struct zs_heap *heap);
 
 /* Around freeing many objects: up to 16 MiB may wait meanwhile, to be given back to the system in one go. */
 void zs_heap_bulk_begin(struct zs_heap *heap);
@@ -180,8 +182,10 @@ void zs_obj_write(struct zs_pool *pool, struct zs_handle handle, const struct zs
 		  const void *payload);
 
 /*
- * Frees the object as soon as no reader has it pinned. Asserts that the handle names an object: a second free must stop
- * the program before it frees somebody else's. Returns what its header said of it; if the header is damaged the object
+ * Frees the object as soon as no reader has it pinned. Asserts that the handle names an object: so a second free stops
+ * the program as long as the handle was not given out again. Once it was, a second free can't be told from the first
+ * one of the new object: the caller has taken the handle out of its one slot by an exchange, so that there is none.
+ * Returns what its header said of it; if the header is damaged the object
  * is left where it is (and counted in leaked_objects), size and units then being 0.
  */
 void zs_pool_free(struct zs_pool *pool, struct zs_handle handle, struct zs_object_info *ret_info);

@@ -23,7 +23,13 @@ int zspage_create(struct zs_pool *pool, unsigned int class, enum zs_urgency urge
 		return error;
 	}
 	zspage = heap_zspage(heap, index);
-	*zspage = (struct zspage){.page = page, .pool = pool->number, .free = ZSPAGE_END, .class = (uint8_t) class};
+	zspage->page = page;
+	zspage->free = ZSPAGE_END;
+	zspage->fresh = 0;
+	zspage->group = ZS_FULLNESS_EMPTY;
+	zspage_set_inuse(zspage, 0);
+	__atomic_store_n(&zspage->pool, pool->number, __ATOMIC_RELAXED);
+	__atomic_store_n(&zspage->class, (uint8_t) class, __ATOMIC_RELAXED);
 	zs_list_init(&zspage->link);
 	zs_pages_set_zspage(&heap->pages, page, shape->pages, index);
 	if (heap->account)
@@ -57,7 +63,7 @@ unsigned int zspage_object_alloc(const struct zs_heap *heap, struct zspage *zspa
 		index = zspage->fresh++;
 	}
 	zs_assert(index < shape->objects && zspage->inuse < shape->objects);
-	zspage->inuse++;
+	zspage_set_inuse(zspage, zspage->inuse + 1u);
 	return index;
 }
 
@@ -65,11 +71,12 @@ void zspage_object_free(const struct zs_heap *heap, struct zspage *zspage, unsig
 {
 	struct zs_object_header *header = zspage_object(heap, zspage, index);
 
-	zs_assert(zspage->inuse && index < zspage->fresh);
+	zs_assert_msg(zspage->inuse && index < zspage->fresh, "pool %u: handle %u: no object %u in its zspage",
+		      zspage->pool, atomic_load_explicit(&header->handle, memory_order_relaxed), index);
 	atomic_store_explicit(&header->handle, 0, memory_order_relaxed);
 	header->meta = zspage->free;
 	zspage->free = (uint16_t)index;
-	zspage->inuse--;
+	zspage_set_inuse(zspage, zspage->inuse - 1u);
 }
 
 enum zs_fullness zspage_fullness(const struct zs_heap *heap, const struct zspage *zspage)

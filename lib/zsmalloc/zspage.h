@@ -38,6 +38,15 @@ struct zspage {
 
 #define ZSPAGE_END UINT16_MAX
 
+/*
+ * inuse, pool and class of a descriptor that may be another zspage's by now are read without its lock
+ * (zs_pool_migrate_page()), and so written in one go.
+ */
+static inline void zspage_set_inuse(struct zspage *zspage, unsigned int inuse)
+{
+	__atomic_store_n(&zspage->inuse, (uint16_t)inuse, __ATOMIC_RELAXED);
+}
+
 /* A new zspage, on no list yet. Locks: slab, pages. Returns 0, -ENOSPC or -ENOMEM. */
 int zspage_create(struct zs_pool *pool, unsigned int class, enum zs_urgency urgency, struct zspage **ret_zspage);
 /* Gives back an empty zspage that is on no list. */

@@ -2,8 +2,8 @@
 /*
  * Many threads on one pool, in the way in which the store uses it: a table of atomic slots holds handles; writers
  * replace a slot's object and free the old one; readers load a slot, pin, look again, and compare all bytes. Others
- * compact, evict objects to a backing file, read them back, and move them within it. One more thread moves the limit up
- * and down, so that allocations fail now and then.
+ * compact, evict objects to a backing file, read them back, move them within it, and migrate pages between the nodes of
+ * a machine that is made up. One more thread moves the limit up and down, so that allocations fail now and then.
  *
  * The backing file is memory here, and is overwritten as soon as a place is free: whoever reads it then is found out.
  */
@@ -20,11 +20,14 @@
 #include "support/options.h"
 #include "support/small_store.h"
 #include "support/threads.h"
+#include "zsmalloc/account.h"
 #include "zsmalloc/pool.h"
 #include "zsmalloc/report.h"
 
 #define NR_SLOTS	4096
 #define NR_PLACES	2048
+#define NR_NODES	3
+#define NR_OWNERS	4
 #define DEFAULT_SECONDS 8
 
 /* A place of the backing file; its unit is the index. */
@@ -43,7 +46,7 @@ struct world {
 	_Atomic uint64_t version;
 	_Atomic uint64_t refused;
 	struct record records[NR_PLACES];
-	_Atomic uint64_t evicted, restored, relocated, raced;
+	_Atomic uint64_t evicted, restored, relocated, raced, migrated;
 };
 
 /* What every object begins with; the rest is the version's low byte. */
@@ -143,7 +146,7 @@ static void free_handle(struct world *world, uint32_t index)
 static void write_slot(struct test_thread *thread, uint32_t slot)
 {
 	struct world *world = thread->context;
-	struct zs_object_info info = {.size = pick_size(&thread->random), .codec = 2};
+	struct zs_object_info info = {.size = pick_size(&thread->random), .codec = 2, .owner = slot % NR_OWNERS};
 	struct zs_handle handle;
 	int error;
 
@@ -202,6 +205,7 @@ static void evict_or_restore(struct test_thread *thread, uint32_t slot)
 		return;
 	if (!object.payload) {
 		read_record(world, &object);
+		object.info.owner = slot % NR_OWNERS;
 		error = zs_obj_restore(world->pool, &object, ZS_URGENCY_NEW);
 		if (!error)
 			free_place(world, object.place);
@@ -324,25 +328,64 @@ static void compact_step(struct test_thread *thread)
 	zs_pool_compact(world->pool, 1 + test_random_below(&thread->random, 100));
 }
 
+static unsigned int node_of_page(void *context, uint32_t page)
+{
+	return page % NR_NODES;
+}
+
+static int move_page(void *context, uint32_t page, unsigned int node)
+{
+	return 0;
+}
+
+static void migrate_step(struct test_thread *thread)
+{
+	struct world *world = thread->context;
+	uint32_t page = (uint32_t)test_random_below(&thread->random, 2048);
+	unsigned int node = (unsigned int)test_random_below(&thread->random, NR_NODES);
+	int error = zs_pool_migrate_page(world->pool, page, node);
+
+	zs_assert(!error || error == -EINVAL);
+	atomic_fetch_add(&world->migrated, !error);
+}
+
 static const struct test_thread_role roles[] = {
 	{"workers", 8, worker_begin, worker_step, worker_end},
 	{"cold", 2, NULL, cold_step, NULL},
 	{"compact", 1, NULL, compact_step, NULL},
+	{"migrate", 1, NULL, migrate_step, NULL},
 	{"manager", 1, NULL, manager_step, NULL},
 };
 
 static void world_init(struct world *world)
 {
+	static const struct zs_account_options account = {NR_NODES, node_of_page, move_page, NULL};
 	struct zs_arena_options options;
 
 	test_arena_options(&options);
 	zs_assert(!zs_arena_create(&world->arena, &options));
 	zs_assert(!zs_heap_create(&world->arena, true, &world->heap));
+	zs_assert(!zs_heap_start_account(world->heap, &account));
 	zs_heap_set_backed(world->heap, free_place, world);
 	zs_assert(!zs_pool_create(world->heap, &world->pool));
 	for (unsigned int i = 0; i < NR_PLACES; i++) {
 		world->records[i].payload = malloc(ZS_OBJECT_MAX_BYTES);
 		zs_assert(world->records[i].payload);
+	}
+}
+
+/* Whoever had objects has none, on no node. */
+static void check_nothing_is_charged(struct world *world)
+{
+	struct zs_account_sum sum;
+
+	for (unsigned int owner = 0; owner < NR_OWNERS; owner++) {
+		for (unsigned int node = 0; node < NR_NODES; node++) {
+			zs_account_get(zs_heap_account(world->heap), owner, node, &sum);
+			zs_assert_msg(!sum.payload_bytes && !sum.share_bytes,
+				      "owner %u has %" PRIu64 " and %" PRIu64 " bytes on node %u", owner,
+				      sum.payload_bytes, sum.share_bytes, node);
+		}
 	}
 }
 
@@ -357,6 +400,7 @@ static void world_deinit(struct world *world)
 		free(world->records[i].payload);
 	}
 	zs_pool_check(world->pool);
+	check_nothing_is_charged(world);
 	zs_heap_stats(world->heap, &stats);
 	zs_assert(!stats.zspage_pages && !stats.handles.objects && !stats.zspages.objects && !stats.leaked_objects);
 	zs_pool_destroy(world->pool);
@@ -376,8 +420,10 @@ int main(int argc, char **argv)
 	for (uint32_t slot = 0; slot < NR_SLOTS; slot++)
 		read_slot(&world, slot);
 	printf("%" PRIu64 " versions, %" PRIu64 " refused at the limit, %" PRIu64 " evicted, %" PRIu64
-	       " restored, %" PRIu64 " relocated, %" PRIu64 " times too late\n",
-	       world.version, world.refused, world.evicted, world.restored, world.relocated, world.raced);
+	       " restored, %" PRIu64 " relocated, %" PRIu64 " times too late, %" PRIu64 " migrated\n",
+	       world.version, world.refused, world.evicted, world.restored, world.relocated, world.raced,
+	       world.migrated);
+	zs_assert(world.migrated);
 	zs_assert(world.refused && world.evicted && world.restored && world.relocated && world.raced);
 	world_deinit(&world);
 	return 0;

@@ -9,7 +9,6 @@
 #include <unistd.h>
 
 #include "base/check.h"
-#include "codec/stream.h"
 #include "store/device.h"
 #include "store/device_internal.h"
 #include "support/data.h"

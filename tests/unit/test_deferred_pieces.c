@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <pthread.h>
 
+#include "base/check.h"
 #include "codec/stream.h"
 #include "store/device.h"
 #include "store/device_internal.h"
@@ -228,6 +229,23 @@ Test(deferred_pieces, a_limited_device_is_helped_by_what_it_has_discarded_itself
 	discard(id, 0, 2 * MIB);
 	cr_assert_eq(write_new(id, nr), 0);
 	cr_assert_eq(stats_of_store().deferred.pending, NR_BLOCKS, "nothing of the other's");
+	let_come();
+}
+
+Test(deferred_pieces, who_gets_no_memory_from_the_system_gives_back_what_waits_and_tries_again)
+{
+	uint64_t id = add_full("a"), other;
+
+	cr_assert_eq(zs_store_start_maintenance(store), 0);
+	other = test_device_add(store, "b", DEVICE_MIB * MIB, BLOCK, lz4);
+	keep_away();
+	discard(id, 0, DEVICE_MIB * MIB);
+	/* The memory of the first page of slots. */
+	zs_fault_arm(1);
+	cr_assert_eq(write_new(other, 0), 0);
+	zs_fault_arm(0);
+	cr_assert_eq(stats_of_store().deferred.pending, 0);
+	cr_assert_eq(stats_of_store().heap.reserve_pages, 0);
 	let_come();
 }
 

@@ -54,9 +54,10 @@ static void check_content(void)
 	zs_device_put(device, stream);
 }
 
-Test(faults, creating_a_store)
+/* Answers how many allocations there are. */
+static uint64_t fail_creating(unsigned int nr_nodes)
 {
-	struct zs_store_options options = {0};
+	struct zs_store_options options = {.account.nr_nodes = nr_nodes};
 	struct zs_store *other = NULL;
 	int fd = lowest_free_fd(), error;
 	uint64_t nth;
@@ -72,9 +73,37 @@ Test(faults, creating_a_store)
 		cr_assert_null(other);
 		cr_assert_eq(lowest_free_fd(), fd);
 	}
-	cr_assert_geq(nth, 8);
 	zs_store_check(other);
 	zs_store_close(other);
+	return nth - 1;
+}
+
+Test(faults, creating_a_store)
+{
+	uint64_t without = fail_creating(0);
+
+	cr_assert_geq(without, 7);
+	cr_assert_gt(fail_creating(2), without, "accounts need memory, too");
+}
+
+Test(faults, starting_maintenance)
+{
+	uint64_t nth;
+	int error;
+
+	add_device();
+	for (nth = 1;; nth++) {
+		zs_fault_arm(nth);
+		error = zs_store_start_maintenance(store);
+		zs_fault_arm(0);
+		if (!error)
+			break;
+		cr_assert_eq(error, -ENOMEM);
+		zs_store_check(store);
+		check_content();
+	}
+	cr_assert_geq(nth, 4);
+	check_content();
 }
 
 Test(faults, opening_a_store)

@@ -305,6 +305,42 @@ Test(pages, a_lack_of_memory_changes_nothing)
 	alloc(8);
 }
 
+/* Takes all that there is in runs of nr pages, and gives it back. */
+static void use_all(unsigned int nr)
+{
+	static uint32_t runs[NR_PAGES];
+	unsigned int count = 0;
+
+	while (!zs_pages_alloc(&pages, nr, ZS_URGENCY_NEW, &runs[count]))
+		count++;
+	cr_assert_geq(count * nr, NR_PAGES - NR_PAGES / 16, "%u runs of %u pages", count, nr);
+	zs_pages_check(&pages);
+	for (unsigned int i = 0; i < count; i++)
+		zs_pages_free(&pages, runs[i], nr);
+	zs_pages_check(&pages);
+}
+
+Test(pages, holes_that_are_neighbours_are_joined_before_a_longer_run_is_refused)
+{
+	static const unsigned int lengths[] = {1, 64, 3, 65, 1, 2, 33};
+
+	for (unsigned int i = 0; i < ZS_ARRAY_SIZE(lengths); i++)
+		use_all(lengths[i]);
+}
+
+Test(pages, the_reserve_is_given_back_before_a_lack_of_memory_is_told)
+{
+	uint32_t page;
+
+	take_and_free(5);
+	cr_assert_eq(pages.nr_reserve, 80);
+	zs_fault_arm(1);
+	cr_assert_eq(zs_pages_alloc(&pages, 8, ZS_URGENCY_NEW, &page), 0);
+	zs_fault_arm(0);
+	cr_assert_eq(pages.nr_reserve, 0);
+	zs_pages_check(&pages);
+}
+
 Test(pages, a_rebuild_keeps_what_is_adopted_and_frees_the_rest)
 {
 	uint32_t first = alloc(4), lost = alloc(30), last = alloc(2);

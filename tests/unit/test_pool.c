@@ -6,6 +6,8 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "base/check.h"
 #include "support/data.h"
@@ -124,6 +126,64 @@ Test(pool, freeing_twice_stops_the_program, .signal = SIGABRT)
 	store(100);
 	drop(handle, 100);
 	drop(handle, 100);
+}
+
+/* Writes an object of too many bytes. */
+static void write_too_much(struct zs_handle handle)
+{
+	zs_obj_write(pool, handle, &(struct zs_object_info){.size = 3000, .codec = 3}, payload);
+}
+
+static void write_twice(struct zs_handle handle)
+{
+	zs_obj_write(pool, handle, &(struct zs_object_info){.size = 100, .codec = 3}, payload);
+	zs_obj_write(pool, handle, &(struct zs_object_info){.size = 100, .codec = 3}, payload);
+}
+
+static void free_unwritten(struct zs_handle handle)
+{
+	struct zs_object_info info;
+
+	zs_pool_free(pool, handle, &info);
+}
+
+/* What the program says when it is stopped by a mistake with this handle. */
+static void read_last_words(void (*mistake)(struct zs_handle), struct zs_handle handle, char *text, size_t size)
+{
+	int ends[2], status;
+	ssize_t length;
+	pid_t child;
+
+	cr_assert_eq(pipe(ends), 0);
+	child = fork();
+	cr_assert_geq(child, 0);
+	if (!child) {
+		signal(SIGABRT, SIG_DFL);
+		dup2(ends[1], STDERR_FILENO);
+		mistake(handle);
+		_exit(0);
+	}
+	close(ends[1]);
+	cr_assert_eq(waitpid(child, &status, 0), child);
+	cr_assert(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT);
+	length = read(ends[0], text, size - 1);
+	cr_assert_gt(length, 0);
+	text[length] = 0;
+	close(ends[0]);
+}
+
+Test(pool, a_mistake_with_a_handle_is_told_with_pool_and_handle)
+{
+	void (*mistakes[])(struct zs_handle) = {write_too_much, free_unwritten, write_twice};
+	char text[1024], expected[64];
+	struct zs_handle handle;
+
+	cr_assert_eq(zs_pool_alloc(pool, 100, ZS_URGENCY_NEW, &handle), 0);
+	snprintf(expected, sizeof(expected), "pool %u: handle %u", pool->number, handle.index);
+	for (unsigned int i = 0; i < ZS_ARRAY_SIZE(mistakes); i++) {
+		read_last_words(mistakes[i], handle, text, sizeof(text));
+		cr_assert_not_null(strstr(text, expected), "%s", text);
+	}
 }
 
 Test(pool, destroying_a_pool_with_objects_stops_the_program, .signal = SIGABRT)

@@ -112,6 +112,32 @@ Test(pools, devices_share_no_zspage)
 	zs_device_put(two, stream);
 }
 
+Test(pools, who_meets_the_limit_gets_room_from_the_holes_of_another_pool)
+{
+	struct zs_device *one = zs_device_get(store, add_full("one"), stream);
+	static const char zeros[BLOCK];
+	struct zs_store_stats stats;
+	uint64_t id;
+	size_t done;
+
+	/* All of one class, so that what is left of them fits into few zspages. */
+	for (unsigned int i = 0; i < NR_BLOCKS; i++)
+		cr_assert_eq(zs_device_write(one, stream, (uint64_t)i * BLOCK, text[0], BLOCK, &done), 0);
+	for (unsigned int i = 0; i < NR_BLOCKS; i++) {
+		if (i % 10)
+			cr_assert_eq(zs_device_discard(one, stream, (uint64_t)i * BLOCK, BLOCK), 0);
+	}
+	id = test_device_add(store, "two", (uint64_t)NR_BLOCKS * BLOCK, BLOCK, lz4);
+	zs_device_put(one, stream);
+	one = zs_device_get(store, id, stream);
+	/* No object, but the page of slots. */
+	cr_assert_eq(zs_device_write(one, stream, 0, zeros, BLOCK, &done), 0);
+	zs_store_stats(store, &stats);
+	zs_store_set_limit(store, stats.heap.used_bytes);
+	cr_assert_eq(zs_device_write(one, stream, 0, text[0], BLOCK, &done), 0);
+	zs_device_put(one, stream);
+}
+
 Test(pools, size_classes_are_summed_over_all_pools)
 {
 	struct zs_device *one = zs_device_get(store, add_full("one"), stream);

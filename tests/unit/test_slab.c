@@ -38,6 +38,7 @@ static int grow(void *context, uint64_t page, enum zs_urgency urgency)
 static void shrink(void *context, uint64_t page)
 {
 	cr_assert(page < NR_PAGES && has_memory[page]);
+	cr_assert_leq(zs_slab_count_magazines(&slab), slab.nr_active, "less than none are in use");
 	has_memory[page] = false;
 	memset(memory + page * ZS_PAGE_SIZE, 0, ZS_PAGE_SIZE);
 	shrinks++;
@@ -102,6 +103,21 @@ static uint64_t nr_active(void)
 	zs_slab_stats(&slab, &stats);
 	cr_assert(stats.objects + stats.magazine_objects <= stats.objects_total);
 	return stats.objects;
+}
+
+Test(slab, what_a_magazine_gives_back_is_not_counted_twice_meanwhile)
+{
+	uint32_t indexes[PER_PAGE];
+
+	/* All of the first page, and one of the next. */
+	for (unsigned int i = 0; i < PER_PAGE; i++)
+		indexes[i] = take();
+	for (unsigned int i = 0; i < PER_PAGE - 1; i++)
+		put(indexes[i]);
+	zs_slab_free(&slab, indexes[PER_PAGE - 1]);
+	zs_slab_flush(&slab);
+	cr_assert_eq(shrinks, 1, "this is when it was looked at");
+	cr_assert_eq(nr_active(), 0);
 }
 
 Test(slab, index_zero_is_never_handed_out_and_every_other_is_once)
