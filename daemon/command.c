@@ -67,15 +67,44 @@ static int answer_pool_full(struct zsd_answer *ret_answer, struct zsd_service *s
 				   (json_int_t)stats.heap.limit_bytes, "message", message));
 }
 
+static int answer_added(struct zsd_answer *ret_answer, struct zsd_service *service, const char *name, bool created)
+{
+	return zsd_reply(
+		ret_answer, NULL,
+		json_pack("{s:s++, s:b}", "file", zsd_service_mount_point(service), "/", name, "created", created));
+}
+
+/* Who asks again for what there is, perhaps since the first answer was lost, gets it again. */
+static int answer_exists(struct zsd_answer *ret_answer, struct zsd_service *service,
+			 const struct zs_device_options *options)
+{
+	struct zs_store *store = zsd_service_store(service);
+	struct zs_device *device = NULL;
+	struct zs_device_info info;
+	const char *differs;
+	uint64_t id;
+
+	if (zs_store_find(store, options->name, &id) == 0)
+		device = zs_device_get(store, id, NULL);
+	if (!device)
+		return zsd_reply_system(ret_answer, -EEXIST, "adding the device");
+	zs_device_info(device, &info);
+	zs_device_put(device, NULL);
+	differs = zsd_options_difference(options, &info);
+	if (!differs)
+		return answer_added(ret_answer, service, options->name, false);
+	return zsd_reply(ret_answer, ZSD_ERROR("DeviceExists"),
+			 json_pack("{s:s, s:s, s:s+++}", "name", options->name, "differs", differs, "message",
+				   options->name, ": there is a device with this name already, with another ", differs,
+				   "; remove it, or use another name"));
+}
+
 static int answer_add_failed(struct zsd_answer *ret_answer, struct zsd_service *service,
 			     const struct zs_device_options *options, int error)
 {
 	switch (error) {
 	case -EEXIST:
-		return zsd_reply(
-			ret_answer, ZSD_ERROR("DeviceExists"),
-			json_pack("{s:s, s:s+}", "name", options->name, "message", options->name,
-				  ": there is a device with this name already; remove it, or use another name"));
+		return answer_exists(ret_answer, service, options);
 	case -EFBIG:
 		return answer_too_large(ret_answer, service, options);
 	case -ENFILE:
@@ -169,8 +198,7 @@ static int run_add(struct zsd_call *call, struct zsd_answer *ret_answer)
 	zs_log_event(ZS_EVENT_DEVICE_ADDED, ZS_LOG_INFO, options.name, 0,
 		     "device added by command: name=%s size_bytes=%" PRIu64 " uid=%u pid=%d", options.name,
 		     options.size_bytes, call->peer->uid, call->peer->pid);
-	return zsd_reply(ret_answer, NULL,
-			 json_pack("{s:s++}", "file", zsd_service_mount_point(call->service), "/", options.name));
+	return answer_added(ret_answer, call->service, options.name, true);
 }
 
 /*

@@ -236,3 +236,39 @@ int zsd_options_check(const struct zs_device_options *options, enum zs_device_fi
 	*ret_field = ZS_FIELD_NONE;
 	return 0;
 }
+
+static bool same_codecs(const struct zs_codec_params *one, const struct zs_codec_params *other, unsigned int nr)
+{
+	for (unsigned int i = 0; i < nr; i++) {
+		if (one[i].codec != other[i].codec || one[i].level != other[i].level)
+			return false;
+	}
+	return true;
+}
+
+const char *zsd_options_difference(const struct zs_device_options *options, const struct zs_device_info *info)
+{
+	const struct {
+		const char *field;
+		bool is_same;
+	} fields[] = {
+		{"size_bytes", options->size_bytes == info->size_bytes},
+		{"block_size_bytes", (options->block_size ?: ZS_BLOCK_MIN_BYTES) == info->block_size},
+		{"algorithm", same_codecs(&options->codec, &info->codec, 1)},
+		{"recompress", options->nr_recompress == info->nr_recompress &&
+				       same_codecs(options->recompress, info->recompress, info->nr_recompress)},
+		{"memory_limit_bytes", options->memory_limit_bytes == info->memory_limit_bytes},
+		{"group", strcmp(options->group ?: "", info->group) == 0},
+		{"cache", options->page_cache == info->page_cache},
+		{"read_only", options->read_only == info->read_only},
+		{"mode", (options->mode ?: 0600) == info->mode},
+		{"uid", options->uid == info->uid},
+		{"gid", options->gid == info->gid},
+	};
+
+	for (size_t i = 0; i < ZS_ARRAY_SIZE(fields); i++) {
+		if (!fields[i].is_same)
+			return fields[i].field;
+	}
+	return NULL;
+}

@@ -42,6 +42,9 @@ const char *zsd_options_cache_name(bool page_cache);
 
 int zsd_options_check_group(const char *name, char reason[static ZSD_REASON_BYTES]);
 
+/* What of a device isn't as these options would have made it, in the words of the type Device; NULL: nothing. */
+const char *zsd_options_difference(const struct zs_device_options *options, const struct zs_device_info *info);
+
 /* Name, block size, size and group; *ret_field says which of them is bad. */
 int zsd_options_check(const struct zs_device_options *options, enum zs_device_field *ret_field,
 		      char reason[static ZSD_REASON_BYTES]);

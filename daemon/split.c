@@ -6,6 +6,8 @@
  * are begun in their order, and a failure ends that; so everything before the first failure has been done, and the
  * first failure is the one that a single thread would have met. A helper that has no memory for a codec's context is
  * no failure: the owner has one, and runs that part again. A helper waits for the backing file if the owner would.
+ *
+ * Parts behind the first failure may have been done as well. Who goes on does them once more, so they are not counted.
  */
 
 #include "split.h"
@@ -80,8 +82,7 @@ static enum zsd_part read_part(struct zsd_job *job, struct zs_stream *stream, un
 	int error;
 
 	take_mode(request, stream);
-	error = part ? zs_device_read_more(request->device, stream, offset, target, length)
-		     : zs_device_read(request->device, stream, offset, target, length);
+	error = zs_device_read_part(request->device, stream, offset, target, length);
 	return end_part(request, stream, start, error);
 }
 
@@ -94,8 +95,7 @@ static enum zsd_part write_part(struct zsd_job *job, struct zs_stream *stream, u
 	int error;
 
 	take_mode(request, stream);
-	error = part ? zs_device_write_more(request->device, stream, offset, source, length, &done)
-		     : zs_device_write(request->device, stream, offset, source, length, &done);
+	error = zs_device_write_part(request->device, stream, offset, source, length, &done);
 	/* Fewer bytes: room ran out. */
 	if (!error && done < length)
 		error = -ENOSPC;
@@ -138,10 +138,13 @@ int zsd_split_read(struct zsd_jobs *jobs, struct zs_device *device, struct zs_st
 	size_t done = 0;
 	int error;
 
-	if (is_big(jobs, device, offset, length))
-		error = run(jobs, &request, stream, &done);
-	else
+	if (!is_big(jobs, device, offset, length)) {
 		error = zs_device_read(device, stream, offset, buffer, length);
+	} else {
+		error = run(jobs, &request, stream, &done);
+		if (!error || (error == -EINPROGRESS && done))
+			zs_device_count_read(device, stream, done);
+	}
 	if (error == -EINPROGRESS)
 		*ret_done = done;
 	return error;
@@ -166,7 +169,10 @@ int zsd_split_write(struct zsd_jobs *jobs, struct zs_device *device, struct zs_s
 	/* Running out of room half-way is a short write. */
 	if (error == -ENOSPC && done)
 		error = 0;
-	if (!error || error == -EINPROGRESS)
-		*ret_done = done;
+	if (error && error != -EINPROGRESS)
+		return error;
+	if (done)
+		zs_device_count_write(device, stream, done);
+	*ret_done = done;
 	return error;
 }

@@ -40,6 +40,16 @@ static json_t *add_parameters(const struct zsctl_options *options, const char *n
 	return zs_take(parameters);
 }
 
+/* To who goes on with mkfs(8) a device with data is not as good as a new one. */
+static enum zsctl_exit refuse_existing(const char *name)
+{
+	fprintf(stderr,
+		"zsctl: %s: there is a device with this name and these values already, perhaps with data; use it, or "
+		"remove it\n",
+		name);
+	return ZSCTL_ERROR;
+}
+
 enum zsctl_exit cmd_add(const struct zsctl_options *options, char *const *names)
 {
 	CLEANUP_CLIENT struct zs_client *client = NULL;
@@ -63,6 +73,8 @@ enum zsctl_exit cmd_add(const struct zsctl_options *options, char *const *names)
 		status = zsctl_call(client, what, "Add", add_parameters(options, names[0]), false, &result);
 	if (status)
 		return status;
+	if (json_is_false(json_object_get(result, "created")))
+		return refuse_existing(names[0]);
 	if (options->persist)
 		status = zsctl_persist(directory, options, names[0]);
 	if (options->json)

@@ -256,18 +256,6 @@ void zs_backing_close(struct zs_backing *backing)
 	backing_destroy(backing);
 }
 
-bool zs_backing_is_known(const struct zs_arena *arena)
-{
-	int error;
-
-	return zs_segments_attributes(arena, &error) || error;
-}
-
-void zs_backing_forget(struct zs_arena *arena)
-{
-	zs_segments_forget(arena);
-}
-
 int zs_backing_adopt(struct zs_backing *backing, const struct zs_place *place)
 {
 	if (!zs_segments_holds(&backing->segments, place->unit, place->units))

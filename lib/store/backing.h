@@ -86,9 +86,9 @@ struct zs_backing_stats {
  * life
  *
  * zs_backing_open() makes an empty backing file of an empty file, or of one that a store has left that is gone; if the
- * arena has one already (zs_backing_is_known()), it must be that file. Nothing is changed if it refuses, and *ret_field
- * says which option is to blame; ret_field may be NULL. A file system in memory, and one that can't do without the page
- * cache, is used with a warning. Returns 0 or
+ * arena has one already, it must be that file. Nothing is changed if it refuses, and *ret_field says which option is to
+ * blame; ret_field may be NULL. A file system in memory, and one that can't do without the page cache, is used with a
+ * warning. Returns 0 or
  *   -ENOENT, -EACCES, -EROFS, ... as open(2)
  *   -EISDIR, -ENOTBLK     a directory; neither a regular file nor a block device
  *   -EBUSY                another process has it, or it is mounted
@@ -106,10 +106,6 @@ int zs_backing_open(struct zs_arena *arena, const struct zs_backing_options *opt
 		    struct zs_backing **ret_backing);
 /* Waits for all writes, and tells of their records as zs_backing_reap() does. */
 void zs_backing_close(struct zs_backing *backing);
-/* True if the arena has a backing file. */
-bool zs_backing_is_known(const struct zs_arena *arena);
-/* The arena forgets its backing file: nothing of it is live any more. Context: it isn't open. */
-void zs_backing_forget(struct zs_arena *arena);
 
 /* Counts a live record of a reopened arena. -EBADMSG: nothing can be there. */
 int zs_backing_adopt(struct zs_backing *backing, const struct zs_place *place);

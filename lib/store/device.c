@@ -61,7 +61,7 @@ static int read_piece(struct zs_device *device, struct zs_stream *stream, struct
 	return error;
 }
 
-int zs_device_read_more(struct zs_device *device, struct zs_stream *stream, uint64_t offset, void *buffer,
+int zs_device_read_part(struct zs_device *device, struct zs_stream *stream, uint64_t offset, void *buffer,
 			size_t length)
 {
 	char *at = buffer;
@@ -78,16 +78,36 @@ int zs_device_read_more(struct zs_device *device, struct zs_stream *stream, uint
 		at += done;
 		left -= done;
 	}
-	zs_count(&device->shards, zs_stream_shard(stream), ZS_COUNT_READ_BYTES, length);
 	return 0;
+}
+
+static void count_read_bytes(struct zs_device *device, const struct zs_stream *stream, size_t bytes)
+{
+	zs_count(&device->shards, zs_stream_shard(stream), ZS_COUNT_READ_BYTES, bytes);
+}
+
+void zs_device_count_read(struct zs_device *device, struct zs_stream *stream, size_t bytes)
+{
+	zs_count(&device->shards, zs_stream_shard(stream), ZS_COUNT_READS, 1);
+	count_read_bytes(device, stream, bytes);
+}
+
+int zs_device_read_more(struct zs_device *device, struct zs_stream *stream, uint64_t offset, void *buffer,
+			size_t length)
+{
+	int error = zs_device_read_part(device, stream, offset, buffer, length);
+
+	if (!error)
+		count_read_bytes(device, stream, length);
+	return error;
 }
 
 int zs_device_read(struct zs_device *device, struct zs_stream *stream, uint64_t offset, void *buffer, size_t length)
 {
-	int error = zs_device_read_more(device, stream, offset, buffer, length);
+	int error = zs_device_read_part(device, stream, offset, buffer, length);
 
 	if (!error)
-		zs_count(&device->shards, zs_stream_shard(stream), ZS_COUNT_READS, 1);
+		zs_device_count_read(device, stream, length);
 	return error;
 }
 
@@ -98,10 +118,9 @@ static int write_piece(struct zs_device *device, struct zs_stream *stream, struc
 	return zs_block_modify(device, stream, piece.block, piece.start, data, piece.length);
 }
 
-int zs_device_write_more(struct zs_device *device, struct zs_stream *stream, uint64_t offset, const void *buffer,
+int zs_device_write_part(struct zs_device *device, struct zs_stream *stream, uint64_t offset, const void *buffer,
 			 size_t length, size_t *ret_done)
 {
-	unsigned int shard = zs_stream_shard(stream);
 	size_t done = 0;
 	int error = 0;
 
@@ -120,20 +139,40 @@ int zs_device_write_more(struct zs_device *device, struct zs_stream *stream, uin
 		error = 0;
 	if (error && error != -EINPROGRESS)
 		return error;
-	zs_count(&device->shards, shard, ZS_COUNT_WRITTEN_BYTES, done);
-	zs_shards_touch(&device->shards, shard);
 	*ret_done = done;
+	return error;
+}
+
+static void count_written_bytes(struct zs_device *device, const struct zs_stream *stream, size_t bytes)
+{
+	zs_count(&device->shards, zs_stream_shard(stream), ZS_COUNT_WRITTEN_BYTES, bytes);
+	zs_shards_touch(&device->shards, zs_stream_shard(stream));
+}
+
+void zs_device_count_write(struct zs_device *device, struct zs_stream *stream, size_t bytes)
+{
+	zs_count(&device->shards, zs_stream_shard(stream), ZS_COUNT_WRITES, 1);
+	count_written_bytes(device, stream, bytes);
+}
+
+int zs_device_write_more(struct zs_device *device, struct zs_stream *stream, uint64_t offset, const void *buffer,
+			 size_t length, size_t *ret_done)
+{
+	int error = zs_device_write_part(device, stream, offset, buffer, length, ret_done);
+
+	if (!error || error == -EINPROGRESS)
+		count_written_bytes(device, stream, *ret_done);
 	return error;
 }
 
 int zs_device_write(struct zs_device *device, struct zs_stream *stream, uint64_t offset, const void *buffer,
 		    size_t length, size_t *ret_done)
 {
-	int error = zs_device_write_more(device, stream, offset, buffer, length, ret_done);
+	int error = zs_device_write_part(device, stream, offset, buffer, length, ret_done);
 
 	/* Who goes on with it doesn't count it once more. */
 	if (!error || (error == -EINPROGRESS && *ret_done))
-		zs_count(&device->shards, zs_stream_shard(stream), ZS_COUNT_WRITES, 1);
+		zs_device_count_write(device, stream, *ret_done);
 	return error;
 }
 

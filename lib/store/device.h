@@ -51,6 +51,18 @@ int zs_device_write_more(struct zs_device *device, struct zs_stream *stream, uin
 			 size_t length, size_t *ret_done);
 
 /*
+ * For who divides a request among threads: as the first two, for a part of it, and nothing is counted. When all parts
+ * have ended the request is counted, once, with the bytes before the first part that was not done: what lies behind it
+ * will be asked for again.
+ */
+int zs_device_read_part(struct zs_device *device, struct zs_stream *stream, uint64_t offset, void *buffer,
+			size_t length);
+int zs_device_write_part(struct zs_device *device, struct zs_stream *stream, uint64_t offset, const void *buffer,
+			 size_t length, size_t *ret_done);
+void zs_device_count_read(struct zs_device *device, struct zs_stream *stream, size_t bytes);
+void zs_device_count_write(struct zs_device *device, struct zs_stream *stream, size_t bytes);
+
+/*
  * Makes a range read as zeros and frees its memory: discard and write-zeroes alike. The part of the range beyond the
  * end is ignored. Returns 0; -ENOSPC, -EIO, -EINPROGRESS, -ENOMEM from a partly covered block at either end.
  */

@@ -13,6 +13,7 @@
 #include <time.h>
 
 #include "base/bits.h"
+#include "base/log.h"
 #include "codec/stream.h"
 #include "store/age.h"
 #include "store/block_internal.h"
@@ -110,6 +111,22 @@ static bool is_in_band(const struct zs_recompress *job, struct zs_device *device
 	return !job->request.max_blocks || zs_min(cost * NR_BANDS / (raw + 1), NR_BANDS - 1) + 1 == job->band;
 }
 
+/* What is stored with a dictionary that is damaged in the arena would be lost at the next start. Said once. */
+static void give_up_dictionary(struct zs_recompress *job, struct zs_device *device)
+{
+	unsigned int number = job->dictionary;
+	const char *name = device->entry->name;
+
+	if (atomic_compare_exchange_strong(&device->dictionary, &number, 0))
+		zs_log_event(ZS_EVENT_DAMAGED, ZS_LOG_ERR, name, -EIO,
+			     "device=%s: its dictionary is damaged in the arena; recompression goes on without it, "
+			     "'zsctl train %s' makes another one",
+			     name, name);
+	zs_dictionary_put(device->store, job->dictionary);
+	job->dictionary = 0;
+	job->borrowed = NULL;
+}
+
 /* Compresses with one codec. Returns 0; -ENOSPC (it is not worth it) or -ENOMEM. */
 static int try_codec(struct zs_recompress *job, struct zs_device *device, struct zs_stream *stream,
 		     const struct zs_codec_params *codec, const struct zs_object *object, const void *content,
@@ -121,6 +138,10 @@ static int try_codec(struct zs_recompress *job, struct zs_device *device, struct
 
 	error = zs_stream_compress_with(stream, codec, dictionary ? job->borrowed : NULL, content, device->block_size,
 					ret_payload, &length);
+	if (error == -EBADMSG && dictionary) {
+		give_up_dictionary(job, device);
+		return try_codec(job, device, stream, codec, object, content, ret_info, ret_payload);
+	}
 	if (error)
 		return error;
 	/* An old dictionary is not to be kept for what is no smaller with it. */

@@ -9,7 +9,8 @@
  * asked for again with another list. A raw block that is dense is incompressible.
  *
  * Codecs that can use a dictionary do so with the device's current one (store/dictionaries.h), if it has one. Objects
- * that need an older one are also replaced where the new one takes just as much memory.
+ * that need an older one are also replaced where the new one takes just as much memory. One that turns out to be
+ * damaged is current no longer.
  *
  * A block is replaced as by a write, with one 8-byte store, unless it has changed meanwhile. Age and idle mark stay.
  *

@@ -4,7 +4,7 @@
  *
  *   SAMPLE   walks over the device and copies some of its blocks, chosen by a hash of their numbers: every fourth of
  *            them to try the dictionary on, the others to learn from
- *   LEARN    without the device
+ *   LEARN    without the device, by a thread of its own (store/learner.h)
  *   TRY      compresses and decompresses each trial with the dictionary and without
  *   KEEP     publishes it, if it is worth it
  *
@@ -24,6 +24,7 @@
 #include "store/block_internal.h"
 #include "store/device.h"
 #include "store/device_internal.h"
+#include "store/learner.h"
 #include "store/slot.h"
 
 /* libzstd's advice (zdict.h): about 100 times the size of the dictionary. */
@@ -107,6 +108,7 @@ int zs_train_begin(struct zs_train *job, struct zs_store *store, const struct zs
 
 void zs_train_end(struct zs_train *job)
 {
+	zs_learner_end(zs_take(job->learner));
 	free(zs_take(job->samples));
 	free(zs_take(job->trials));
 	free(zs_take(job->costs));
@@ -195,18 +197,41 @@ static bool sample(struct zs_train *job, struct zs_device *device, struct zs_str
  * learning
  */
 
-static int learn(struct zs_train *job, struct zs_store *store)
+static int begin_learning(struct zs_train *job)
 {
-	size_t capacity = job->request.size_bytes - sizeof(struct zs_dictionary_entry), size;
+	const struct zs_lesson lesson = {
+		.samples = job->samples,
+		.sample_bytes = job->block_size,
+		.nr_samples = job->nr_samples,
+		.content = job->content,
+		.capacity = job->request.size_bytes - sizeof(struct zs_dictionary_entry),
+	};
 	int error;
 
 	if (job->nr_samples < SAMPLES_MIN || !job->nr_trials)
 		return -ENODATA;
-	error = zs_dictionary_train(job->samples, job->block_size, job->nr_samples, job->content, capacity, &size);
+	error = zs_learner_start(&lesson, &job->learner);
 	if (error)
 		return error;
+	zs_take(job->samples);
+	zs_take(job->content);
+	return 0;
+}
+
+/* Goes on to the next phase when it is done. */
+static int learn(struct zs_train *job, struct zs_store *store, uint64_t end)
+{
+	size_t size;
+	int error = job->learner ? 0 : begin_learning(job);
+
+	error = error ?: zs_learner_wait(job->learner, end, &job->content, &size);
+	if (error == -EINPROGRESS)
+		return 0;
+	if (error)
+		return error;
+	zs_learner_end(zs_take(job->learner));
 	atomic_store_explicit(&job->learnt_blocks, job->nr_samples, memory_order_relaxed);
-	free(zs_take(job->samples));
+	job->phase = ZS_TRAIN_TRY;
 	return zs_dictionary_create(zs_dictionary_new_id(store), job->content, size, &job->dictionary);
 }
 
@@ -340,11 +365,8 @@ int zs_train_slice(struct zs_train *job, struct zs_store *store, struct zs_strea
 	struct zs_device *device;
 	int error;
 
-	if (job->phase == ZS_TRAIN_LEARN) {
-		error = learn(job, store);
-		job->phase = ZS_TRAIN_TRY;
-		return error ?: 1;
-	}
+	if (job->phase == ZS_TRAIN_LEARN)
+		return learn(job, store, end) ?: 1;
 	device = zs_device_get(store, job->request.device_id, stream);
 	if (!device)
 		return -ENODEV;

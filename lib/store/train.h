@@ -22,6 +22,7 @@
 #include "store/dictionaries.h"
 
 struct zs_dictionary;
+struct zs_learner;
 struct zs_store;
 struct zs_stream;
 
@@ -57,10 +58,11 @@ struct zs_train {
 	enum zs_train_phase phase;
 	uint64_t next; /* block to look at, or trial */
 	uint32_t nr_taken, nr_samples, nr_trials;
-	char *samples;	 /* [samples_max] blocks */
-	char *trials;	 /* [trials_max] blocks */
-	uint32_t *costs; /* [trials_max] memory that they take as they are */
-	char *content;	 /* of the dictionary */
+	char *samples;		    /* [samples_max] blocks */
+	char *trials;		    /* [trials_max] blocks */
+	uint32_t *costs;	    /* [trials_max] memory that they take as they are */
+	char *content;		    /* of the dictionary */
+	struct zs_learner *learner; /* NULL: not learning; samples and content are its own meanwhile */
 	struct zs_dictionary *dictionary;
 	/* relaxed, statistics */
 	_Atomic uint64_t blocks, blocks_done, learnt_blocks, tried_blocks, before_bytes, after_bytes;
@@ -76,10 +78,11 @@ int zs_train_begin(struct zs_train *job, struct zs_store *store, const struct zs
 void zs_train_end(struct zs_train *job);
 
 /*
- * Works for about so long; learning can't be interrupted and takes seconds. Returns 1 if there is more to do, 0 if the
- * dictionary was kept or refused (progress says which), or why it could not be told: -ENODATA (too few blocks, or
- * nothing that they have in common), -EBUSY (the device has ZS_DICTIONARY_VERSIONS that are needed), -ENFILE (all
- * devices together have as many as there can be), -ENOSPC (a limit), -ENODEV (removed), -ENOMEM.
+ * Works for about so long, or waits while another thread learns, which takes seconds. Returns 1 if there is more to
+ * do, 0 if the dictionary was kept or refused (progress says which), or why it could not be told: -ENODATA (too few
+ * blocks, or nothing that they have in common), -EBUSY (the device has ZS_DICTIONARY_VERSIONS that are needed),
+ * -ENFILE (all devices together have as many as there can be), -ENOSPC (a limit), -ENODEV (removed), -EAGAIN (no
+ * thread), -ENOMEM.
  */
 int zs_train_slice(struct zs_train *job, struct zs_store *store, struct zs_stream *stream, uint64_t nsec);
 

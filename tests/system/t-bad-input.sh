@@ -129,7 +129,8 @@ for command in list stats usage "set Mode=0600" remove idle recompress "writebac
 	set -- $command
 	bad 1 "nothing: there is no device with this name" "$1" nothing "${@:2}"
 done
-bad 1 "there is a device with this name already" add vm0 --size 1M
+bad 1 "there is a device with this name already, with another size_bytes" add vm0 --size 1M
+bad 1 "there is a device with this name and these values already" add vm0 --size 16M --mem-limit 8M
 exec 7<"$mnt/vm0"
 state >before
 bad 1 "its file is open 1 time" remove vm0

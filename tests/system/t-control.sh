@@ -161,10 +161,28 @@ answers "$control.DeviceTooLarge\",\"parameters\":{\"size_bytes\":92233720368547
 answers '{"parameters":{"devices":[]}}' $control.List
 
 step "devices come and go"
-answers "{\"parameters\":{\"file\":\"$mnt/a\"}}" $control.Add '{"name":"a","size_bytes":1048576,"mode":"0640"}'
+answers "{\"parameters\":{\"file\":\"$mnt/a\",\"created\":true}}" $control.Add \
+	'{"name":"a","size_bytes":1048576,"mode":"0640"}'
 equal "mode" "$(stat -c %a "$mnt/a")" 640
-answers "$control.DeviceExists\",\"parameters\":{\"name\":\"a\",\"message\":\"a: there is" $control.Add \
-	'{"name":"a","size_bytes":4096}'
+answers "{\"parameters\":{\"file\":\"$mnt/a\",\"created\":false}}" $control.Add \
+	'{"name":"a","size_bytes":1048576,"mode":"0640","algorithm":"lz4:1","block_size_bytes":4096,"cache":"none"}'
+# differs FIELD PARAMETERS: what of the device that there is isn't as asked for.
+differs()
+{
+	answers "$control.DeviceExists\",\"parameters\":{\"name\":\"a\",\"differs\":\"$1\",\"message\":\"a: there is" \
+		$control.Add "{\"name\":\"a\",$2}"
+}
+same='"size_bytes":1048576,"mode":"0640"'
+differs size_bytes '"size_bytes":4096,"mode":"0640"'
+differs block_size_bytes "$same,\"block_size_bytes\":8192"
+differs algorithm "$same,\"algorithm\":\"lz4:2\""
+differs recompress "$same,\"recompress\":\"zstd:3\""
+differs memory_limit_bytes "$same,\"memory_limit_bytes\":1048576"
+differs group "$same,\"group\":\"g\""
+differs cache "$same,\"cache\":\"kernel\""
+differs read_only "$same,\"read_only\":true"
+differs mode '"size_bytes":1048576'
+answers '{"parameters":{"groups":[]}}' $control.Groups
 answers '"size_bytes":1048576' $control.List '{"name":"a"}'
 answers "$control.NoSuchDevice\",\"parameters\":{\"name\":\"b\"" $control.List '{"name":"b"}'
 answers "$control.NoSuchDevice\",\"parameters\":{\"name\":\"b\"" $control.Stats '{"name":"b"}'

@@ -4,12 +4,12 @@
 #include <criterion/criterion.h>
 #include <errno.h>
 
-#include "codec/stream.h"
 #include "store/age.h"
 #include "store/device.h"
 #include "store/device_internal.h"
 #include "support/data.h"
 #include "support/small_store.h"
+#include "support/store_fixture.h"
 
 #define BLOCKS 8
 #define BYTES  (BLOCKS * (size_t)4096)
@@ -17,8 +17,6 @@
 
 static const struct zs_codec_params lz4 = {ZS_CODEC_LZ4, 1};
 
-static struct zs_store *store;
-static struct zs_stream *stream;
 static struct zs_device *device;
 static struct test_random random_state = {.state = 1};
 static char content[BYTES], result[BYTES];
@@ -28,8 +26,7 @@ static void setup(void)
 {
 	size_t done;
 
-	store = test_store_create(0);
-	cr_assert_eq(zs_stream_create(0, &stream), 0);
+	test_store_set_up();
 	device = zs_device_get(store, test_device_add(store, "device", 2 * BYTES, 4096, lz4), stream);
 	test_data_make(TEST_DATA_NOISE, &random_state, content, BYTES);
 	cr_assert_eq(zs_device_write(device, stream, 0, content, BYTES, &done), 0);
@@ -37,10 +34,8 @@ static void setup(void)
 
 static void teardown(void)
 {
-	zs_store_check(store);
 	zs_device_put(device, stream);
-	zs_store_close(store);
-	zs_stream_destroy(stream);
+	test_store_tear_down();
 	atomic_store(&zs_age_skew_sec, 0);
 }
 

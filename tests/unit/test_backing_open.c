@@ -12,6 +12,7 @@
 
 #include "base/check.h"
 #include "base/log.h"
+#include "store/segments.h"
 #include "support/cold.h"
 #include "support/small_store.h"
 
@@ -43,6 +44,14 @@ static void check_refused(const struct zs_backing_options *options, int expected
 	cr_assert_eq(field, expected_field);
 	cr_assert_null(backing);
 	cr_assert_eq(test_arena_hash(cold->arena.fd), hash);
+}
+
+/* True if the arena has a backing file. */
+static bool is_known(const struct zs_arena *arena)
+{
+	int error;
+
+	return zs_segments_attributes(arena, &error) || error;
 }
 
 static void check_path_refused(const char *path, int expected)
@@ -149,7 +158,7 @@ Test(backing_open, a_file_that_another_has_open_is_refused)
 	other->options.path = cold->path;
 	cr_assert_eq(zs_backing_open(&other->arena, &other->options, &field, &backing), -EBUSY);
 	cr_assert_eq(field, ZS_BACKING_FIELD_PATH);
-	cr_assert_not(zs_backing_is_known(&other->arena));
+	cr_assert_not(is_known(&other->arena));
 	test_cold_close(cold);
 	cr_assert_eq(test_cold_open(other), 0);
 	test_cold_destroy(other);
@@ -167,9 +176,9 @@ Test(backing_open, the_arena_wants_its_own_file_again)
 	struct test_cold *other = test_cold_create(0);
 	struct zs_backing_options options;
 
-	cr_assert_not(zs_backing_is_known(&cold->arena));
+	cr_assert_not(is_known(&cold->arena));
 	cr_assert_eq(test_cold_open(cold), 0);
-	cr_assert(zs_backing_is_known(&cold->arena));
+	cr_assert(is_known(&cold->arena));
 	fill(cold);
 	test_cold_close(cold);
 	options = cold->options;
@@ -220,22 +229,6 @@ Test(backing_open, what_a_store_has_left_that_is_gone_is_given_back)
 	test_cold_destroy(heir);
 }
 
-Test(backing_open, a_forgotten_file_is_a_new_one)
-{
-	cr_assert_eq(test_cold_open(cold), 0);
-	fill(cold);
-	test_cold_close(cold);
-	zs_backing_forget(&cold->arena);
-	cr_assert_not(zs_backing_is_known(&cold->arena));
-	memset(cold->objects, 0, sizeof(cold->objects));
-	cr_assert_eq(test_cold_open(cold), 0);
-	cr_assert_eq(test_cold_stats(cold).live_records, 0);
-	/* Where no barrier tells when late writes are over, it takes a minute. */
-	cold->now_ns = UINT64_MAX;
-	fill(cold);
-	test_cold_check(cold);
-}
-
 static void keep_line(enum zs_log_level level, const char *line)
 {
 	snprintf(log_lines + strlen(log_lines), sizeof(log_lines) - strlen(log_lines), "%d %s\n", level, line);
@@ -273,7 +266,7 @@ Test(backing_open, memory_may_be_short_anywhere)
 	for (nth = 1; error; nth++) {
 		uint64_t hash = file_hash();
 
-		cr_assert_not(zs_backing_is_known(&cold->arena));
+		cr_assert_not(is_known(&cold->arena));
 		zs_fault_arm(nth);
 		error = test_cold_open(cold);
 		zs_fault_arm(0);

@@ -7,36 +7,21 @@
 #include <string.h>
 
 #include "base/check.h"
-#include "codec/stream.h"
 #include "store/block.h"
 #include "store/device.h"
 #include "store/device_internal.h"
 #include "store/slot.h"
 #include "support/data.h"
 #include "support/small_store.h"
+#include "support/store_fixture.h"
 
 static const uint32_t block_sizes[] = {4096, 8192, 16384, 32768, 65536};
 static const struct zs_codec_params lz4 = {ZS_CODEC_LZ4, 1};
 
-static struct zs_store *store;
-static struct zs_stream *stream;
 static struct test_random random_state = {.state = 1};
 static char content[ZS_BLOCK_MAX_BYTES], result[ZS_BLOCK_MAX_BYTES];
 
-static void block_create(void)
-{
-	store = test_store_create(0);
-	cr_assert_eq(zs_stream_create(0, &stream), 0);
-}
-
-static void block_destroy(void)
-{
-	zs_store_check(store);
-	zs_store_close(store);
-	zs_stream_destroy(stream);
-}
-
-TestSuite(block, .init = block_create, .fini = block_destroy);
+TestSuite(block, .init = test_store_set_up, .fini = test_store_tear_down);
 
 static struct zs_device *add(uint32_t block_size)
 {

@@ -17,6 +17,7 @@
 #include "base/check.h"
 #include "frontend.h"
 #include "fuse_abi.h"
+#include "support/frontend_threads.h"
 #include "transport_classic.h"
 #include "transport_classic_wait.h"
 #include "waiters.h"
@@ -28,37 +29,12 @@
 static struct zsd_classic *classic;
 static int kernel_fd, fuse_fd, ended_fd;
 static sem_t gate;
-static _Atomic unsigned int nr_discarding, nr_threads, nr_waiting;
+static _Atomic unsigned int nr_discarding, nr_waiting;
 
 /* A frontend whose long discards wait for the test, and so do reads and writes of what is cold, by who may. */
 
-struct thread {
-	bool may_wait;
-};
-
-static int begin_thread(void *frontend, unsigned int index, void **ret_thread)
-{
-	*ret_thread = calloc(1, sizeof(struct thread));
-	cr_assert(*ret_thread);
-	atomic_fetch_add(&nr_threads, 1);
-	return 0;
-}
-
-static void end_thread(void *frontend, void *thread)
-{
-	free(thread);
-	atomic_fetch_sub(&nr_threads, 1);
-}
-
-static void allow_wait(void *frontend, void *argument, bool may_wait)
-{
-	struct thread *thread = argument;
-
-	thread->may_wait = may_wait;
-}
-
 /* Half of it is done at once, the rest by who may wait. Answers what the call does. */
-static int go_on(const struct thread *thread, uint64_t offset, size_t length, size_t *done)
+static int go_on(const struct test_frontend_thread *thread, uint64_t offset, size_t length, size_t *done)
 {
 	if (offset >= COLD && !thread->may_wait) {
 		cr_assert_eq(*done, 0);
@@ -101,9 +77,9 @@ static int discard_data(void *frontend, void *thread, uint64_t node, uint64_t of
 }
 
 static const struct zsd_frontend_ops ops = {
-	.thread_begin = begin_thread,
-	.thread_end = end_thread,
-	.thread_allow_wait = allow_wait,
+	.thread_begin = test_thread_begin,
+	.thread_end = test_thread_end,
+	.thread_allow_wait = test_thread_allow_wait,
 	.read = read_data,
 	.write = write_data,
 	.discard = discard_data,
@@ -124,13 +100,13 @@ static void begin(bool has_lane, uint64_t poll_max_nsec)
 	ended_fd = options.ended_fd = eventfd(0, EFD_CLOEXEC);
 	cr_assert_eq(setsockopt(kernel_fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience)), 0);
 	cr_assert_eq(zsd_classic_create(&options, &classic), 0);
-	cr_assert_eq(nr_threads, 1 + has_lane);
+	cr_assert_eq(test_nr_threads, 1 + has_lane);
 }
 
 static void end(void)
 {
 	zsd_classic_destroy(classic);
-	cr_assert_eq(nr_threads, 0);
+	cr_assert_eq(test_nr_threads, 0);
 	close(kernel_fd);
 	close(fuse_fd);
 	close(ended_fd);
@@ -304,7 +280,7 @@ Test(classic, requests_that_are_not_begun_are_dropped_at_the_stop, .timeout = 20
 	} while (r == EBUSY && nr_discarding < 1000);
 	cr_assert_eq(r, 0);
 	cr_assert_lt(nr_discarding, 1000);
-	cr_assert_eq(nr_threads, 0);
+	cr_assert_eq(test_nr_threads, 0);
 }
 
 /*
@@ -376,7 +352,7 @@ Test(classic, without_memory_or_waiters_a_request_waits_where_it_is, .timeout = 
 	zs_fault_arm(1);
 	ask_read_at(1, COLD);
 	wait_until(&nr_waiting, 1);
-	cr_assert_eq(nr_threads, 2);
+	cr_assert_eq(test_nr_threads, 2);
 	zs_fault_arm(0);
 	sem_post(&gate);
 	cr_assert_eq(expect_any(1), 1);
@@ -429,5 +405,5 @@ Test(classic, requests_that_wait_and_are_not_begun_are_dropped_at_the_stop, .tim
 	for (unsigned int i = 0; i < ZSD_WAITERS_MAX + 20; i++)
 		sem_post(&gate);
 	cr_assert_eq(pthread_join(stopper, NULL), 0);
-	cr_assert_eq(nr_threads, 0);
+	cr_assert_eq(test_nr_threads, 0);
 }

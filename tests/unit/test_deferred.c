@@ -8,11 +8,11 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "codec/stream.h"
 #include "store/device.h"
 #include "store/device_internal.h"
 #include "support/data.h"
 #include "support/small_store.h"
+#include "support/store_fixture.h"
 
 #define MIB	   ((uint64_t)1 << 20)
 #define BLOCK	   4096
@@ -21,27 +21,17 @@
 
 static const struct zs_codec_params lz4 = {ZS_CODEC_LZ4, 1};
 
-static struct zs_store *store;
-static struct zs_stream *stream;
 static char noise[BLOCK];
 
 static void deferred_create(void)
 {
 	struct test_random random = {.state = 11};
 
-	store = test_store_create(0);
-	cr_assert_eq(zs_stream_create(0, &stream), 0);
+	test_store_set_up();
 	test_data_make(TEST_DATA_NOISE, &random, noise, sizeof(noise));
 }
 
-static void deferred_destroy(void)
-{
-	zs_store_check(store);
-	zs_store_close(store);
-	zs_stream_destroy(stream);
-}
-
-TestSuite(deferred, .init = deferred_create, .fini = deferred_destroy);
+TestSuite(deferred, .init = deferred_create, .fini = test_store_tear_down);
 
 static uint64_t add_full(const char *name)
 {

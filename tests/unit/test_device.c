@@ -6,36 +6,31 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "codec/stream.h"
 #include "store/device.h"
 #include "support/data.h"
 #include "support/small_store.h"
+#include "support/store_fixture.h"
 
 #define BLOCKS 64
 #define BYTES  (BLOCKS * (size_t)4096)
 
 static const struct zs_codec_params lz4 = {ZS_CODEC_LZ4, 1};
 
-static struct zs_store *store;
-static struct zs_stream *stream;
 static struct zs_device *device;
 static struct test_random random_state = {.state = 1};
 static char content[BYTES], result[BYTES];
 
 static void device_create(void)
 {
-	store = test_store_create(0);
-	cr_assert_eq(zs_stream_create(0, &stream), 0);
+	test_store_set_up();
 	device = zs_device_get(store, test_device_add(store, "device", BYTES, 4096, lz4), stream);
 	test_data_make(TEST_DATA_MIXED, &random_state, content, BYTES);
 }
 
 static void device_destroy(void)
 {
-	zs_store_check(store);
 	zs_device_put(device, stream);
-	zs_store_close(store);
-	zs_stream_destroy(stream);
+	test_store_tear_down();
 }
 
 TestSuite(device, .init = device_create, .fini = device_destroy);

@@ -9,7 +9,6 @@
 
 #include "base/check.h"
 #include "base/cleanup.h"
-#include "codec/stream.h"
 #include "store/block_internal.h"
 #include "store/device.h"
 #include "store/device_internal.h"
@@ -17,6 +16,7 @@
 #include "support/cold_store.h"
 #include "support/dictionary.h"
 #include "support/small_store.h"
+#include "support/store_fixture.h"
 #include "zsmalloc/object.h"
 
 #define BLOCKS	  1024
@@ -25,8 +25,6 @@
 #define SIZE	  ((uint32_t)16 << 10)
 #define PLACE(nr) ((nr) * (uint64_t)ZS_DICTIONARY_MAX_BYTES)
 
-static struct zs_store *store;
-static struct zs_stream *stream;
 static struct zs_device *device;
 static uint64_t id;
 static struct test_random random_state = {.state = 1};
@@ -51,8 +49,7 @@ static void write_half(unsigned int half, uint64_t kind)
 
 static void setup(void)
 {
-	store = test_store_create(0);
-	cr_assert_eq(zs_stream_create(0, &stream), 0);
+	test_store_set_up();
 	id = test_device_add(store, "device", BYTES, 4096, (struct zs_codec_params){ZS_CODEC_LZ4, 1});
 	device = zs_device_get(store, id, stream);
 	write_half(0, 1);
@@ -67,11 +64,9 @@ static void check_content(void)
 
 static void teardown(void)
 {
-	zs_store_check(store);
 	if (device)
 		zs_device_put(device, stream);
-	zs_store_close(store);
-	zs_stream_destroy(stream);
+	test_store_tear_down();
 	if (*path)
 		unlink(path);
 }
@@ -294,9 +289,11 @@ Test(dictionaries, nothing_is_made_with_a_flipped_byte)
 	flip(sizeof(struct zs_dictionary_entry) + 5000);
 	zs_stream_destroy(stream);
 	cr_assert_eq(zs_stream_create(0, &stream), 0);
-	cr_assert_eq(test_recompress(device, stream), 0);
+	test_recompress(device, stream);
+	cr_assert_eq(list(1, 0).blocks, 0);
 	check_content();
-	train_and_use(2);
+	/* Nothing needs the old one: it was given back. */
+	train_and_use(1);
 	check_content();
 }
 
@@ -470,7 +467,7 @@ Test(dictionaries, without_memory_nothing_is_half_done)
 		zs_fault_arm(nth);
 		error = test_train(store, id, stream, SIZE, &progress);
 		zs_fault_arm(0);
-		cr_assert(!error || error == -ENOMEM, "%d", error);
+		cr_assert(!error || error == -ENOMEM || error == -EAGAIN, "%d", error);
 		failures += error != 0;
 		if (error)
 			cr_assert_eq(stats().memory_bytes, before);

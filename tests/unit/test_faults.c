@@ -11,17 +11,15 @@
 #include <unistd.h>
 
 #include "base/check.h"
-#include "codec/stream.h"
 #include "store/device.h"
 #include "support/data.h"
 #include "support/small_store.h"
+#include "support/store_fixture.h"
 
 #define BYTES ((size_t)256 << 10)
 
 static const struct zs_codec_params zstd = {ZS_CODEC_ZSTD, 3};
 
-static struct zs_store *store;
-static struct zs_stream *stream;
 static uint64_t id;
 static char content[BYTES], result[BYTES];
 
@@ -33,20 +31,7 @@ static int lowest_free_fd(void)
 	return fd;
 }
 
-static void store_create(void)
-{
-	store = test_store_create(0);
-	cr_assert_eq(zs_stream_create(0, &stream), 0);
-}
-
-static void store_destroy(void)
-{
-	zs_store_check(store);
-	zs_store_close(store);
-	zs_stream_destroy(stream);
-}
-
-TestSuite(faults, .init = store_create, .fini = store_destroy);
+TestSuite(faults, .init = test_store_set_up, .fini = test_store_tear_down);
 
 static void add_device(void)
 {

@@ -9,12 +9,12 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "codec/stream.h"
 #include "store/device.h"
 #include "store/device_internal.h"
 #include "store/slot.h"
 #include "support/data.h"
 #include "support/small_store.h"
+#include "support/store_fixture.h"
 #include "zsmalloc/object.h"
 #include "zsmalloc/pool_internal.h"
 
@@ -22,8 +22,6 @@
 #define TARGET	   5
 #define BLOCK_SIZE 4096
 
-static struct zs_store *store;
-static struct zs_stream *stream;
 static struct zs_device *device;
 static uint64_t id;
 static char content[NR_BLOCKS][BLOCK_SIZE];
@@ -35,8 +33,7 @@ static void store_fill(void)
 	struct test_random random = {.state = 1};
 	size_t done;
 
-	store = test_store_create(0);
-	cr_assert_eq(zs_stream_create(0, &stream), 0);
+	test_store_set_up();
 	id = test_device_add(store, "device", NR_BLOCKS * BLOCK_SIZE, BLOCK_SIZE, lz4);
 	device = zs_device_get(store, id, stream);
 	for (unsigned int i = 0; i < NR_BLOCKS; i++) {
@@ -49,8 +46,7 @@ static void store_fill(void)
 static void store_drop(void)
 {
 	zs_device_put(device, stream);
-	zs_store_close(store);
-	zs_stream_destroy(stream);
+	test_store_tear_down();
 }
 
 TestSuite(flips, .init = store_fill, .fini = store_drop);

@@ -4,36 +4,25 @@
 #include <criterion/criterion.h>
 #include <string.h>
 
-#include "codec/stream.h"
 #include "store/device.h"
 #include "store/device_internal.h"
 #include "support/data.h"
-#include "support/small_store.h"
+#include "support/store_fixture.h"
 
 #define MIB   ((uint64_t)1 << 20)
 #define BLOCK 4096
 
-static struct zs_store *store;
-static struct zs_stream *stream;
 static char noise[BLOCK];
 
 static void room_create(void)
 {
 	struct test_random random = {.state = 3};
 
-	store = test_store_create(0);
-	cr_assert_eq(zs_stream_create(0, &stream), 0);
+	test_store_set_up();
 	test_data_make(TEST_DATA_NOISE, &random, noise, sizeof(noise));
 }
 
-static void room_destroy(void)
-{
-	zs_store_check(store);
-	zs_store_close(store);
-	zs_stream_destroy(stream);
-}
-
-TestSuite(group_room, .init = room_create, .fini = room_destroy);
+TestSuite(group_room, .init = room_create, .fini = test_store_tear_down);
 
 static uint64_t add(const char *name, const char *group)
 {

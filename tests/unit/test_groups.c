@@ -11,12 +11,12 @@
 
 #include "base/bits.h"
 #include "base/check.h"
-#include "codec/stream.h"
 #include "store/device.h"
 #include "store/device_internal.h"
 #include "store/owners.h"
 #include "support/data.h"
 #include "support/small_store.h"
+#include "support/store_fixture.h"
 
 #define MIB	   ((uint64_t)1 << 20)
 #define BLOCK	   4096
@@ -27,24 +27,9 @@
 
 static const struct zs_codec_params lz4 = {ZS_CODEC_LZ4, 1};
 
-static struct zs_store *store;
-static struct zs_stream *stream;
 static struct zs_group_stats all[ZS_GROUPS_MAX];
 
-static void groups_create(void)
-{
-	store = test_store_create(0);
-	cr_assert_eq(zs_stream_create(0, &stream), 0);
-}
-
-static void groups_destroy(void)
-{
-	zs_store_check(store);
-	zs_store_close(store);
-	zs_stream_destroy(stream);
-}
-
-TestSuite(groups, .init = groups_create, .fini = groups_destroy);
+TestSuite(groups, .init = test_store_set_up, .fini = test_store_tear_down);
 
 static uint64_t add(const char *name, const char *group)
 {

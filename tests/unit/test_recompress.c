@@ -5,21 +5,19 @@
 #include <errno.h>
 #include <string.h>
 
-#include "codec/stream.h"
 #include "store/age.h"
 #include "store/device.h"
 #include "store/device_internal.h"
 #include "store/recompress.h"
 #include "support/data.h"
 #include "support/small_store.h"
+#include "support/store_fixture.h"
 
 #define BLOCKS 64
 #define BYTES  (BLOCKS * (size_t)4096)
 
 static const struct zs_codec_params lz4 = {ZS_CODEC_LZ4, 1};
 
-static struct zs_store *store;
-static struct zs_stream *stream;
 static struct zs_device *device;
 static struct test_random random_state = {.state = 1};
 static char content[BYTES], result[BYTES];
@@ -35,8 +33,7 @@ static void write_all(void)
 /* Text but for the last quarter, which is noise. */
 static void setup(void)
 {
-	store = test_store_create(0);
-	cr_assert_eq(zs_stream_create(0, &stream), 0);
+	test_store_set_up();
 	device = zs_device_get(store, test_device_add(store, "device", BYTES, 4096, lz4), stream);
 	for (unsigned int block = 0; block < BLOCKS; block++)
 		test_data_make(block < BLOCKS * 3 / 4 ? TEST_DATA_TEXT : TEST_DATA_NOISE, &random_state,
@@ -48,10 +45,8 @@ static void teardown(void)
 {
 	cr_assert_eq(zs_device_read(device, stream, 0, result, BYTES), 0);
 	cr_assert_arr_eq(result, content, BYTES);
-	zs_store_check(store);
 	zs_device_put(device, stream);
-	zs_store_close(store);
-	zs_stream_destroy(stream);
+	test_store_tear_down();
 	atomic_store(&zs_age_skew_sec, 0);
 }
 

@@ -5,16 +5,19 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/bits.h"
-#include "codec/stream.h"
 #include "jobs.h"
 #include "split.h"
 #include "store/device.h"
 #include "store/device_internal.h"
 #include "store/slot.h"
+#include "store/writeback.h"
+#include "support/cold_store.h"
 #include "support/data.h"
 #include "support/small_store.h"
+#include "support/store_fixture.h"
 #include "zsmalloc/object.h"
 #include "zsmalloc/pool_internal.h"
 
@@ -25,25 +28,20 @@
 /* Slow enough for a request of 64 KiB to be worth help. */
 static const struct zs_codec_params zstd = {ZS_CODEC_ZSTD, 6};
 
-static struct zs_store *store;
-static struct zs_stream *stream;
 static struct zsd_jobs *jobs;
 static struct test_random random_state = {.state = 1};
 static char model[BYTES], result[BYTES];
 
 static void create(void)
 {
-	store = test_store_create(0);
-	cr_assert_eq(zs_stream_create(0, &stream), 0);
+	test_store_set_up();
 	cr_assert_eq(zsd_jobs_create(NR_CPU, &jobs), 0);
 }
 
 static void destroy(void)
 {
 	zsd_jobs_destroy(jobs);
-	zs_store_check(store);
-	zs_store_close(store);
-	zs_stream_destroy(stream);
+	test_store_tear_down();
 }
 
 TestSuite(split, .init = create, .fini = destroy);
@@ -306,5 +304,76 @@ Test(split, a_helper_without_memory_fails_nothing)
 		cr_assert_eq(zsd_jobs_create(NR_CPU, &jobs), 0);
 	}
 	cr_assert_geq(nr_failed, 1);
+	zs_device_put(device, stream);
+}
+
+/*
+ * Requests that another thread goes on with. In most of them a helper has done a part behind the one that failed.
+ */
+
+static struct zs_device_stats go_on_reading(struct zs_device *device, size_t done)
+{
+	if (done)
+		cr_assert_eq(zs_device_read_more(device, stream, done, result + done, MIB - done), 0);
+	else
+		cr_assert_eq(zs_device_read(device, stream, 0, result, MIB), 0);
+	cr_assert_eq(memcmp(result, model, MIB), 0);
+	return stats_of(device);
+}
+
+Test(split, what_is_read_once_more_from_the_backing_file_counts_once)
+{
+	const struct zs_writeback_range range = {131, 131};
+	char path[TEST_PATH_BYTES];
+
+	test_backing_create(path);
+	test_backing_attach(store, path, 0);
+	zs_store_set_promotion(store, 0);
+	struct zs_device *device = device_add("device", 4096);
+	const struct zs_writeback_request request = {
+		.devices = (uint64_t[]){zs_device_id(device)}, .nr_devices = 1, .ranges = &range, .nr_ranges = 1};
+	struct zs_writeback_progress progress = {0};
+	size_t done;
+
+	test_data_make(TEST_DATA_TEXT, &random_state, model, MIB);
+	cr_assert_eq(zsd_split_write(NULL, device, stream, 0, model, MIB, &done), 0);
+	cr_assert_eq(zs_store_writeback(store, &request, &progress), 0);
+	cr_assert_eq(progress.finished_blocks, 1);
+	for (unsigned int i = 1; i <= 500; i++) {
+		zs_stream_set_nowait(stream, true);
+		done = 4711;
+		cr_assert_eq(zsd_split_read(jobs, device, stream, 0, result, MIB, &done), -EINPROGRESS);
+		cr_assert_eq(done, zs_align_down(131 * 4096, ZSD_SPLIT_PART_BYTES));
+		zs_stream_set_nowait(stream, false);
+		struct zs_device_stats stats = go_on_reading(device, done);
+
+		cr_assert_eq(stats.reads, i);
+		cr_assert_eq(stats.read_bytes, i * MIB);
+	}
+	zs_device_put(device, stream);
+	unlink(path);
+}
+
+Test(split, what_is_written_once_more_when_there_is_room_counts_once)
+{
+	struct zs_device *device = device_add("device", 4096);
+	uint64_t written = 0, writes = 0;
+
+	test_data_make(TEST_DATA_NOISE, &random_state, model, MIB);
+	for (unsigned int i = 1; i <= 100; i++) {
+		size_t done = 0, more = 0;
+		int r;
+
+		zs_store_set_limit(store, MIB / 2);
+		r = zsd_split_write(jobs, device, stream, 0, model, MIB, &done);
+		cr_assert(!r && done && done < MIB, "%d, %zu bytes", r, done);
+		zs_store_set_limit(store, 0);
+		cr_assert_eq(zs_device_write_more(device, stream, done, model + done, MIB - done, &more), 0);
+		cr_assert_eq(done + more, MIB);
+		written += MIB;
+		cr_assert_eq(stats_of(device).written_bytes, written);
+		cr_assert_eq(stats_of(device).writes, ++writes);
+		cr_assert_eq(zs_device_discard(device, stream, 0, MIB), 0);
+	}
 	zs_device_put(device, stream);
 }

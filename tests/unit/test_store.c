@@ -12,32 +12,16 @@
 #include <unistd.h>
 
 #include "base/bits.h"
-#include "codec/stream.h"
 #include "store/device.h"
 #include "support/data.h"
 #include "support/small_store.h"
+#include "support/store_fixture.h"
 
 #define MIB ((uint64_t)1 << 20)
 
 static const struct zs_codec_params lz4 = {ZS_CODEC_LZ4, 1};
 
-static struct zs_store *store;
-static struct zs_stream *stream;
-
-static void store_create(void)
-{
-	store = test_store_create(0);
-	cr_assert_eq(zs_stream_create(0, &stream), 0);
-}
-
-static void store_destroy(void)
-{
-	zs_store_check(store);
-	zs_store_close(store);
-	zs_stream_destroy(stream);
-}
-
-TestSuite(store, .init = store_create, .fini = store_destroy);
+TestSuite(store, .init = test_store_set_up, .fini = test_store_tear_down);
 
 static unsigned int nr_devices(void)
 {

@@ -4,24 +4,20 @@
 #include <criterion/criterion.h>
 #include <errno.h>
 
-#include "codec/stream.h"
 #include "store/device.h"
-#include "support/small_store.h"
+#include "support/store_fixture.h"
 #include "support/tasks_fixture.h"
 #include "tasks.h"
 
 #define BLOCKS 2048
 #define BYTES  (BLOCKS * (size_t)4096)
 
-static struct zs_store *store;
-static struct zs_stream *stream;
 static struct zsd_tasks *tasks;
 static uint64_t id;
 
 static void setup(void)
 {
-	store = test_store_create(0);
-	cr_assert_eq(zs_stream_create(0, &stream), 0);
+	test_store_set_up();
 	cr_assert_eq(zsd_tasks_create(store, &tasks), 0);
 	id = test_tasks_add_device(store, stream, "device", BYTES);
 }
@@ -29,9 +25,7 @@ static void setup(void)
 static void teardown(void)
 {
 	zsd_tasks_destroy(tasks);
-	zs_store_check(store);
-	zs_store_close(store);
-	zs_stream_destroy(stream);
+	test_store_tear_down();
 }
 
 TestSuite(tasks, .init = setup, .fini = teardown, .timeout = 120);

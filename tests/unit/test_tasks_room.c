@@ -3,13 +3,14 @@
 
 #include <criterion/criterion.h>
 #include <errno.h>
+#include <stdatomic.h>
 #include <time.h>
 #include <unistd.h>
+#include <zdict.h>
 
-#include "codec/stream.h"
 #include "store/device.h"
 #include "support/cold_store.h"
-#include "support/small_store.h"
+#include "support/store_fixture.h"
 #include "support/tasks_fixture.h"
 #include "tasks.h"
 
@@ -18,8 +19,6 @@
 #define BYTES	    (BLOCKS * (size_t)BLOCK)
 #define PLACES_KEPT 8 /* of the ring, from what is idle */
 
-static struct zs_store *store;
-static struct zs_stream *stream;
 static struct zsd_tasks *tasks;
 static char path[TEST_PATH_BYTES];
 static uint64_t id, other;
@@ -27,9 +26,8 @@ static uint64_t id, other;
 static void setup(void)
 {
 	test_backing_create(path);
-	store = test_store_create(0);
+	test_store_set_up();
 	test_backing_attach(store, path, 0);
-	cr_assert_eq(zs_stream_create(0, &stream), 0);
 	cr_assert_eq(zsd_tasks_create(store, &tasks), 0);
 	id = test_tasks_add_device(store, stream, "device", BYTES);
 	other = test_tasks_add_device(store, stream, "other", BYTES);
@@ -38,9 +36,7 @@ static void setup(void)
 static void teardown(void)
 {
 	zsd_tasks_destroy(tasks);
-	zs_store_check(store);
-	zs_store_close(store);
-	zs_stream_destroy(stream);
+	test_store_tear_down();
 	unlink(path);
 }
 
@@ -189,4 +185,73 @@ Test(tasks_room, there_is_none_for_a_device_that_is_gone)
 {
 	cr_assert_eq(zs_store_remove(store, other), 0);
 	cr_assert_eq(zsd_tasks_make_room(tasks, other), -ENODEV);
+}
+
+/*
+ * A training that learns for as long as we like: this is what libzstd would do for some seconds.
+ */
+
+static _Atomic bool is_learning, may_end;
+
+size_t ZDICT_trainFromBuffer(void *content, size_t capacity, const void *samples, const size_t *sizes, unsigned int nr)
+{
+	atomic_store(&is_learning, true);
+	while (!atomic_load(&may_end))
+		usleep(1000);
+	atomic_store(&is_learning, false);
+	/* An error: nothing was learnt. */
+	return (size_t)-1;
+}
+
+static uint64_t start_training(void)
+{
+	const struct zs_train_request request = {
+		.device_id = id, .size_bytes = ZS_TRAIN_SIZE_DEFAULT, .codec = {ZS_CODEC_ZSTD, 3}};
+	uint64_t number;
+
+	atomic_store(&may_end, false);
+	cr_assert_eq(zsd_tasks_train(tasks, &request, ZSD_REASON_COMMAND, &number), 0);
+	while (!atomic_load(&is_learning))
+		usleep(1000);
+	return number;
+}
+
+/* Also if nobody waits for it any more; what it has is freed then. */
+static void end_learning(void)
+{
+	atomic_store(&may_end, true);
+	while (atomic_load(&is_learning))
+		usleep(1000);
+}
+
+Test(tasks_room, what_is_urgent_does_not_wait_for_a_training)
+{
+	uint64_t training = start_training(), urgent = start_writeback(ZSD_REASON_POOL_LIMIT);
+
+	cr_assert_eq(test_task_wait(tasks, urgent, ZSD_TASK_DONE).state, ZSD_TASK_DONE);
+	cr_assert_eq(zsd_tasks_make_room(tasks, other), 0);
+	cr_assert(atomic_load(&is_learning));
+	cr_assert_eq(test_task_look(tasks, training).state, ZSD_TASK_RUNNING);
+	end_learning();
+	cr_assert_eq(test_task_wait(tasks, training, ZSD_TASK_DONE).state, ZSD_TASK_FAILED);
+	cr_assert_eq(test_task_look(tasks, training).error, -ENODATA);
+}
+
+Test(tasks_room, a_training_that_learns_can_be_cancelled)
+{
+	uint64_t training = start_training();
+
+	cr_assert_eq(zsd_tasks_cancel(tasks, training), 0);
+	cr_assert_eq(test_task_wait(tasks, training, ZSD_TASK_DONE).state, ZSD_TASK_CANCELLED);
+	cr_assert(atomic_load(&is_learning));
+	end_learning();
+}
+
+Test(tasks_room, nobody_waits_for_learning_when_it_is_time_to_stop)
+{
+	start_training();
+	zsd_tasks_destroy(tasks);
+	tasks = NULL;
+	cr_assert(atomic_load(&is_learning));
+	end_learning();
 }

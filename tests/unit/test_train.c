@@ -1,20 +1,23 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Training: what is refused, and what must not stand in its way. */
+/* Training: what is refused, what must not stand in its way, and that of damage. */
 
 #include <criterion/criterion.h>
 #include <errno.h>
+#include <stdio.h>
+#include <string.h>
 
+#include "base/log.h"
 #include "codec/stream.h"
 #include "store/device.h"
 #include "store/device_internal.h"
+#include "support/data.h"
 #include "support/dictionary.h"
 #include "support/small_store.h"
+#include "support/store_fixture.h"
 
 #define BYTES ((size_t)4 << 20)
 #define SIZE  ((uint32_t)16 << 10)
 
-static struct zs_store *store;
-static struct zs_stream *stream;
 static uint64_t id;
 static struct test_random random_state = {.state = 1};
 static struct zs_train_progress progress;
@@ -36,19 +39,11 @@ static uint64_t add_device(const char *name, size_t block_size)
 
 static void setup(void)
 {
-	store = test_store_create(0);
-	cr_assert_eq(zs_stream_create(0, &stream), 0);
+	test_store_set_up();
 	id = add_device("device", 4096);
 }
 
-static void teardown(void)
-{
-	zs_store_check(store);
-	zs_store_close(store);
-	zs_stream_destroy(stream);
-}
-
-TestSuite(train, .init = setup, .fini = teardown);
+TestSuite(train, .init = setup, .fini = test_store_tear_down);
 
 Test(train, too_few_blocks_teach_nothing)
 {
@@ -97,4 +92,46 @@ Test(train, versions_that_nothing_needs_make_room_for_a_new_one)
 	zs_device_put(device, stream);
 	cr_assert_eq(test_train(store, id, stream, SIZE, &progress), 0);
 	cr_assert_eq(progress.version, ZS_DICTIONARY_VERSIONS + 1);
+}
+
+static char said[512];
+static unsigned int nr_said;
+
+static void keep_line(enum zs_log_level level, const char *line)
+{
+	nr_said += level == ZS_LOG_ERR;
+	snprintf(said, sizeof(said), "%s", line);
+}
+
+/* Flips a bit of the first dictionary's content; no thread has its tables any more. */
+static void damage_dictionary(void)
+{
+	char *at = zs_arena_at(&store->arena, ZS_REGION_DICTIONARIES, sizeof(struct zs_dictionary_entry) + 5000);
+
+	*at ^= 4;
+	zs_stream_destroy(stream);
+	cr_assert_eq(zs_stream_create(0, &stream), 0);
+}
+
+Test(train, recompression_goes_on_without_a_damaged_dictionary_and_says_so_once)
+{
+	struct zs_device *device = zs_device_get(store, id, NULL);
+	static char result[BYTES];
+	size_t done;
+
+	cr_assert_eq(test_train(store, id, stream, SIZE, &progress), 0);
+	cr_assert_eq(progress.version, 1);
+	test_data_make(TEST_DATA_TEXT, &random_state, content, BYTES);
+	cr_assert_eq(zs_device_write(device, stream, 0, content, BYTES, &done), 0);
+	damage_dictionary();
+	zs_log_set_sink(keep_line, ZS_LOG_ERR);
+	cr_assert_gt(test_recompress(device, stream), 0);
+	test_recompress(device, stream);
+	zs_log_set_sink(NULL, ZS_LOG_ERR);
+	cr_assert_eq(nr_said, 1);
+	cr_assert_not_null(strstr(said, "device=device: its dictionary is damaged in the arena"), "%s", said);
+	cr_assert_eq(zs_store_retire_dictionaries(store), 1);
+	cr_assert_eq(zs_device_read(device, stream, 0, result, BYTES), 0);
+	cr_assert_eq(memcmp(result, content, BYTES), 0);
+	zs_device_put(device, NULL);
 }
