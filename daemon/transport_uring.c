@@ -74,8 +74,7 @@ static int make_entries(struct zsd_uring *uring)
 {
 	int r;
 
-	/* Those that wait for the slow lane, or for a disk, don't keep others from coming. */
-	uring->depth = zsd_ring_depth + ZSD_RING_LONG_MAX + (uring->options.may_wait ? ZSD_WAITERS_MAX : 0);
+	uring->depth = zsd_ring_depth + (uring->options.may_wait ? ZSD_RING_WAITING_MAX : 0);
 	uring->nr_entries = uring->placement.nr_queues * uring->depth;
 	uring->entries = zs_calloc(uring->nr_entries, sizeof(*uring->entries));
 	if (!uring->entries)

@@ -73,7 +73,7 @@ static void begin(unsigned int nr_queues, unsigned int nr_rings)
 TestSuite(rings_wait, .init = test_rings_set_up, .fini = test_rings_tear_down, .timeout = 200);
 
 /* As many as may wait in one queue: more than there are waiters. */
-#define NR_WAITING (ZSD_WAITERS_MAX + ZSD_RING_LONG_MAX)
+#define NR_WAITING ZSD_RING_WAITING_MAX
 
 Test(rings_wait, small_requests_do_not_wait_for_those_that_have_to)
 {
