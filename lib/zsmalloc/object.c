@@ -1,12 +1,32 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Checksums of objects. */
+/*
+ * Checksums of objects.
+ *
+ * XXH3 is made for wide registers. What every x86-64 processor has takes 150 ns for 2 KiB, which was a tenth of a
+ * replacement by `dev bench arena`; AVX2 takes half of it. The library has both, and the processor is asked each time:
+ * that is one load and a branch.
+ */
 
 #include "zsmalloc/object.h"
 
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
+uint64_t zs_object_hash(const void *data, size_t size)
+{
+	return XXH3_64bits(data, size);
+}
+
+static uint64_t hash(const void *data, size_t size)
+{
+#ifdef __x86_64__
+	if (__builtin_cpu_supports("avx2"))
+		return zs_object_hash_avx2(data, size);
+#endif
+	return zs_object_hash(data, size);
+}
+
 uint32_t zs_object_checksum(uint32_t meta, const void *payload)
 {
-	return (uint32_t)XXH3_64bits(payload, zs_object_info(meta).size) ^ meta * UINT32_C(0x9e3779b1);
+	return (uint32_t)hash(payload, zs_object_info(meta).size) ^ meta * UINT32_C(0x9e3779b1);
 }

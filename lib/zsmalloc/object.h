@@ -14,6 +14,7 @@
 
 #include <assert.h>
 #include <stdatomic.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "zsmalloc/geometry.h"
@@ -43,3 +44,7 @@ static inline struct zs_object_info zs_object_info(uint32_t meta)
 }
 
 uint32_t zs_object_checksum(uint32_t meta, const void *payload);
+
+/* XXH3-64, for any processor and for those with AVX2 (x86-64 only). The same values; tests compare them. */
+uint64_t zs_object_hash(const void *data, size_t size);
+uint64_t zs_object_hash_avx2(const void *data, size_t size);

@@ -8,9 +8,11 @@
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#include <xxhash.h>
 
 #include "base/check.h"
 #include "support/data.h"
+#include "support/random.h"
 #include "support/small_store.h"
 #include "zsmalloc/object.h"
 #include "zsmalloc/pool_internal.h"
@@ -396,6 +398,25 @@ Test(pool, a_handle_costs_little_more_than_its_word)
 	cr_assert_eq(stats.handles.objects, 20000);
 	cr_assert_leq(stats.handle_pages * ZS_PAGE_SIZE, 20000 * 10);
 	cr_assert_leq(stats.zspages.objects_total * stats.zspages.object_bytes, 20000 * 5);
+}
+
+/* An arena is read by whatever processor comes next, and what is in a backing file by other machines. */
+Test(pool, checksums_do_not_depend_on_the_processor)
+{
+	static unsigned char data[5000];
+	struct test_random random = {.state = 11};
+
+	test_random_fill(&random, data, sizeof(data));
+	for (size_t size = 1; size < sizeof(data) - 3; size++) {
+		const unsigned char *from = data + size % 4;
+		uint64_t expected = XXH3_64bits(from, size);
+
+		cr_assert_eq(zs_object_hash(from, size), expected, "%zu bytes", size);
+#ifdef __x86_64__
+		if (__builtin_cpu_supports("avx2"))
+			cr_assert_eq(zs_object_hash_avx2(from, size), expected, "%zu bytes, AVX2", size);
+#endif
+	}
 }
 
 Test(pool, the_table_of_classes_names_those_in_use)
