@@ -33,6 +33,7 @@
 
 #include "arena_bench.h"
 #include "support/random.h"
+#include "zsmalloc/object.h"
 #include "zsmalloc/pool.h"
 
 /* Replacements for each object: enough that fragmentation doesn't grow any more. */
@@ -334,13 +335,27 @@ static double churn_all(struct alloc *alloc, uint64_t before, uint64_t *ret_ns, 
 	return memory;
 }
 
-static void print_compaction(struct alloc *alloc, double nr_ops)
+/* What the checksums of the trace's objects take by themselves; their payload is in the cache, as in a step. */
+static double checksum_ns(const struct alloc *alloc)
+{
+	static char payload[BENCH_BLOCK_BYTES];
+	uint64_t start = bench_thread_cpu_ns();
+	volatile uint32_t sum = 0;
+
+	for (uint32_t i = 0; i < alloc->trace.nr; i++)
+		sum ^= zs_object_checksum(zs_object_meta(&(struct zs_object_info){.size = alloc->trace.sizes[i]}),
+					  payload);
+	return (double)(bench_thread_cpu_ns() - start) / alloc->trace.nr;
+}
+
+static void print_pool(struct alloc *alloc, double nr_ops)
 {
 	struct zs_pool_stats stats;
 
 	zs_pool_stats(alloc->pool, &stats);
 	printf("\"moved_per_op\": %.4f, \"compaction_ns_per_op\": %.2f, ", (double)stats.moved_objects / nr_ops,
 	       (double)alloc->compact_ns / nr_ops);
+	printf("\"checksum_ns_per_op\": %.2f, ", checksum_ns(alloc));
 }
 
 void bench_alloc(const struct bench_options *options)
@@ -364,7 +379,7 @@ void bench_alloc(const struct bench_options *options)
 	churned = churn_all(&alloc, before, &churn_ns, &churn_cpu_ns);
 	printf("{\"malloc\": \"%s\", \"filled\": %.5f, \"churned\": %.5f, ", malloc_library(), filled, churned);
 	if (alloc.pool)
-		print_compaction(&alloc, nr_ops);
+		print_pool(&alloc, nr_ops);
 	trim(&alloc);
 	printf("\"trimmed\": %.5f, ", memory_over_payload(&alloc, before));
 	printf("\"fill_ops_per_s\": %.0f, \"ops_per_s\": %.0f, \"cpu_ns_per_op\": %.2f}\n",

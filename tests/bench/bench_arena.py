@@ -11,7 +11,8 @@ alloc    the compressed sizes of the corpus's blocks, allocated; then six times 
                                   itself, which suits thread caches; _shuffled: sizes drawn at random, not in the
                                   order of the files
          zsd: a pool that is compacted when 5% could be freed, by one of the threads between its operations;
-         alloc_moved: objects that this moves per replacement, alloc_compaction: its processor time
+         alloc_moved: objects that this moves per replacement, alloc_compaction: its processor time; alloc_checksum:
+         that of the objects' checksums alone, part of which is hidden while the copy goes to memory
          glibc, jemalloc, mimalloc: malloc(3)
 locks    threads read and replace objects, one to one; lock_ops_per_s: geometric mean over the numbers of threads;
          lock_waits: how often a thread found a lock taken, per million operations; lock_wait: for how long, per
@@ -74,6 +75,7 @@ RATIO_METRICS = (
     "alloc_ops_per_s", "alloc_ops_per_s_2_threads", "alloc_ops_per_s_2_threads_own",
     "alloc_ops_per_s_shuffled", "alloc_ops_per_s_2_threads_shuffled", "alloc_cpu", "alloc_cpu_2_threads",
     "lock_ops_per_s", *(f"lock_ops_per_s_{threads}" for threads in THREADS),
+    *(f"lock_waits_{threads}" for threads in THREADS[1:]), *(f"lock_wait_{threads}" for threads in THREADS[1:]),
     "accounting_ops_per_s", "accounting_ops_per_s_2_threads", "cache_unused_bytes", "cache_unused_bytes_few",
     *(f"pool_memory_{devices}_devices" for devices in DEVICES),
     "punch_hole_latency", "device_remove_latency", "free_cpu",
@@ -121,6 +123,7 @@ ALLOC_METRICS = {
     "trimmed": ("alloc_memory_trimmed", "/payload"), "ops_per_s": ("alloc_ops_per_s", "ops/s"),
     "fill_ops_per_s": ("alloc_fill_ops_per_s", "ops/s"), "cpu_ns_per_op": ("alloc_cpu", "ns/op"),
     "moved_per_op": ("alloc_moved", "/op"), "compaction_ns_per_op": ("alloc_compaction", "ns/op"),
+    "checksum_ns_per_op": ("alloc_checksum", "ns/op"),
 }
 ALLOC_KINDS = {"": tuple(ALLOC_METRICS), "own": ("ops_per_s", "cpu_ns_per_op"),
                "shuffled": ("churned", "ops_per_s", "cpu_ns_per_op")}
@@ -261,11 +264,11 @@ def geometry(arena, report, number):
 PARTS = {
     "alloc": (alloc, ("alloc_",), tuple(MALLOCS), 3),
     "locks": (locks, ("lock_",), ("32-pools", "pool-lock"), 3),
-    "account": (account, ("accounting_",), ("off",), 4),
-    "caches": (caches, ("cache_",), ("per-pool",), 3),
+    "account": (account, ("accounting_",), ("off",), 3),
+    "caches": (caches, ("cache_",), ("per-pool",), 2),
     "pools": (pools, ("pool_", "fill_"), ("per-device",), 2),
     "free": (free, ("punch_", "device_", "free_"), ("synchronous",), 3),
-    "compact": (compact, ("quiet_", "compact", "fragmented_"), (), 5),
+    "compact": (compact, ("quiet_", "compact", "fragmented_"), (), 3),
     "lifetimes": (lifetimes, ("lifetimes_",), ("apart",), 1),
     "geometry": (geometry, ("geometry_",), tuple(str(length) for length in LENGTHS), 1),
 }
