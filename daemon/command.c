@@ -32,6 +32,9 @@
 
 /* How often it is looked whether I/O in flight has left a removed device. */
 #define REMOVE_LOOK_USEC 2000
+/* The kernel tells of the last close(2) some time after that has returned: what is open is looked at for so long. */
+#define CLOSING_LOOK_USEC 10000
+#define CLOSING_LOOKS	  25
 
 /*
  * Add
@@ -251,7 +254,10 @@ static int run_remove(struct zsd_call *call, struct zsd_answer *ret_answer)
 	case -ENODEV:
 		return zsd_reply_no_such_device(ret_answer, name);
 	case -EBUSY:
-		return answer_busy(ret_answer, call->service, name, open_count);
+		if (call->wire.oneway || call->cursor++ == CLOSING_LOOKS)
+			return answer_busy(ret_answer, call->service, name, open_count);
+		*ret_answer = (struct zsd_answer){.wait_usec = CLOSING_LOOK_USEC, .continues = true};
+		return 0;
 	default:
 		return zsd_reply_system(ret_answer, error, "removing the device");
 	}

@@ -200,7 +200,8 @@ static int answer_some(struct zsd_connection *connection)
 			break;
 		error = answer_step(connection, &works);
 	}
-	return error ? error : output_flush(connection);
+	/* Also what was answered before an error is sent. */
+	return output_flush(connection) ?: error;
 }
 
 /*

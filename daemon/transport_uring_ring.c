@@ -15,11 +15,11 @@
  * Small requests are never given away: a wake-up of another CPU takes longer than they do. What takes long, a discard
  * of much, goes to the slow lane (SERVE): a further ring that is the home of no queue, does one of them at a time, and
  * sends each answer home (COMMIT). What has to wait for a disk goes to a waiter (waiters.h), which does the same. Until
- * then it keeps its entry, as does what waits for the slow lane: for these there are more entries, as many as is said
- * in transport_uring_internal.h.
+ * then it keeps its entry, as does what waits for the slow lane: how many may wait before others wait behind them is
+ * said in transport_uring_internal.h.
  *
  * Requests of the same queue that find no free entry wait in the kernel. Few entries are enough to keep a thread at
- * work, since what waits is fetched with the answer. With more of them a thread may get more large requests than it can
+ * work, since what waits is fetched with the answer. Nevertheless a thread may get more large requests than it can
  * do while others are idle: before each one it looks again whether somebody sleeps.
  *
  * An answer that the kernel doesn't take for lack of memory, or since a security module refuses the command, is offered

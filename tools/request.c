@@ -6,7 +6,6 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/bits.h"
 #include "ctl/client.h"
@@ -17,9 +16,6 @@
 #define INTERFACE "io.zsd.control."
 /* What sd-varlink waits. */
 #define TIMEOUT_MS 45000
-/* A file that nobody seems to have open is looked at for two seconds. */
-#define CLOSING_LOOK_USEC 20000
-#define CLOSING_LOOKS	  100
 
 enum zsctl_exit zsctl_no_memory(void)
 {
@@ -123,18 +119,6 @@ static void print_holder(const json_t *parameters)
 	print_safely(holder);
 }
 
-/*
- * The daemon learns of the last close(2) some time after it has returned: what no process has open is about to be
- * closed, or somebody has it open whose processes can't be seen from here.
- */
-static bool may_be_closing(const struct zs_wire_reply *reply)
-{
-	const char *file = json_string_value(json_object_get(reply->parameters, "file"));
-	char holder[ZSCTL_HOLDER_BYTES];
-
-	return strcmp(reply->error, INTERFACE "DeviceBusy") == 0 && file && !zsctl_find_holder(file, holder);
-}
-
 /* A device whose name is nearly the one that there is none of. */
 static void print_similar(struct zs_client *client, const json_t *parameters)
 {
@@ -190,9 +174,7 @@ static int merge(json_t *result, json_t *parameters)
 	return json_array_extend(json_object_get(result, "devices"), devices) ? -EBADMSG : 0;
 }
 
-/* With ret_again, a refusal that may soon be none is not printed: *ret_again is set, and nothing else. */
-static enum zsctl_exit receive(struct zs_client *client, const char *what, bool more, bool *ret_again,
-			       json_t **ret_result)
+static enum zsctl_exit receive(struct zs_client *client, const char *what, bool more, json_t **ret_result)
 {
 	CLEANUP_JSON json_t *result = NULL;
 	struct zs_wire_reply reply;
@@ -204,11 +186,8 @@ static enum zsctl_exit receive(struct zs_client *client, const char *what, bool 
 		if (error)
 			return refuse_broken(what, error);
 		if (reply.error) {
-			bool again = ret_again && may_be_closing(&reply);
-			enum zsctl_exit status = again ? ZSCTL_ERROR : refuse_answered(client, what, &reply);
+			enum zsctl_exit status = refuse_answered(client, what, &reply);
 
-			if (again)
-				*ret_again = true;
 			zs_wire_reply_deinit(&reply);
 			return status;
 		}
@@ -252,24 +231,13 @@ enum zsctl_exit zsctl_check_name(const char *name)
 enum zsctl_exit zsctl_call(struct zs_client *client, const char *what, const char *method, json_t *parameters,
 			   bool more, json_t **ret_result)
 {
-	enum zsctl_exit status;
-	unsigned int left = CLOSING_LOOKS;
 	char name[64];
-	bool again;
+	int error;
 
 	snprintf(name, sizeof(name), INTERFACE "%s", method);
-	for (;;) {
-		int error = parameters ? zs_client_send(client, name, parameters, more) : -ENOMEM;
-
-		again = false;
-		status = error ? refuse_broken(what, error)
-			       : receive(client, what, more, left-- ? &again : NULL, ret_result);
-		if (!again)
-			break;
-		usleep(CLOSING_LOOK_USEC);
-	}
+	error = parameters ? zs_client_send(client, name, parameters, more) : -ENOMEM;
 	json_decref(parameters);
-	return status;
+	return error ? refuse_broken(what, error) : receive(client, what, more, ret_result);
 }
 
 static enum zsctl_exit receive_one(struct zs_client *client, const char *what, zsctl_reply *on_reply, void *data,

@@ -123,6 +123,7 @@ bool zs_frames_next(struct zs_frames *frames, const char **ret_text, size_t *ret
 	*ret_text = frames->bytes + frames->begin;
 	*ret_length = (size_t)(nul - *ret_text);
 	frames->begin += *ret_length + 1;
+	frames->nr_blanks = 0;
 	frames->scanned = frames->begin;
 	return true;
 }
@@ -132,11 +133,13 @@ bool zs_frames_partial(const struct zs_frames *frames)
 	return frames->begin < frames->end;
 }
 
-bool zs_frames_hopeless(const struct zs_frames *frames)
+bool zs_frames_hopeless(struct zs_frames *frames)
 {
-	for (size_t i = frames->begin; i < frames->end; i++) {
-		if (!memchr(" \t\r\n", frames->bytes[i], 4))
-			return frames->bytes[i] != '{';
+	for (; frames->begin + frames->nr_blanks < frames->end; frames->nr_blanks++) {
+		char c = frames->bytes[frames->begin + frames->nr_blanks];
+
+		if (!memchr(" \t\r\n", c, 4))
+			return c != '{';
 	}
 	return false;
 }

@@ -28,6 +28,7 @@ struct zs_frames {
 	size_t begin;	    /* first byte that was not handed out yet */
 	size_t end;	    /* behind the last byte that was fed */
 	size_t scanned;	    /* no NUL from begin up to here */
+	size_t nr_blanks;   /* known to be at the beginning of the message that begins there */
 	size_t limit_bytes; /* of one message; immutable after init */
 };
 
@@ -65,7 +66,7 @@ bool zs_frames_next(struct zs_frames *frames, const char **ret_text, size_t *ret
 bool zs_frames_partial(const struct zs_frames *frames);
 
 /* True if that can't become an object of JSON, whatever comes: so there is no need to wait for its end. */
-bool zs_frames_hopeless(const struct zs_frames *frames);
+bool zs_frames_hopeless(struct zs_frames *frames);
 
 /* messages */
 

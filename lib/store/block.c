@@ -244,10 +244,10 @@ static int prepare_once(struct zs_device *device, uint64_t block, uint64_t old, 
 	return urgency == ZS_URGENCY_NEW ? error : make_object(device, candidate, urgency);
 }
 
-/* The system is short of memory: gives back to it what waits and what is kept. True if there was something. */
+/* The system is short of memory: gives back to it some of what waits, and what is kept. True if there was something. */
 static bool relieve(struct zs_store *store)
 {
-	return zs_deferred_flush(&store->deferred) | zs_heap_relieve(store->heap);
+	return zs_deferred_help(&store->deferred, NULL) | zs_heap_relieve(store->heap);
 }
 
 /*
@@ -265,7 +265,7 @@ static int prepare(struct zs_device *device, struct zs_stream *stream, uint64_t 
 		helped = zs_deferred_help(&device->store->deferred, candidate->refused);
 		error = prepare_once(device, block, old, candidate);
 	}
-	if (error == -ENOMEM && relieve(device->store))
+	while (error == -ENOMEM && relieve(device->store))
 		error = prepare_once(device, block, old, candidate);
 	if (!error && candidate->payload)
 		count_object(device, zs_stream_shard(stream), &candidate->info, 1);

@@ -19,6 +19,8 @@
 /* How long freed memory waits for more, which then costs less to give back. */
 #define SHRINK_DELAY_NSEC 100000000
 
+long zs_deferred_way_nsec = 10000000;
+
 void zs_deferred_init(struct zs_deferred *deferred, struct zs_store *store)
 {
 	pthread_condattr_t attributes;
@@ -31,8 +33,8 @@ void zs_deferred_init(struct zs_deferred *deferred, struct zs_store *store)
 	pthread_condattr_init(&attributes);
 	pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
 	pthread_cond_init(&deferred->wake, &attributes);
+	pthread_cond_init(&deferred->helped, &attributes);
 	pthread_condattr_destroy(&attributes);
-	pthread_cond_init(&deferred->helped, NULL);
 }
 
 /* Under deferred->mutex. One signal for any number of wishes: it may be a system call. */
@@ -98,12 +100,18 @@ static void wait_locked(struct zs_deferred *deferred)
 		deferred->wanted = true;
 }
 
-/* A mutex that is unlocked and locked again is not given to those who wait for it: they would wait until the end. */
+/*
+ * A mutex that is unlocked and locked again is not given to those who wait for it: they would wait until the end. Not
+ * for ever: there may always be a helper, and they free only what counts against their own limits.
+ */
 static void give_way(struct zs_deferred *deferred)
 {
+	struct timespec until = time_after(zs_deferred_way_nsec);
+	int error = 0;
+
 	pthread_mutex_lock(&deferred->mutex);
-	while (deferred->nr_helpers)
-		pthread_cond_wait(&deferred->helped, &deferred->mutex);
+	while (deferred->nr_helpers && !error)
+		error = pthread_cond_timedwait(&deferred->helped, &deferred->mutex, &until);
 	pthread_mutex_unlock(&deferred->mutex);
 }
 

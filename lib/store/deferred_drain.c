@@ -58,6 +58,8 @@ static bool drain_shards(struct zs_deferred *deferred)
 		if (!shard->nr_taken)
 			continue;
 		drain_taken(deferred, shard);
+		/* Another one's turn: the owner of this one may fill it as fast as it is emptied. */
+		deferred->next_shard++;
 		return true;
 	}
 	return false;
@@ -95,7 +97,14 @@ static bool drain_batch(struct zs_deferred *deferred, const struct zs_budget *bu
 	return true;
 }
 
-/* A removed device that is charged to the budget and that nobody uses any more, or NULL. It stays on the list. */
+/* Its slots are all free, but not what its borrowers handed over. */
+static bool waits_for_blocks(const struct zs_device *device)
+{
+	return device->removed_blocks >= device->table.nr_blocks &&
+	       atomic_load_explicit(&device->budget.nr_waiting, memory_order_acquire);
+}
+
+/* A removed device that is charged to the budget and can be gone on with, or NULL. It stays on the list. */
 static struct zs_device *find_removed(struct zs_deferred *deferred, const struct zs_budget *budget)
 {
 	struct zs_device *device, *found = NULL;
@@ -104,7 +113,9 @@ static struct zs_device *find_removed(struct zs_deferred *deferred, const struct
 	for (struct zs_list *link = deferred->removed.previous; !found && link != &deferred->removed;
 	     link = link->previous) {
 		device = zs_list_entry(link, struct zs_device, removed);
-		found = zs_charge_is_shared(device, budget) && zs_device_is_drained(device) ? device : NULL;
+		found = zs_charge_is_shared(device, budget) && zs_device_is_drained(device) && !waits_for_blocks(device)
+				? device
+				: NULL;
 	}
 	pthread_mutex_unlock(&deferred->mutex);
 	return found;
@@ -170,12 +181,15 @@ bool zs_deferred_help(struct zs_deferred *deferred, const struct zs_budget *budg
 
 bool zs_deferred_flush(struct zs_deferred *deferred)
 {
-	bool any = zs_deferred_is_waited_for(deferred, NULL);
+	uint64_t end;
 
-	if (!any)
+	if (!zs_deferred_is_waited_for(deferred, NULL))
 		return false;
+	/* What others hand over from now on isn't waited for. */
+	end = atomic_load(&deferred->drained) + atomic_load(&deferred->pending);
 	zs_heap_bulk_begin(deferred->store->heap);
-	while (zs_deferred_help(deferred, NULL))
+	while ((atomic_load(&deferred->drained) < end || atomic_load(&deferred->waiting_devices)) &&
+	       zs_deferred_help(deferred, NULL))
 		continue;
 	zs_heap_bulk_end(deferred->store->heap);
 	/* Also if another thread was faster while this one waited for the lock: memory has come back. */

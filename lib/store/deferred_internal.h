@@ -30,6 +30,9 @@ static inline uint64_t zs_deferred_batch_bytes(unsigned int nr)
 	return sizeof(struct zs_deferred_batch) + nr * sizeof(struct zs_handle);
 }
 
+/* For how long the maintenance thread lets helpers go first. Tests change it. */
+extern long zs_deferred_way_nsec;
+
 /* Takes the oldest batch that is charged to the budget (NULL: to any) off the list; NULL if there is none. */
 struct zs_deferred_batch *zs_deferred_take_batch(struct zs_deferred *deferred, const struct zs_budget *budget);
 /* True if freeing a piece may help who has met this limit. */

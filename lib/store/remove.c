@@ -49,6 +49,7 @@ bool zs_device_free_page(struct zs_device *device)
 	struct zs_handle handles[ZS_SLOTS_PER_PAGE];
 	unsigned int nr = 0;
 
+	device->removed_blocks = first;
 	if (first >= device->table.nr_blocks)
 		return false;
 	end = zs_min(first + ZS_SLOTS_PER_PAGE, device->table.nr_blocks);

@@ -49,7 +49,8 @@ struct zs_pages {
 	uint32_t holes[ZS_RUN_MAX_PAGES + 1];	/* lists of free runs without */
 	uint64_t nr_reserve;			/* pages in reserve */
 	uint64_t nr_batch;			/* pages in batch, which are being punched, or in holes being sorted */
-	bool has_new_holes;			/* since they were joined last */
+	bool has_new_holes;			/* since they were merged last */
+	unsigned int merged_max;		/* the longest that they were merged to then */
 	enum zs_pages_shrink shrink;		/* what the shrinker was asked for */
 	zs_shrink_wish *wish;			/* NULL: there is no shrinker */
 	void *wish_context;

@@ -27,20 +27,22 @@ void pages_add_holes(struct zs_pages *pages, uint32_t start, uint32_t end, unsig
 		pages_list_push(pages, &pages->holes[nr], start);
 		start += nr;
 	}
+	pages->has_new_holes = true;
 }
 
-/* How many holes there are, if any is new since this was asked last. */
-static uint64_t count_new_holes(struct zs_pages *pages)
+/* How many holes there are, if they aren't merged already: in whole ones of that length, and none is new since. */
+static uint64_t count_unmerged_holes(struct zs_pages *pages, unsigned int max)
 {
 	uint64_t count = 0;
 	ZS_LOCK_SCOPE(&pages->lock);
 
-	for (unsigned int nr = 1; nr <= ZS_RUN_MAX_PAGES && pages->has_new_holes; nr++) {
+	if (!pages->has_new_holes && pages->merged_max == max)
+		return 0;
+	for (unsigned int nr = 1; nr <= ZS_RUN_MAX_PAGES; nr++) {
 		for (uint32_t page = pages->holes[nr]; page != MAP_END;
 		     page = atomic_load_explicit(&pages->map[page], memory_order_relaxed) & ~MAP_FREE)
 			count++;
 	}
-	pages->has_new_holes = false;
 	return count;
 }
 
@@ -72,21 +74,24 @@ static void put_merged(struct zs_pages *pages, const struct zs_pages_run *runs, 
 		pages_add_holes(pages, start, end, max);
 	}
 	pages->nr_batch = 0;
+	pages->has_new_holes = false;
+	pages->merged_max = max;
 }
 
 void pages_merge_holes(struct zs_pages *pages, unsigned int nr)
 {
+	unsigned int length = ZS_RUN_MAX_PAGES / nr * nr;
 	struct zs_pages_run *runs;
 	uint64_t max, count;
 
 	zs_pages_relieve(pages);
 	ZS_LOCK_SCOPE(&pages->punch);
-	max = count_new_holes(pages);
+	max = count_unmerged_holes(pages, length);
 	runs = max ? zs_reserve(max * sizeof(*runs)) : NULL;
 	if (!runs)
 		return;
 	count = take_holes(pages, runs, max);
 	qsort(runs, count, sizeof(runs[0]), pages_compare_runs);
-	put_merged(pages, runs, count, ZS_RUN_MAX_PAGES / nr * nr);
+	put_merged(pages, runs, count, length);
 	zs_reserve_free(runs, max * sizeof(*runs));
 }

@@ -44,7 +44,8 @@ struct zspage {
  */
 static inline void zspage_set_inuse(struct zspage *zspage, unsigned int inuse)
 {
-	__atomic_store_n(&zspage->inuse, (uint16_t)inuse, __ATOMIC_RELAXED);
+	/* Who sees that it is in use sees whose it is. */
+	__atomic_store_n(&zspage->inuse, (uint16_t)inuse, __ATOMIC_RELEASE);
 }
 
 /* A new zspage, on no list yet. Locks: slab, pages. Returns 0, -ENOSPC or -ENOMEM. */

@@ -383,7 +383,7 @@ static void run_operation(enum operation operation, uint64_t seed, struct shared
 	       " violations\n",
 	       operations[operation].name, points, shared->seen_new, run.blocked, shared->violations);
 	fflush(stdout);
-	zs_assert(points > (TEST_SANITIZED ? 5 : 50));
+	zs_assert(points > (TEST_SANITIZED ? 5 : 20));
 	if (operation == OPERATION_WRONG_READ)
 		zs_assert_msg(shared->violations, "a reader that is wrong was not found out");
 	else

@@ -136,7 +136,8 @@ clean_up()
 		mountpoint -q "$item" && { umount "$item" || umount -l "$item"; } 2>/dev/null
 	done
 	for item in "${loops[@]}"; do
-		losetup -d "$item" 2>/dev/null
+		# The test may have detached it already, and another one may have it now.
+		[[ $(losetup -nO BACK-FILE "$item" 2>/dev/null) != "$test_dir"/* ]] || losetup -d "$item" 2>/dev/null
 	done
 	for item in "${started[@]}"; do
 		end_process "$item"

@@ -3,10 +3,12 @@
 
 #include <criterion/criterion.h>
 #include <errno.h>
+#include <limits.h>
 #include <pthread.h>
 
 #include "base/check.h"
 #include "codec/stream.h"
+#include "store/deferred_internal.h"
 #include "store/device.h"
 #include "store/device_internal.h"
 #include "support/data.h"
@@ -83,6 +85,7 @@ static void let_go(void)
 /* Has the maintenance thread give way, as if this one were about to free a piece all the time. */
 static void keep_away(void)
 {
+	zs_deferred_way_nsec = LONG_MAX / 2;
 	pthread_mutex_lock(&store->deferred.mutex);
 	store->deferred.nr_helpers++;
 	pthread_mutex_unlock(&store->deferred.mutex);
@@ -196,6 +199,29 @@ Test(deferred_pieces, who_meets_the_limit_goes_on_when_some_single_blocks_are_fr
 	cr_assert_eq(stats_of_store().pool.objects, NR_BLOCKS - 1000 + 1);
 }
 
+Test(deferred_pieces, a_thread_that_goes_on_does_not_keep_the_blocks_of_another_one_waiting)
+{
+	uint64_t id = add_full("a");
+	struct zs_stream *second;
+	struct zs_device *device;
+
+	cr_assert_eq(zs_store_start_maintenance(store), 0);
+	cr_assert_eq(zs_stream_create(1, &second), 0);
+	keep_away();
+	device = zs_device_get(store, id, second);
+	cr_assert_eq(zs_device_discard(device, second, 0, BLOCK), 0);
+	zs_device_put(device, second);
+	for (uint64_t i = 1; i < 4; i++) {
+		discard(id, i * BLOCK, BLOCK);
+		cr_assert(zs_deferred_help(&store->deferred, NULL));
+	}
+	/* Of four handed over the last one may be left, not the first. */
+	discard(id, 4 * BLOCK, BLOCK);
+	cr_assert_leq(stats_of_store().deferred.pending, 2);
+	let_come();
+	zs_stream_destroy(second);
+}
+
 Test(deferred_pieces, a_group_has_room_again_with_each_piece_of_a_removed_device)
 {
 	uint64_t id, other, nr, charged;
@@ -232,7 +258,7 @@ Test(deferred_pieces, a_limited_device_is_helped_by_what_it_has_discarded_itself
 	let_come();
 }
 
-Test(deferred_pieces, who_gets_no_memory_from_the_system_gives_back_what_waits_and_tries_again)
+Test(deferred_pieces, who_gets_no_memory_from_the_system_gives_back_some_of_what_waits_and_tries_again)
 {
 	uint64_t id = add_full("a"), other;
 
@@ -244,7 +270,7 @@ Test(deferred_pieces, who_gets_no_memory_from_the_system_gives_back_what_waits_a
 	zs_fault_arm(1);
 	cr_assert_eq(write_new(other, 0), 0);
 	zs_fault_arm(0);
-	cr_assert_eq(stats_of_store().deferred.pending, 0);
+	cr_assert_lt(stats_of_store().deferred.pending, NR_BLOCKS);
 	cr_assert_eq(stats_of_store().heap.reserve_pages, 0);
 	let_come();
 }
