@@ -279,6 +279,7 @@ static struct expected expect(const char *bytes, size_t size)
 		expected.endless |= strcmp(call.method, "io.zsd.control.Monitor") == 0 && call.more;
 		zs_wire_call_deinit(&call);
 	}
+	expected.is_cut_off |= zs_frames_hopeless(&frames);
 	zs_frames_deinit(&frames);
 	return expected;
 }
