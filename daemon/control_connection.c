@@ -256,8 +256,9 @@ static const char *describe(int error)
 {
 	switch (error) {
 	case -EBADMSG:
-		return "a message that is no call: not an object of JSON, a member twice or unknown, or one of a wrong "
-		       "type";
+		return "a message that is no call: not an object of JSON, or a member unknown or of a wrong type";
+	case -EEXIST:
+		return "a message with a member twice";
 	case -EMSGSIZE:
 		return "a message of more than 1 MiB";
 	case -ETIMEDOUT:

@@ -175,6 +175,18 @@ static void decrefp(json_t **value)
 
 #define CLEANUP_JSON ZS_CLEANUP(decrefp)
 
+static int parse_errno(const json_error_t *error)
+{
+	switch (json_error_code(error)) {
+	case json_error_out_of_memory:
+		return -ENOMEM;
+	case json_error_duplicate_key:
+		return -EEXIST;
+	default:
+		return -EBADMSG;
+	}
+}
+
 static int parse_object(const char *text, size_t length, json_t **ret_root)
 {
 	CLEANUP_JSON json_t *root = NULL;
@@ -184,7 +196,7 @@ static int parse_object(const char *text, size_t length, json_t **ret_root)
 		return -EBADMSG;
 	root = json_loadb(text, length, JSON_REJECT_DUPLICATES, &error);
 	if (!root)
-		return json_error_code(&error) == json_error_out_of_memory ? -ENOMEM : -EBADMSG;
+		return parse_errno(&error);
 	if (!json_is_object(root))
 		return -EBADMSG;
 	*ret_root = zs_take(root);
@@ -272,7 +284,7 @@ int zs_wire_reply_decode(const char *text, size_t length, struct zs_wire_reply *
 	int error = parse_object(text, length, &root);
 
 	if (error)
-		return error;
+		return error == -EEXIST ? -EBADMSG : error;
 	if (!take_members(root, members, ZS_ARRAY_SIZE(members)))
 		return -EBADMSG;
 	reply.root = zs_take(root);

@@ -70,9 +70,13 @@ bool zs_frames_hopeless(struct zs_frames *frames);
 
 /* messages */
 
-/* Returns 0, -EBADMSG (not JSON, not a call, or one of the refusals above) or -ENOMEM. Deinit what it filled. */
+/*
+ * Returns 0, -EEXIST (an object has a member twice), -EBADMSG (not JSON, not a call, or another of the refusals above)
+ * or -ENOMEM. Deinit what it filled.
+ */
 int zs_wire_call_decode(const char *text, size_t length, struct zs_wire_call *ret_call);
 void zs_wire_call_deinit(struct zs_wire_call *call);
+/* The same, but for -EEXIST: this is -EBADMSG, too. */
 int zs_wire_reply_decode(const char *text, size_t length, struct zs_wire_reply *ret_reply);
 void zs_wire_reply_deinit(struct zs_wire_reply *reply);
 

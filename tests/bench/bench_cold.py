@@ -11,7 +11,8 @@ writeback_blocks_per_s   all blocks are written back, in the order of the device
            writeback_cpu            processor time of a block, of the thread that writes back and its system calls;
                                     the maintenance thread gives memory back meanwhile, up to 32 MiB behind
            writeback_bytes          that went to the file, a block; of zsd all headers and padding are in it
-           writeback_bytes_over_compressed   the same / compressed size
+           writeback_bytes_over_compressed   the same / compressed size; writeback_pages_over_compressed:
+                                    4096 bytes / compressed size
 readback_iops            blocks are read from the file at random, 32 at once
            zsd     by 32 threads; checksum, decompression and a comparison with the corpus are in it
            fio     as many bytes of the file that zsd has written, in reads of one and of two pages
@@ -144,6 +145,8 @@ def _write_theirs(cold, report):
         report.add("writeback_blocks_per_s", "blocks/s", peer,
                    blocks / _fio_write(cold, nr_bytes, block_bytes, depth))
         report.add("writeback_bytes", "bytes/block", peer, nr_bytes / blocks)
+    pages_bytes = blocks * PAGE_BYTES
+    report.add("writeback_pages_over_compressed", "ratio", "raw-4k", pages_bytes / cold.written["payload_bytes"])
 
 
 def writeback(cold, report, number):

@@ -110,12 +110,51 @@ answered "$invalid\"size_bytes\"}" "${call}Add\",\"parameters\":{\"name\":\"x\",
 answered "$invalid\"values\"}" "${call}Set\",\"parameters\":{\"name\":\"vm0\",\"values\":{\"Mode\":384}}}"
 answered "$invalid\"size_bytes\"}" "${call}Add\",\"parameters\":{\"name\":\"x\"}}"
 answered "$invalid\"colour\"}" "${call}Add\",\"parameters\":{\"name\":\"x\",\"size_bytes\":4096,\"colour\":1}}"
-closed "a message that is no call" "$hostile" "$ZSD_SOCKET" call \
+closed "a message with a member twice" "$hostile" "$ZSD_SOCKET" call \
 	"${call}Add\",\"parameters\":{\"name\":\"x\",\"name\":\"y\",\"size_bytes\":4096}}"
+closed "a message with a member twice" "$hostile" "$ZSD_SOCKET" call "${call}List\",${call#?}List\"}"
 closed "a message that is no call" "$hostile" "$ZSD_SOCKET" call "${call}List\",\"parameters\":[]}"
 bad 2 "given twice" set vm0 Mode=0600 Mode=0640
 bad 2 "the size is missing" add x
 bad 2 "did you mean 8G?" add x --size 8
+
+step "each parameter of each method with a wrong type, left out, or unknown, by the interface's own text"
+cat >every-parameter.py <<'PYTHON'
+import json, re, socket, sys
+client = socket.socket(socket.AF_UNIX)
+client.connect(sys.argv[1])
+stream = client.makefile("rb")
+
+def call(method, parameters):
+    client.sendall(json.dumps({"method": method, "parameters": parameters}).encode() + b"\0")
+    reply = b""
+    while not reply.endswith(b"\0"):
+        reply += stream.read(1)
+    return json.loads(reply[:-1])
+
+def refused(parameters, name):
+    reply = call(f"io.zsd.control.{method}", parameters)
+    expected = {"error": "org.varlink.service.InvalidParameter", "parameters": {"parameter": name}}
+    assert reply == expected, f"{method} with {parameters}: {reply}"
+
+WRONG = {"string": (1, True, [], {}), "int": ("1", 1.5, True, []), "bool": (1, "true", []), "[string]string": ("x", [])}
+text = call("org.varlink.service.GetInterfaceDescription", {"interface": "io.zsd.control"})["parameters"]["description"]
+text = re.sub("#.*", "", text)
+checked = 0
+for method, inputs in re.findall(r"method (\w+)\s*\((.*?)\)\s*->", text, re.DOTALL):
+    fields = re.findall(r"(\w+): (\??)([\w\[\]]+)", inputs)
+    required = [name for name, optional, kind in fields if not optional]
+    refused({"nonsense": 1}, "nonsense")
+    if required:
+        refused({}, required[0])
+    for name, optional, kind in fields:
+        for value in WRONG[kind]:
+            refused({name: value}, name)
+            checked += 1
+assert checked > 100, f"only {checked} parameters were found"
+PYTHON
+python3 every-parameter.py "$ZSD_SOCKET" || fail "a parameter is not refused by its name"
+unchanged "a parameter"
 
 step "unknown methods, and messages that are too long"
 answered '"error":"org.varlink.service.MethodNotFound","parameters":{"method":"io.zsd.control.Frobnicate"}' \
@@ -174,7 +213,17 @@ refused_config()
 	printf '%b' "$2" >"$config.d/20-bad.conf"
 	bad 1 "$config.d/20-bad.conf:$1" config check "$config"
 	bad 1 "$config.d/20-bad.conf:$1" reload
+	no_start "$config.d/20-bad.conf:$1"
 	rm "$config.d"/*
+}
+
+# no_start TEXT: nor does another daemon start with it.
+no_start()
+{
+	local status=0
+	timeout 60 "$ZSD" -d "$test_dir/second" -c "$config" 2>errors || status=$?
+	equal "the status of a daemon with '$1'" "$status" 1
+	grep -qF -- "$1" errors || fail "a daemon said '$(cat errors)'; expected: $1"
 }
 refused_config "2: [Pool] MemoryLimit=8: a size without a unit; did you mean 8G?" '[Pool]\nMemoryLimit=8\n'
 refused_config "2: [Pool] MemoryLimit=8X: not a size" '[Pool]\nMemoryLimit=8X\n'
@@ -187,17 +236,39 @@ refused_config "2: a NUL byte; this is no text" '[Pool]\n\0MemoryLimit=2G\n'
 
 step "a device in two sections of a file is taken once"
 printf '[Device vm9]\nSize=1M\n[Device vm9]\nSize=2M\n' >"$config.d/20-bad.conf"
-bad 1 "20-bad.conf:3: [Device vm9]: there is a section for this device already" config check "$config"
+twice="20-bad.conf:3: [Device vm9]: there is a section for this device already"
+bad 1 "$twice" config check "$config"
+"$ZSCTL" reload >output 2>errors
+grep -qF "$twice" errors || fail "reload said '$(cat errors)'; expected: $twice"
+equal "what reload has done" "$(cat output)" "Device vm9: added"
+equal "the size" "$("$ZSCTL" list -n -r -o SIZE vm9)" 1M
+"$ZSCTL" remove vm9
+
+step "a bad value of a device is that device's only"
+# refused_device TEXT LINES: of [Device vm9] in a drop-in, which isn't added.
+refused_device()
+{
+	printf '[Device vm9]\nSize=1M\n%b' "$2" >"$config.d/20-bad.conf"
+	bad 1 "20-bad.conf:$1" config check "$config"
+	"$ZSCTL" reload >output 2>errors
+	grep -qF "20-bad.conf:$1" errors || fail "reload said '$(cat errors)'; expected: $1"
+	unchanged "[Device vm9] with $2"
+}
+refused_device "3: [Device vm9] MemoryLimit=8: a size without a unit; did you mean 8G?" 'MemoryLimit=8\n'
+refused_device "3: [Device vm9] Mode=0600 # all: a comment behind the value" 'Mode=0600 # all\n'
+refused_device "3: [Device vm9] Size=2M: the section has this key already" 'Size=2M\n'
 rm "$config.d/20-bad.conf"
 
 step "a drop-in that can't be read"
 mkdir "$config.d/20-bad.conf"
 bad 1 "20-bad.conf: can't be read: not a file" config check "$config"
 bad 1 "20-bad.conf: can't be read: not a file" reload
+no_start "20-bad.conf: can't be read: not a file"
 rmdir "$config.d/20-bad.conf"
 ln -s "$test_dir/nothing" "$config.d/20-bad.conf"
 bad 1 "20-bad.conf: can't be read: No such file or directory" config check "$config"
 bad 1 "20-bad.conf: can't be read: No such file or directory" reload
+no_start "20-bad.conf: can't be read: No such file or directory"
 rm "$config.d/20-bad.conf"
 if [[ $EUID -eq 0 ]]; then
 	printf '[Pool]\n' >"$config.d/20-bad.conf"

@@ -224,8 +224,6 @@ Test(wire, what_is_no_call_is_refused_and_touches_nothing)
 		"{\"method\":null}",
 		"{\"method\":[\"a.B\"]}",
 		"{\"parameters\":{}}",
-		"{\"method\":\"a.B\",\"method\":\"a.B\"}",
-		"{\"method\":\"a.B\",\"parameters\":{\"x\":1,\"x\":1}}",
 		"{\"method\":\"a.B\",\"parameters\":[]}",
 		"{\"method\":\"a.B\",\"parameters\":\"x\"}",
 		"{\"method\":\"a.B\",\"more\":1}",
@@ -250,6 +248,24 @@ Test(wire, what_is_no_call_is_refused_and_touches_nothing)
 		cr_expect_eq(zs_wire_call_decode(texts[i], strlen(texts[i]), &call), -EBADMSG, "%s", texts[i]);
 		cr_expect_str_eq(call.method, "untouched", "%s", texts[i]);
 	}
+}
+
+Test(wire, a_member_twice_is_refused_as_that)
+{
+	static const char *const texts[] = {
+		"{\"method\":\"a.B\",\"method\":\"a.B\"}",
+		"{\"method\":\"a.B\",\"parameters\":{\"x\":1,\"x\":1}}",
+		"{\"method\":\"a.B\",\"parameters\":{\"x\":{\"y\":1,\"y\":2}}}",
+	};
+	static const char reply_text[] = "{\"parameters\":{},\"parameters\":{}}";
+	struct zs_wire_call call = {.method = "untouched"};
+	struct zs_wire_reply reply;
+
+	for (size_t i = 0; i < ZS_ARRAY_SIZE(texts); i++) {
+		cr_expect_eq(zs_wire_call_decode(texts[i], strlen(texts[i]), &call), -EEXIST, "%s", texts[i]);
+		cr_expect_str_eq(call.method, "untouched", "%s", texts[i]);
+	}
+	cr_expect_eq(zs_wire_reply_decode(reply_text, strlen(reply_text), &reply), -EBADMSG);
 }
 
 /* A call whose parameters nest so deep that the message has this depth. */
