@@ -71,6 +71,9 @@ static void put_merged(struct zs_pages *pages, const struct zs_pages_run *runs, 
 		start = runs[i].page;
 		for (end = start; i < count && runs[i].page == end; i++)
 			end += runs[i].nr;
+		/* What is left of the untouched end is too short by itself. */
+		if (end == pages->fresh)
+			pages->fresh = end = pages->nr_pages;
 		pages_add_holes(pages, start, end, max);
 	}
 	pages->nr_batch = 0;

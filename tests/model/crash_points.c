@@ -24,11 +24,11 @@
 #include "codec/stream.h"
 #include "model/crash_cold.h"
 #include "model/crash_dictionary.h"
+#include "model/crash_objects.h"
 #include "model/crash_scenarios.h"
 #include "store/device.h"
 #include "store/device_internal.h"
 #include "store/group.h"
-#include "store/slot.h"
 #include "support/arena_shadow.h"
 #include "support/data.h"
 #include "support/objects.h"
@@ -109,6 +109,7 @@ static void make_new_block(struct run *run, struct test_random *random)
 		break;
 	case OPERATION_ADD:
 	case OPERATION_REMOVE:
+	case OPERATION_REMOVE_LATER:
 	case OPERATION_SET_OWNER:
 	case OPERATION_ADD_TO_NEW_GROUP:
 	case OPERATION_SET_GROUP_LIMIT ... OPERATION_OPEN:
@@ -191,26 +192,6 @@ static struct zs_device_options added_options(const struct scenario *scenario)
 	};
 }
 
-static void write_too_early(struct zs_store *store, struct zs_device *device, const char *data)
-{
-	struct zs_object_info info = {.size = device->block_size, .codec = ZS_CODEC_RAW}, freed;
-	struct zs_handle handle = test_object_alloc(store, info.size);
-	uint64_t old = zs_table_exchange(&device->table, TARGET, zs_slot_object(handle, ZS_SLOT_INCOMPRESSIBLE));
-
-	zs_obj_write(zs_store_pool(store), handle, &info, data);
-	zs_pool_free(zs_store_pool(store), zs_slot_handle(old), &freed);
-}
-
-static void free_too_early(struct zs_store *store, struct zs_device *device, const char *data)
-{
-	struct zs_object_info info = {.size = device->block_size, .codec = ZS_CODEC_RAW}, freed;
-	struct zs_handle handle = test_object_alloc(store, info.size);
-
-	zs_obj_write(zs_store_pool(store), handle, &info, data);
-	zs_pool_free(zs_store_pool(store), zs_slot_handle(zs_table_load(&device->table, TARGET)), &freed);
-	zs_table_exchange(&device->table, TARGET, zs_slot_object(handle, ZS_SLOT_INCOMPRESSIBLE));
-}
-
 static void change(struct run *run, struct zs_store *store, struct zs_device *device, struct zs_stream *stream)
 {
 	uint64_t start = (uint64_t)TARGET * device->block_size, id = zs_device_id(device);
@@ -226,7 +207,9 @@ static void change(struct run *run, struct zs_store *store, struct zs_device *de
 					   PART_LENGTH, &done));
 		break;
 	case OPERATION_DISCARD:
+	case OPERATION_DISCARD_LATER:
 		zs_assert(!zs_device_discard(device, stream, start, device->block_size));
+		crash_objects_flush(run->scenario, device, stream);
 		break;
 	case OPERATION_DISCARD_PART:
 		zs_assert(!zs_device_discard(device, stream, start + PART_OFFSET, PART_LENGTH));
@@ -239,14 +222,16 @@ static void change(struct run *run, struct zs_store *store, struct zs_device *de
 		zs_assert(!zs_store_set_group_limit(store, "group", NEW_LIMIT_BYTES));
 		break;
 	case OPERATION_REMOVE:
+	case OPERATION_REMOVE_LATER:
 		zs_device_put(device, stream);
 		zs_assert(!zs_store_remove(store, id));
+		zs_deferred_flush(&store->deferred);
 		break;
 	case OPERATION_SET_OWNER:
 		zs_device_set_owner(device, 1000, 2000);
 		break;
 	case OPERATION_COMPACT:
-		zs_assert(zs_store_compact(store, UINT64_MAX));
+		crash_objects_compact(store, device, TARGET);
 		break;
 	case OPERATION_PROMOTE:
 		crash_cold_promote(device, stream, TARGET);
@@ -260,10 +245,10 @@ static void change(struct run *run, struct zs_store *store, struct zs_device *de
 	case OPERATION_OPEN:
 		break;
 	case OPERATION_PUBLISH_TOO_EARLY:
-		write_too_early(store, device, run->new_block);
+		crash_objects_write_too_early(store, device, TARGET, run->new_block);
 		break;
 	case OPERATION_FREE_TOO_EARLY:
-		free_too_early(store, device, run->new_block);
+		crash_objects_free_too_early(store, device, TARGET, run->new_block);
 		break;
 	default:
 		crash_dictionary_change(run->scenario, device, stream, TARGET);
@@ -291,8 +276,7 @@ static void child(void *context)
 	device = get(store, "device", stream);
 	zs_assert(device);
 	crash_dictionary_begin(run->scenario, device, stream, run->neighbour);
-	if (run->scenario->operation == OPERATION_COMPACT)
-		test_objects_fragment(store, sizeof(uint64_t));
+	crash_objects_begin(run->scenario, device, stream, TARGET, run->neighbour);
 	if (run->scenario->operation != OPERATION_OPEN)
 		single_step_begin();
 	change(run, store, device, stream);
@@ -359,6 +343,7 @@ static bool judge_change(struct run *run, struct zs_store *store, struct zs_devi
 		*ret_new = group_limit(store, "group") == NEW_LIMIT_BYTES;
 		break;
 	case OPERATION_REMOVE:
+	case OPERATION_REMOVE_LATER:
 		*ret_old = device && block_is(run, device, TARGET, run->old_block);
 		*ret_new = !device;
 		break;

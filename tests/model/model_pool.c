@@ -25,6 +25,9 @@
 #define REBUILD_INTERVAL   20000
 #define COMPACT_INTERVAL   397
 #define MIGRATE_INTERVAL   101
+#define DESTROY_INTERVAL   500000
+#define SHORT_ROUNDS	   40
+#define SHORT_ROUND_MAX	   300
 #define NR_NODES	   3
 #define NR_OWNERS	   5
 /* Payloads are pieces of this. */
@@ -48,7 +51,7 @@ struct world {
 	uint64_t limit;
 	struct model_object objects[NR_OBJECTS];
 	uint64_t nr_objects; /* in use, or doomed and still being read */
-	uint64_t refused, rebuilds, moved, migrated;
+	uint64_t refused, rebuilds, moved, migrated, destroyed;
 };
 
 static uint64_t below(struct world *world, uint64_t limit)
@@ -278,7 +281,8 @@ static void change_limit(struct world *world)
 	world->limit = zs_align_up(world->limit, ZS_PAGE_SIZE);
 }
 
-static void free_all(struct world *world)
+/* All objects are freed, and the pool goes. */
+static void destroy_pool(struct world *world)
 {
 	for (unsigned int i = 0; i < NR_OBJECTS; i++) {
 		if (world->objects[i].is_open)
@@ -289,6 +293,32 @@ static void free_all(struct world *world)
 	check(world);
 	zs_assert(!world->nr_objects);
 	zs_pool_destroy(world->pool);
+	world->destroyed++;
+}
+
+/* As when the last device with a pool of its own is removed, and the next one is added to the same heap. */
+static void renew_pool(struct world *world)
+{
+	destroy_pool(world);
+	zs_assert(!zs_pool_create(world->heap, &world->pool));
+	check(world);
+}
+
+/* Rounds so short that the checker looks at each: pools with next to nothing in them, and what the last one left. */
+static void short_rounds(struct world *world)
+{
+	for (unsigned int round = 0; round < SHORT_ROUNDS; round++) {
+		for (uint64_t i = below(world, SHORT_ROUND_MAX); i; i--)
+			one_operation(world);
+		do_compact(world);
+		check(world);
+		renew_pool(world);
+	}
+}
+
+static void end(struct world *world)
+{
+	destroy_pool(world);
 	zs_heap_destroy(world->heap);
 	zs_arena_close(&world->arena);
 	free(world->bank);
@@ -322,11 +352,13 @@ int main(int argc, char **argv)
 			world.limit = 0;
 			do_rebuild(&world);
 		}
+		if (i % DESTROY_INTERVAL == 0)
+			short_rounds(&world);
 	}
 	printf("%" PRIu64 " operations, %" PRIu64 " rebuilt, %" PRIu64 " refused at the limit, %" PRIu64
-	       " objects moved, %" PRIu64 " pages migrated\n",
-	       options.operations, world.rebuilds, world.refused, world.moved, world.migrated);
+	       " objects moved, %" PRIu64 " pages migrated, %" PRIu64 " pools destroyed\n",
+	       options.operations, world.rebuilds, world.refused, world.moved, world.migrated, world.destroyed);
 	zs_assert(world.moved && world.migrated);
-	free_all(&world);
+	end(&world);
 	return 0;
 }

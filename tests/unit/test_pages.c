@@ -258,24 +258,46 @@ Test(pages, holes_are_used_again_whole_or_split)
 	cr_assert_eq(pages.nr_used, 32 * 64 + 300);
 }
 
-Test(pages, random_use_keeps_the_invariants)
+static bool in_use[NR_PAGES];
+
+static void set_in_use(uint32_t page, unsigned int nr, bool use)
+{
+	memset(in_use + page, use, nr);
+}
+
+static bool has_room(unsigned int nr)
+{
+	unsigned int length = 0;
+
+	for (unsigned int page = 0; page < NR_PAGES && length < nr; page++)
+		length = in_use[page] ? 0 : length + 1;
+	return length == nr;
+}
+
+Test(pages, random_use_keeps_the_invariants_and_refuses_nothing_that_there_is_room_for)
 {
 	struct {
 		uint32_t page;
 		unsigned int nr;
 	} runs[300];
 	struct test_random random = {.state = 3};
-	unsigned int nr = 0;
+	unsigned int nr = 0, refused = 0;
 	uint64_t used = 0;
 
 	for (unsigned int i = 0; i < 20000; i++) {
 		bool more = test_random_chance(&random, i / 2000 % 2 ? 60 : 40);
 		unsigned int at = nr ? (unsigned int)test_random_below(&random, nr) : 0;
+		/* Holes are joined for the run that is wanted, if there is a new one. */
+		bool joins = pages.has_new_holes || pages.nr_reserve;
 
 		if (more && nr < ZS_ARRAY_SIZE(runs)) {
 			runs[nr].nr = 1 + (unsigned int)test_random_below(&random, ZS_RUN_MAX_PAGES);
-			if (zs_pages_alloc(&pages, runs[nr].nr, ZS_URGENCY_NEW, &runs[nr].page))
+			if (zs_pages_alloc(&pages, runs[nr].nr, ZS_URGENCY_NEW, &runs[nr].page)) {
+				cr_assert(!joins || !has_room(runs[nr].nr), "%u pages", runs[nr].nr);
+				refused++;
 				continue;
+			}
+			set_in_use(runs[nr].page, runs[nr].nr, true);
 			used += runs[nr].nr;
 			zs_pages_set_zspage(&pages, runs[nr].page, runs[nr].nr, nr + 1);
 			nr++;
@@ -283,6 +305,7 @@ Test(pages, random_use_keeps_the_invariants)
 			cr_assert_neq(zs_pages_zspage(&pages, runs[at].page), 0);
 			zs_pages_free(&pages, runs[at].page, runs[at].nr);
 			cr_assert_eq(zs_pages_zspage(&pages, runs[at].page), 0);
+			set_in_use(runs[at].page, runs[at].nr, false);
 			used -= runs[at].nr;
 			runs[at] = runs[--nr];
 		}
@@ -290,6 +313,7 @@ Test(pages, random_use_keeps_the_invariants)
 		if (i % 100 == 0)
 			zs_pages_check(&pages);
 	}
+	cr_assert_gt(refused, 100);
 }
 
 Test(pages, a_lack_of_memory_changes_nothing)

@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The objects of crash_points.c. */
+
+#include "model/crash_objects.h"
+
+#include <pthread.h>
+
+#include "base/check.h"
+#include "codec/stream.h"
+#include "store/device.h"
+#include "store/device_internal.h"
+#include "store/slot.h"
+#include "support/objects.h"
+#include "zsmalloc/pool_internal.h"
+
+/* Blocks whose slots are a page of their own, the device's second. */
+#define LATER_FIRST ZS_SLOTS_PER_PAGE
+#define LATER_NR    20
+
+static struct zs_handle handle_of(struct zs_device *device, uint64_t number)
+{
+	return zs_slot_handle(zs_table_load(&device->table, number));
+}
+
+static uint64_t word_of(struct zs_device *device, struct zs_handle handle)
+{
+	return atomic_load(heap_handle_word(device->store->heap, handle.index));
+}
+
+/* Objects that no slot names, until the class's zspages are full. */
+static void fill_class(struct zs_device *device, size_t size)
+{
+	struct zs_location location;
+
+	do {
+		location = zs_handle_location(word_of(device, test_object_alloc(device->store, size)));
+	} while (location.index + 1 < zs_geometry()->classes[location.class].objects);
+}
+
+/*
+ * Puts the target's object into a zspage of its own, and leaves room for it in the one where it was. What lies there is
+ * of another content, so that each store of a copy can be seen.
+ */
+static void spread(struct zs_device *device, struct zs_stream *stream, uint64_t target)
+{
+	static char block[ZS_BLOCK_MAX_BYTES], zeros[ZS_BLOCK_MAX_BYTES];
+	size_t size = device->block_size, done;
+	struct zs_object object;
+	struct zs_object_info info = {.codec = ZS_CODEC_RAW};
+	struct zs_handle filler;
+
+	zs_assert(!zs_obj_read_begin(device->pool, handle_of(device, target), &object));
+	info.size = object.info.size;
+	zs_obj_read_end(device->pool, &object);
+	fill_class(device, info.size);
+	zs_assert(!zs_device_read(device, stream, target * size, block, size));
+	zs_assert(!zs_device_discard(device, stream, target * size, size));
+	filler = test_object_alloc(device->store, info.size);
+	zs_obj_write(device->pool, filler, &info, zeros);
+	zs_assert(!zs_device_write(device, stream, target * size, block, size, &done));
+	zs_pool_free(device->pool, filler, &info);
+}
+
+/* Things wait, as with the maintenance thread, but nobody frees them: that would be between the steps. */
+static void defer_without_thread(struct zs_deferred *deferred)
+{
+	zs_assert(!zs_store_start_maintenance(deferred->store));
+	pthread_mutex_lock(&deferred->mutex);
+	atomic_store(&deferred->running, false);
+	pthread_cond_signal(&deferred->wake);
+	pthread_mutex_unlock(&deferred->mutex);
+	pthread_join(deferred->thread, NULL);
+	atomic_store(&deferred->running, true);
+}
+
+static void write_later(struct zs_device *device, struct zs_stream *stream, const char *text)
+{
+	size_t size = device->block_size, done;
+
+	for (unsigned int i = 0; i < LATER_NR; i++)
+		zs_assert(!zs_device_write(device, stream, (LATER_FIRST + i) * size, text, size, &done));
+}
+
+void crash_objects_begin(const struct scenario *scenario, struct zs_device *device, struct zs_stream *stream,
+			 uint64_t target, const char *text)
+{
+	switch (scenario->operation) {
+	case OPERATION_COMPACT:
+		if (scenario->old_data == TEST_DATA_FILL)
+			test_objects_fragment(device->store, sizeof(uint64_t));
+		else
+			spread(device, stream, target);
+		break;
+	case OPERATION_DISCARD_LATER:
+	case OPERATION_REMOVE_LATER:
+		write_later(device, stream, text);
+		defer_without_thread(&device->store->deferred);
+		break;
+	default:
+		break;
+	}
+}
+
+void crash_objects_compact(struct zs_store *store, struct zs_device *device, uint64_t target)
+{
+	uint64_t before = word_of(device, handle_of(device, target));
+
+	zs_assert(zs_store_compact(store, UINT64_MAX));
+	zs_assert_msg(word_of(device, handle_of(device, target)) != before, "the object of the target was not moved");
+}
+
+void crash_objects_flush(const struct scenario *scenario, struct zs_device *device, struct zs_stream *stream)
+{
+	uint64_t size = device->block_size;
+
+	if (scenario->operation != OPERATION_DISCARD_LATER)
+		return;
+	zs_assert(!zs_device_discard(device, stream, LATER_FIRST * size, ZS_SLOTS_PER_PAGE * size));
+	zs_assert(atomic_load(&device->store->deferred.pending) == 1 + LATER_NR);
+	zs_assert(zs_deferred_flush(&device->store->deferred));
+}
+
+void crash_objects_write_too_early(struct zs_store *store, struct zs_device *device, uint64_t target, const char *data)
+{
+	struct zs_object_info info = {.size = device->block_size, .codec = ZS_CODEC_RAW}, freed;
+	struct zs_handle handle = test_object_alloc(store, info.size);
+	uint64_t old = zs_table_exchange(&device->table, target, zs_slot_object(handle, ZS_SLOT_INCOMPRESSIBLE));
+
+	zs_obj_write(zs_store_pool(store), handle, &info, data);
+	zs_pool_free(zs_store_pool(store), zs_slot_handle(old), &freed);
+}
+
+void crash_objects_free_too_early(struct zs_store *store, struct zs_device *device, uint64_t target, const char *data)
+{
+	struct zs_object_info info = {.size = device->block_size, .codec = ZS_CODEC_RAW}, freed;
+	struct zs_handle handle = test_object_alloc(store, info.size);
+
+	zs_obj_write(zs_store_pool(store), handle, &info, data);
+	zs_pool_free(zs_store_pool(store), handle_of(device, target), &freed);
+	zs_table_exchange(&device->table, target, zs_slot_object(handle, ZS_SLOT_INCOMPRESSIBLE));
+}
