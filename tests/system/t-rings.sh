@@ -88,7 +88,9 @@ for transport in classic uring; do
 	for _ in 1 2 3; do
 		refused "Operation not supported" fallocate -l 1M "$mnt/disk"
 	done
-	equal "refused over $transport" "$(pool_stat "requests_refused_$transport")" 3
+	refused "No space left on device" dd if=/dev/zero of="$mnt/disk" bs=4K seek=4096 count=1 conv=notrunc
+	refused "No space left on device" fallocate -z -o 16M -l 4K "$mnt/disk"
+	equal "refused over $transport" "$(pool_stat "requests_refused_$transport")" 5
 	other=$([[ $transport == uring ]] && echo classic || echo uring)
 	equal "refused over $other" "$(pool_stat "requests_refused_$other")" 0
 	stop_daemon
