@@ -169,6 +169,6 @@ step "the memory of its buffers is what the manual page says"
 size=$(awk -F'[- ]' '/zsd-rings/ { print $1, $2 }' "/proc/$daemon/maps" |
 	while read -r from to; do echo $((0x$to - 0x$from)); done)
 queues=$(sed -n 's/.*over io_uring, \([0-9]*\) queues.*/\1/p' "$test_dir/run.log")
-equal "the buffers of a queue, KiB" $((size / queues / 1024)) $((16 * 1028))
+equal "the buffers of a queue, KiB" $((size / queues / 1024)) $((4 * 1028))
 equal "where they are" "$(awk -F- '/zsd-rings/ { print $1 }' "/proc/$daemon/maps")" 200000000000
 stop_daemon
