@@ -201,12 +201,40 @@ static int mount_devices(struct zsd_service *service)
 	return 0;
 }
 
+/* In place of a connection that was promised to io_uring, in vain. */
+static int mount_again(struct zsd_service *service)
+{
+	ZS_CLEANUP_FREE char *path = strdup(service->mount.path);
+	int r = path ? zsd_mount_detach(&service->mount) : -ENOMEM;
+
+	if (r)
+		return fail(r, service->mount.path, "can't mount once more; start with --transport=classic");
+	/* Whoever has looked at it meanwhile gets an error, and waits no more. */
+	zsd_mount_close(&service->mount);
+	return zsd_mount_point_open(path, &service->mount);
+}
+
+/* As zsd_transport_create(), but for -ECONNRESET. -EOPNOTSUPP: also what mounting once more has logged. */
+static int create_transport(struct zsd_service *service, struct zsd_transport_options *options)
+{
+	int r = zsd_transport_create(options, &zsd_store_frontend_ops, service->frontend, &service->transport);
+
+	if (r != -ECONNRESET)
+		return r;
+	if (mount_again(service))
+		return -EOPNOTSUPP;
+	options->fuse_fd = service->mount.fuse_fd;
+	options->kind = ZSD_TRANSPORT_CLASSIC;
+	return zsd_transport_create(options, &zsd_store_frontend_ops, service->frontend, &service->transport);
+}
+
 static int start_transport(struct zsd_service *service, const struct zsd_options *options)
 {
 	struct zsd_transport_options transport = {
 		.fuse_fd = service->mount.fuse_fd,
 		.nr_threads = options->nr_threads ? options->nr_threads : service->config->nr_threads,
 		.may_wait = service->config->writeback.path != NULL,
+		.may_remount = service->mount.is_ours,
 		.kind = options->transport >= 0 ? (enum zsd_transport_kind)options->transport
 						: service->config->transport,
 		.poll_max_nsec = options->has_poll_max ? options->poll_max_nsec : service->config->poll_max_nsec,
@@ -216,7 +244,7 @@ static int start_transport(struct zsd_service *service, const struct zsd_options
 
 	if (!transport.nr_threads)
 		transport.nr_threads = zsd_threads_default(ZSD_THREADS_MAX);
-	r = zsd_transport_create(&transport, &zsd_store_frontend_ops, service->frontend, &service->transport);
+	r = create_transport(service, &transport);
 	if (r == -EOPNOTSUPP)
 		return r;
 	if (r)

@@ -84,15 +84,15 @@ struct zsd_frontend_ops {
 	int (*read)(void *frontend, void *thread, uint64_t node, uint64_t offset, void *buffer, size_t length,
 		    size_t *done);
 	/*
-	 * Writes up to length bytes; fewer at the end of the file or where room runs out. -ENOSPC if not one byte could
-	 * be written, -EROFS, -ENODEV, -EIO, -ENOMEM; -ECONNABORTED from who waited for room when it was time to stop.
-	 * The buffer stays the caller's.
+	 * Writes up to length bytes; fewer at the end of the file or where room runs out. If not one byte could be
+	 * written -ERANGE (it begins at the end or beyond it) or -ENOSPC (no room); -EROFS, -ENODEV, -EIO, -ENOMEM;
+	 * -ECONNABORTED from who waited for room when it was time to stop. The buffer stays the caller's.
 	 */
 	int (*write)(void *frontend, void *thread, uint64_t node, uint64_t offset, const void *buffer, size_t length,
 		     size_t *done);
 	/*
 	 * Makes a range read as zeros; what lies beyond the end is ignored if keep_size is true and refused with
-	 * -ENOSPC otherwise. -EROFS, -ENODEV, -EIO, -ENOMEM.
+	 * -ERANGE otherwise. -ENOSPC (no room), -EROFS, -ENODEV, -EIO, -ENOMEM.
 	 */
 	int (*discard)(void *frontend, void *thread, uint64_t node, uint64_t offset, uint64_t length, bool keep_size);
 	/*

@@ -231,7 +231,7 @@ static int write_to(struct call *call, struct zs_device *device)
 	if (!call->length)
 		return 0;
 	if (call->offset >= size)
-		return -ENOSPC;
+		return -ERANGE;
 	return write_range(call, device, zs_min(call->length, size - call->offset));
 }
 
@@ -272,7 +272,7 @@ static int discard_of(struct call *call, struct zs_device *device)
 	uint64_t size = zs_device_size(device);
 
 	if (!call->keep_size && (call->offset > size || call->length > size - call->offset))
-		return -ENOSPC;
+		return -ERANGE;
 	if (call->offset >= size)
 		return 0;
 	return discard_range(call, device, zs_min(call->length, size - call->offset));

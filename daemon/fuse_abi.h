@@ -27,6 +27,9 @@ enum zsd_fuse_opcode {
 	ZSD_FUSE_LSEEK = 46,
 };
 
+/* The last one that there is, COPY_FILE_RANGE_64. Two are missing before it. */
+#define ZSD_FUSE_OPCODE_MAX 53
+
 /* Flags of the answer to OPEN. */
 #define ZSD_FUSE_OPEN_DIRECT_IO		     (UINT32_C(1) << 0)
 #define ZSD_FUSE_OPEN_KEEP_CACHE	     (UINT32_C(1) << 1)

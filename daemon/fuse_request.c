@@ -193,6 +193,12 @@ static bool is_ours(uint32_t opcode)
 	return opcode < ZS_ARRAY_SIZE(table) && table[opcode].serve;
 }
 
+/* What a later kernel asks for is unknown, too; it is told so once, mostly, and doesn't ask again. */
+static bool is_known(uint32_t opcode)
+{
+	return opcode > 0 && opcode <= ZSD_FUSE_OPCODE_MAX && opcode != 7 && opcode != 19;
+}
+
 bool zsd_fuse_split(const void *bytes, size_t length, struct zsd_fuse_request *ret_request)
 {
 	const struct zsd_fuse_in_header *header = bytes;
@@ -245,12 +251,23 @@ static int serve(const struct zsd_fuse_server *server, const struct zsd_fuse_req
 		 struct zsd_fuse_reply *reply)
 {
 	uint32_t opcode = request->header->opcode;
+	int r;
 
 	if (request->argument_length != table[opcode].argument_length)
 		return zsd_fuse_refuse(server, -EINVAL);
 	if (request->payload_length && !table[opcode].has_payload)
 		return zsd_fuse_refuse(server, -EINVAL);
-	return table[opcode].serve(server, request, reply);
+	r = table[opcode].serve(server, request, reply);
+	/* Block devices say so. */
+	return r == -ERANGE ? zsd_fuse_refuse(server, -ENOSPC) : r;
+}
+
+/* libfuse answers what it has no function for with ENOSYS. */
+static enum zsd_fuse_verdict leave_over(const struct zsd_fuse_server *server, uint32_t opcode)
+{
+	if (!is_known(opcode))
+		zsd_fuse_refuse(server, -ENOSYS);
+	return ZSD_FUSE_RARE;
 }
 
 enum zsd_fuse_verdict zsd_fuse_serve(const struct zsd_fuse_server *server, const struct zsd_fuse_request *request,
@@ -262,7 +279,7 @@ enum zsd_fuse_verdict zsd_fuse_serve(const struct zsd_fuse_server *server, const
 	if (is_silent(opcode))
 		return ZSD_FUSE_SILENT;
 	if (!is_ours(opcode))
-		return ZSD_FUSE_RARE;
+		return leave_over(server, opcode);
 	set_body(ret_reply, NULL, 0);
 	ret_reply->done = 0;
 	r = serve(server, request, ret_reply);

@@ -25,7 +25,10 @@ struct zsd_fuse_server {
 	const struct zsd_frontend_ops *ops;
 	void *frontend;
 	void *thread; /* of ops->thread_begin() */
-	/* Counts what was refused before it came to the frontend; may be NULL. Relaxed, shared by the threads. */
+	/*
+	 * Counts what makes no sense or asks for what there is not: of what the frontend refuses, ranges beyond the end
+	 * of a file, and not lack of room. May be NULL. Relaxed, shared by the threads.
+	 */
 	_Atomic uint64_t *nr_refused;
 };
 

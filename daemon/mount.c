@@ -277,6 +277,7 @@ int zsd_mount_open(const char *path, struct zsd_mount *ret_mount)
 		.fuse_fd = fd,
 		.id = entry.id,
 		.for_all = for_all,
+		.is_ours = true,
 	};
 	return 0;
 }

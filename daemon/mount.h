@@ -31,12 +31,13 @@ struct zsd_mount_obstacle {
  */
 int zsd_mount_prepare(const char *path, bool *ret_detached, struct zsd_mount_obstacle *ret_obstacle);
 
-/* A mount that was made by us. */
+/* A mount that we serve. */
 struct zsd_mount {
 	char *path;
 	int fuse_fd;  /* where the requests come from; closing it, and all its clones, ends the connection */
 	int id;	      /* of the mount in mountinfo; -1 = not found there */
 	bool for_all; /* all users may use it, subject to the mode of each file; else only the daemon's user */
+	bool is_ours; /* we have mounted, and could do so again */
 };
 
 /*

@@ -186,13 +186,15 @@ static int serve_init(struct zsd_transport *transport)
 	return r;
 }
 
-/* It is too late for the classic way now. */
+/* It is too late for the classic way now, with this mount. */
 static int start_rings(struct zsd_transport *transport)
 {
 	int r = zsd_uring_start(transport->uring);
 
 	if (!r)
 		return 0;
+	if (transport->options.kind == ZSD_TRANSPORT_AUTO && transport->options.may_remount)
+		return do_without(transport, strerror(-r)) ?: -ECONNRESET;
 	zs_log(ZS_LOG_ERR, "can't serve over io_uring: %s; use --transport=classic", strerror(-r));
 	return -EOPNOTSUPP;
 }

@@ -32,7 +32,8 @@ struct zsd_transport_options {
 	int fuse_fd;		 /* of a mount that no request was read from yet (daemon/mount.h); borrowed */
 	unsigned int nr_threads; /* at least 1; over io_uring one for each CPU that we may use is the most */
 	enum zsd_transport_kind kind;
-	bool may_wait; /* requests may have to wait for a disk: see -EINPROGRESS in daemon/frontend.h */
+	bool may_wait;	  /* requests may have to wait for a disk: see -EINPROGRESS in daemon/frontend.h */
+	bool may_remount; /* with ZSD_TRANSPORT_AUTO: -ECONNRESET is of use */
 	/*
 	 * Classic: how long a thread that has served a request may look for the next one before it sleeps, at most
 	 * ZSD_POLL_LIMIT_NSEC; 0 = not at all.
@@ -51,7 +52,9 @@ int zsd_poll_parse(const char *text, uint64_t *ret_nsec);
 /*
  * Serves the mount behind fuse_fd until zsd_transport_destroy(); ops and frontend are borrowed until then. The mount
  * can be used when this returns. Returns 0, -ENODEV (unmounted meanwhile), -EPROTO (not a fresh mount), -EOPNOTSUPP
- * (io_uring was asked for and can't be had; the reason has been logged), -ENOMEM, or -EAGAIN (no more threads).
+ * (io_uring was asked for and can't be had; the reason has been logged), -ENOMEM, or -EAGAIN (no more threads). With
+ * may_remount, too, -ECONNRESET: the kernel has taken our word for io_uring and doesn't take our buffers, what has been
+ * logged; this mount will never be served, and another one should be the classic way.
  */
 int zsd_transport_create(const struct zsd_transport_options *options, const struct zsd_frontend_ops *ops,
 			 void *frontend, struct zsd_transport **ret_transport);

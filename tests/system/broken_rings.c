@@ -2,11 +2,12 @@
 /*
  * For LD_PRELOAD: io_uring that fails. The environment says how, each as a number, 1 being the first:
  *
- *   BREAK_SETUP    this ring can't be made, for lack of memory
- *   BREAK_THREAD   this thread after the first ring can't be started
- *   BREAK_WAIT     from this call on nobody can wait for completions
- *   BREAK_COMMIT   each one that is a multiple of it has its answer not taken, for lack of memory
- *   BREAK_COMMITS  from this one on no answer is taken, as a security module would refuse it
+ *   BREAK_SETUP     this ring can't be made, for lack of memory
+ *   BREAK_THREAD    this thread after the first ring can't be started
+ *   BREAK_REGISTER  this entry and all after it are refused, as by a security module
+ *   BREAK_WAIT      from this call on nobody can wait for completions
+ *   BREAK_COMMIT    each one that is a multiple of it has its answer not taken, for lack of memory
+ *   BREAK_COMMITS   from this one on no answer is taken, as a security module would refuse it
  */
 
 #include <dlfcn.h>
@@ -19,10 +20,12 @@
 
 #define EXPORT __attribute__((visibility("default")))
 
-#define COMMIT_AND_FETCH 2 /* of enum fuse_uring_cmd */
+/* Of enum fuse_uring_cmd. */
+#define REGISTER	 1
+#define COMMIT_AND_FETCH 2
 #define INJECT_RESULT	 1 /* IORING_NOP_INJECT_RESULT, since 6.10 */
 
-static _Atomic unsigned long nr_setups, nr_threads, nr_waits, nr_commits;
+static _Atomic unsigned long nr_setups, nr_threads, nr_waits, nr_registers, nr_commits;
 
 static unsigned long limit(const char *name)
 {
@@ -69,22 +72,36 @@ static void replace(struct io_uring_sqe *sqe, int error)
 	sqe->user_data = data;
 }
 
+static void look_at_register(struct io_uring_sqe *sqe)
+{
+	unsigned long first = limit("BREAK_REGISTER");
+
+	if (first && ++nr_registers >= first)
+		replace(sqe, -EACCES);
+}
+
+static void look_at_commit(struct io_uring_sqe *sqe)
+{
+	unsigned long each = limit("BREAK_COMMIT"), all = limit("BREAK_COMMITS"), nr = ++nr_commits;
+
+	if (each && nr % each == 0)
+		replace(sqe, -ENOMEM);
+	if (all && nr >= all)
+		replace(sqe, -EACCES);
+}
+
 /* Looks at what is about to be submitted. */
 static void look(struct io_uring *ring)
 {
-	unsigned long each = limit("BREAK_COMMIT"), all = limit("BREAK_COMMITS");
-
 	for (unsigned int i = *ring->sq.khead; i != ring->sq.sqe_tail; i++) {
 		struct io_uring_sqe *sqe = &ring->sq.sqes[(i & ring->sq.ring_mask) * 2];
-		unsigned long nr;
 
-		if (sqe->opcode != IORING_OP_URING_CMD || sqe->cmd_op != COMMIT_AND_FETCH)
+		if (sqe->opcode != IORING_OP_URING_CMD)
 			continue;
-		nr = ++nr_commits;
-		if (each && nr % each == 0)
-			replace(sqe, -ENOMEM);
-		if (all && nr >= all)
-			replace(sqe, -EACCES);
+		if (sqe->cmd_op == REGISTER)
+			look_at_register(sqe);
+		else if (sqe->cmd_op == COMMIT_AND_FETCH)
+			look_at_commit(sqe);
 	}
 }
 

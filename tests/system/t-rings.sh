@@ -6,7 +6,7 @@
 # shellcheck source-path=SCRIPTDIR
 source "$(dirname "$(readlink -f "$0")")/common.sh"
 need_root
-need fio xfs_io
+need fio python3 xfs_io
 set_uring Y
 
 broken=$BUILD/tests/system/libbroken_rings.so
@@ -65,6 +65,31 @@ for number in 1 $((threads + 1)) $((threads + 2)); do
 	falls_back "Resource temporarily unavailable; check 'ulimit -u'" BREAK_THREAD="$number"
 done
 
+step "the kernel has taken the word for io_uring, and then doesn't take the buffers: the first one, a later one"
+for number in 1 4; do
+	falls_back "Permission denied" BREAK_REGISTER="$number"
+done
+
+step "the same with a mount that somebody else has made: there is no other one"
+cat >handed_over.py <<'PYTHON'
+import ctypes, os, sys
+path, zsd, fuse = sys.argv[1], sys.argv[2:], os.open("/dev/fuse", os.O_RDWR)
+os.makedirs(path, exist_ok=True)
+options = b"fd=%d,rootmode=40000,user_id=0,group_id=0,default_permissions,allow_other" % fuse
+if ctypes.CDLL(None, use_errno=True).mount(b"zsd", path.encode(), b"fuse.zsd", 14, options):
+    sys.exit("mount: " + os.strerror(ctypes.get_errno()))
+os.dup2(fuse, 3)
+os.set_inheritable(3, True)
+os.environ.update(LISTEN_FDS="1", LISTEN_FDNAMES="fuse", LISTEN_PID=str(os.getpid()))
+os.execv("/usr/bin/env", ["env"] + zsd)
+PYTHON
+mount_points+=("$mnt")
+refused "can't serve over io_uring: Permission denied; use --transport=classic" \
+	python3 handed_over.py "$mnt" BREAK_REGISTER=1 LD_PRELOAD="$broken" \
+	"$ZSD" -d "$runtime" --no-config --transport auto
+# Who has made it takes it away.
+umount "$mnt"
+
 step "an error in the middle that will not pass"
 ends_itself BREAK_WAIT=2000 "can't wait for requests over io_uring: File descriptor in bad state"
 
@@ -88,7 +113,9 @@ for transport in classic uring; do
 	for _ in 1 2 3; do
 		refused "Operation not supported" fallocate -l 1M "$mnt/disk"
 	done
-	equal "refused over $transport" "$(pool_stat "requests_refused_$transport")" 3
+	refused "No space left on device" dd if=/dev/zero of="$mnt/disk" bs=4K seek=4096 count=1 conv=notrunc
+	refused "No space left on device" fallocate -z -o 16M -l 4K "$mnt/disk"
+	equal "refused over $transport" "$(pool_stat "requests_refused_$transport")" 5
 	other=$([[ $transport == uring ]] && echo classic || echo uring)
 	equal "refused over $other" "$(pool_stat "requests_refused_$other")" 0
 	stop_daemon

@@ -108,8 +108,7 @@ static const struct zsd_frontend_ops fake_ops = {
 	.release = fake_release,
 };
 
-static _Atomic uint64_t nr_refused;
-static const struct zsd_fuse_server server = {.ops = &fake_ops, .nr_refused = &nr_refused};
+static const struct zsd_fuse_server server = {.ops = &fake_ops};
 
 /* What was asked last, and the reply. */
 static _Alignas(8) char bytes[sizeof(struct zsd_fuse_in_header) + CAPACITY];
@@ -155,7 +154,6 @@ static void expect(int error, uint32_t opcode, const void *argument, size_t argu
 
 static void reset(void)
 {
-	nr_refused = 0;
 	memset(&seen, 0, sizeof(seen));
 }
 
@@ -385,27 +383,6 @@ Test(fuse_request, what_expects_no_answer_gets_none_and_the_rest_is_libfuses)
 			cr_assert_eq(verdict, ZSD_FUSE_RARE);
 		}
 	}
-}
-
-Test(fuse_request, what_is_refused_here_is_counted_and_what_the_frontend_refuses_is_not)
-{
-	struct zsd_fuse_read_in in = {.offset = UINT64_MAX, .size = 1};
-	struct zsd_fuse_fallocate_in plain = {.length = 4096};
-	struct zsd_fuse_lseek_in seek = {.whence = SEEK_SET};
-	struct zsd_fuse_open_in open = {.flags = O_TRUNC};
-
-	EXPECT(-EINVAL, ZSD_FUSE_READ, in, 0);
-	EXPECT(-EINVAL, ZSD_FUSE_READ, in, 1);
-	expect(-EINVAL, ZSD_FUSE_READ, &in, 7, 0);
-	EXPECT(-EOPNOTSUPP, ZSD_FUSE_FALLOCATE, plain, 0);
-	EXPECT(-EINVAL, ZSD_FUSE_LSEEK, seek, 0);
-	EXPECT(-EPERM, ZSD_FUSE_OPEN, open, 0);
-	cr_assert_eq(nr_refused, 6);
-	in.offset = 0;
-	seen.answer = -EIO;
-	EXPECT(-EIO, ZSD_FUSE_READ, in, 0);
-	EXPECT(-ENOSYS, ZSD_FUSE_FLUSH, (struct zsd_fuse_flush_in){0}, 0);
-	cr_assert_eq(nr_refused, 6);
 }
 
 Test(fuse_request, a_long_discard_takes_long)
