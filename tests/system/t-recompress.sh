@@ -99,6 +99,16 @@ equal "blocks with an age" "$(sum_ages)" 5
 refused "stay between" "$ZSCTL" idle large --blocks 5-3145728
 "$ZSCTL" remove large
 
+step "one so large that a walk over what was never written would take an hour"
+add huge 1P
+for block in 0 137438953472 274877906943; do
+	dd if=/dev/urandom of="$mnt/huge" bs=4K count=1 seek="$block" conv=notrunc status=none
+done
+equal "blocks with an age" "$("$ZSCTL" ages huge -n -r -o BLOCKS | awk '{ sum += $1 } END { print sum }')" 3
+"$ZSCTL" idle huge --blocks 1-274877906943 >/dev/null
+equal "idle blocks" "$("$ZSCTL" ages huge -J | field idle_blocks)" 2
+"$ZSCTL" remove huge
+
 step "bad requests are refused by name"
 add disk 1M
 refused "disk2: there is no device with this name" "$ZSCTL" recompress disk2
