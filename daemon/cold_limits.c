@@ -4,14 +4,18 @@
  * is still too much in memory:
  *
  *   1. compact       the pool, a little at each look
- *   2. recompress    a device that has codecs for it: the largest objects first, until enough is saved. Not if three
+ *   2. recompress    a device that has codecs for it: the largest objects first, until enough is saved. Not once three
  *                    quarters of the way from StartAt to the limit are gone, and for ten seconds at most: requests
  *                    that find no room don't wait for it, but they wait
  *   3. write back    the coldest blocks
+ *
+ * Without a backing file the third step is the next device's second one, however near the limit is: nothing else helps.
+ * In rounds, until one frees nothing; then there is a rest.
  */
 
 #include "base/bits.h"
 #include "cold_policy_internal.h"
+#include "store/cold.h"
 #include "store/device.h"
 #include "store/group.h"
 
@@ -38,18 +42,24 @@ static uint64_t excess(const struct zsd_cold_policy *policy, struct use use)
 	return use.used_bytes - stop_bytes;
 }
 
-/* There is no time for recompression. */
+/* There is no time for recompression, and something faster to do. */
 static bool is_pressing(const struct zsd_cold_policy *policy, struct use use)
 {
-	return use.used_bytes >= use.limit_bytes / 400 * (300 + policy->options.start_percent);
+	return use.limit_bytes && zs_store_backing(policy->store) &&
+	       use.used_bytes >= use.limit_bytes / 400 * (300 + policy->options.start_percent);
 }
 
-/* Whether something may be started for the chore; ends a recompression that takes too long. */
-static bool is_due(struct zsd_cold_policy *policy, struct zsd_chore *chore)
+/*
+ * Whether something may be started for the chore; ends a recompression that takes too long, or that there is no time
+ * for any more, as any_pressing says.
+ */
+static bool is_due(struct zsd_cold_policy *policy, struct zsd_chore *chore,
+		   bool (*any_pressing)(const struct zsd_cold_policy *policy))
 {
 	if (zsd_cold_is_due(policy, chore))
 		return true;
-	if (chore->recompressed && chore->task && zsd_cold_now_usec() >= chore->began_usec + RECOMPRESS_MAX_USEC)
+	if (chore->recompressed && chore->task &&
+	    (zsd_cold_now_usec() >= chore->began_usec + RECOMPRESS_MAX_USEC || any_pressing(policy)))
 		zsd_tasks_cancel(policy->tasks, chore->task);
 	return false;
 }
@@ -65,29 +75,64 @@ static bool recompress(struct zsd_cold_policy *policy, struct zsd_chore *chore, 
 		return false;
 	chore->recompressed = what;
 	chore->began_usec = zsd_cold_now_usec();
+	chore->tried = true;
 	return true;
 }
 
-static void write_back(struct zsd_cold_policy *policy, struct zsd_chore *chore, enum zsd_task_reason reason,
+/*
+ * All had their turn. True if there is to be another round at once: not if this one was of no use, but what could not
+ * be recompressed may be written back.
+ */
+static bool end_round(const struct zsd_cold_policy *policy, struct zsd_chore *chore)
+{
+	bool again = chore->freed || zs_store_backing(policy->store);
+
+	if (chore->tried && !again)
+		chore->next_usec = zsd_cold_now_usec() + RETRY_USEC;
+	*chore = (struct zsd_chore){.next_usec = chore->next_usec};
+	return again;
+}
+
+/* Those of one kind, in turn; start_next() is false at the end of a round. With a file the next look goes on. */
+static void look_at_each(struct zsd_cold_policy *policy, struct zsd_chore *chore,
+			 bool (*any_pressing)(const struct zsd_cold_policy *policy),
+			 bool (*start_next)(struct zsd_cold_policy *policy))
+{
+	if (!is_due(policy, chore, any_pressing) || start_next(policy))
+		return;
+	if (end_round(policy, chore) && !zs_store_backing(policy->store) && !start_next(policy))
+		end_round(policy, chore);
+}
+
+/* False if there is no file to write to. */
+static bool write_back(struct zsd_cold_policy *policy, struct zsd_chore *chore, enum zsd_task_reason reason,
 		       uint64_t device_id, uint64_t bytes)
 {
 	const struct zsd_task_writeback wanted = {
 		.device_id = device_id, .order = ZS_WRITEBACK_COLDEST, .limit_bytes = bytes};
 
 	chore->recompressed = 0;
+	if (!zs_store_backing(policy->store))
+		return false;
 	zsd_cold_write_back(policy, chore, reason, &wanted);
+	return true;
 }
 
 /*
  * the pool
  */
 
-static struct use pool_use(struct zsd_cold_policy *policy)
+static struct use pool_use(const struct zsd_cold_policy *policy)
 {
 	struct zs_store_stats stats;
 
 	zs_store_stats(policy->store, &stats);
 	return (struct use){stats.heap.used_bytes, stats.heap.limit_bytes};
+}
+
+static bool pool_is_pressing(const struct zsd_cold_policy *policy)
+{
+	return is_pressing(policy, pool_use(policy));
 }
 
 /* One device each time that the pool is near its limit, in turn. */
@@ -102,8 +147,20 @@ static bool recompress_for_pool(struct zsd_cold_policy *policy, struct use use)
 				return true;
 		}
 		policy->pool_cursor = 0;
+		if (!end_round(policy, &policy->pool))
+			return false;
 	}
 	return false;
+}
+
+/* As the owner allows; true if it was of use. */
+static bool compact(struct zsd_cold_policy *policy)
+{
+	policy->pool.tried = true;
+	if (!policy->options.compacts || !zs_store_compact(policy->store, COMPACT_PAGES))
+		return false;
+	policy->pool.freed = true;
+	return true;
 }
 
 static void look_at_pool(struct zsd_cold_policy *policy)
@@ -111,14 +168,20 @@ static void look_at_pool(struct zsd_cold_policy *policy)
 	struct zsd_chore *chore = &policy->pool;
 	struct use use;
 
-	if (!is_due(policy, chore))
+	if (!is_due(policy, chore, pool_is_pressing))
 		return;
 	use = pool_use(policy);
-	if (excess(policy, use) && zs_store_compact(policy->store, COMPACT_PAGES))
+	if (excess(policy, use) && compact(policy))
 		use = pool_use(policy);
-	if (!excess(policy, use))
+	if (!excess(policy, use)) {
 		chore->recompressed = 0;
-	else if (chore->recompressed || !recompress_for_pool(policy, use))
+		/* The next round may begin amid the devices: those before are not to wait for a rest. */
+		chore->freed = true;
+		return;
+	}
+	if (!zs_store_backing(policy->store))
+		chore->recompressed = 0;
+	if (chore->recompressed || !recompress_for_pool(policy, use))
 		write_back(policy, chore, ZSD_REASON_POOL_LIMIT, 0, excess(policy, use));
 }
 
@@ -126,7 +189,7 @@ static void look_at_pool(struct zsd_cold_policy *policy)
  * devices
  */
 
-static struct use device_use(struct zsd_cold_policy *policy, uint64_t id)
+static struct use device_use(const struct zsd_cold_policy *policy, uint64_t id)
 {
 	struct zs_device *device = zs_device_get(policy->store, id, NULL);
 	struct zs_device_stats stats;
@@ -144,16 +207,26 @@ static struct use device_use(struct zsd_cold_policy *policy, uint64_t id)
 	return use;
 }
 
-static void look_at_devices(struct zsd_cold_policy *policy)
+static bool any_device_is_pressing(const struct zsd_cold_policy *policy)
+{
+	unsigned int cursor = 0;
+	uint64_t id;
+
+	while (zs_store_next(policy->store, &cursor, &id)) {
+		if (is_pressing(policy, device_use(policy, id)))
+			return true;
+	}
+	return false;
+}
+
+/* Each in its turn, from the cursor on. True if something was started; false at the end of the table. */
+static bool start_for_device(struct zsd_cold_policy *policy)
 {
 	unsigned int cursor = policy->device_cursor, next = cursor;
 	struct zsd_chore *chore = &policy->device;
 	struct use use;
 	uint64_t id;
 
-	if (!is_due(policy, chore))
-		return;
-	/* Each in its turn; at the end of the table the next look begins anew. */
 	for (; zs_store_next(policy->store, &next, &id); cursor = next) {
 		use = device_use(policy, id);
 		if (!excess(policy, use))
@@ -161,18 +234,30 @@ static void look_at_devices(struct zsd_cold_policy *policy)
 		/* Then its turn isn't over. */
 		policy->device_cursor = cursor;
 		if (recompress(policy, chore, ZSD_REASON_DEVICE_LIMIT, id, id, use))
-			return;
+			return true;
 		policy->device_cursor = next;
-		write_back(policy, chore, ZSD_REASON_DEVICE_LIMIT, id, excess(policy, use));
-		return;
+		if (write_back(policy, chore, ZSD_REASON_DEVICE_LIMIT, id, excess(policy, use)))
+			return true;
 	}
 	policy->device_cursor = 0;
-	*chore = (struct zsd_chore){.next_usec = chore->next_usec};
+	return false;
 }
 
 /*
  * groups
  */
+
+static bool any_group_is_pressing(const struct zsd_cold_policy *policy)
+{
+	struct zs_group_use group;
+	unsigned int cursor = 0;
+
+	while (zs_store_next_limited_group(policy->store, &cursor, &group)) {
+		if (is_pressing(policy, (struct use){group.charged_bytes, group.memory_limit_bytes}))
+			return true;
+	}
+	return false;
+}
 
 /* True if something was started for one of the group's devices. The others' turn comes while it is still above. */
 static bool look_at_group(struct zsd_cold_policy *policy, const struct zs_group_use *group)
@@ -186,33 +271,30 @@ static bool look_at_group(struct zsd_cold_policy *policy, const struct zs_group_
 	if (!id)
 		return false;
 	/* What is charged is a little more than payload. */
-	if (!recompress(policy, &policy->group, ZSD_REASON_GROUP_LIMIT, group->number + UINT64_C(1), id, use))
-		write_back(policy, &policy->group, ZSD_REASON_GROUP_LIMIT, id, above ? zs_min(bytes, above) : bytes);
-	return true;
+	return recompress(policy, &policy->group, ZSD_REASON_GROUP_LIMIT, group->number + UINT64_C(1), id, use) ||
+	       write_back(policy, &policy->group, ZSD_REASON_GROUP_LIMIT, id, above ? zs_min(bytes, above) : bytes);
 }
 
-static void look_at_groups(struct zsd_cold_policy *policy)
+/* As start_for_device(). */
+static bool start_for_group(struct zsd_cold_policy *policy)
 {
-	unsigned int next = policy->group_cursor;
-	struct zsd_chore *chore = &policy->group;
+	unsigned int cursor = policy->group_cursor, next = cursor;
 	struct zs_group_use group;
 
-	if (!is_due(policy, chore))
-		return;
-	while (zs_store_next_limited_group(policy->store, &next, &group)) {
+	for (; zs_store_next_limited_group(policy->store, &next, &group); cursor = next) {
 		if (!look_at_group(policy, &group))
 			continue;
 		/* After a recompression its turn isn't over. */
-		policy->group_cursor = chore->recompressed ? policy->group_cursor : next;
-		return;
+		policy->group_cursor = policy->group.recompressed ? cursor : next;
+		return true;
 	}
 	policy->group_cursor = 0;
-	*chore = (struct zsd_chore){.next_usec = chore->next_usec};
+	return false;
 }
 
 void zsd_cold_look_at_limits(struct zsd_cold_policy *policy)
 {
 	look_at_pool(policy);
-	look_at_devices(policy);
-	look_at_groups(policy);
+	look_at_each(policy, &policy->device, any_device_is_pressing, start_for_device);
+	look_at_each(policy, &policy->group, any_group_is_pressing, start_for_group);
 }

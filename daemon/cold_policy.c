@@ -31,8 +31,7 @@
 #include "store/cold.h"
 #include "store/device.h"
 
-#define LOOK_USEC  USEC_PER_SEC
-#define RETRY_USEC (60 * USEC_PER_SEC)
+#define LOOK_USEC USEC_PER_SEC
 /* Ages are told apart by ticks; the last one counts when it is over. */
 #define SLACK_USEC (2 * ZS_TICK_SEC * USEC_PER_SEC)
 /* zs_store_age() wants to be called every two days; a long time is safe and still costs nothing. */
@@ -68,6 +67,7 @@ bool zsd_cold_is_due(struct zsd_cold_policy *policy, struct zsd_chore *chore)
 	if (info.state <= ZSD_TASK_RUNNING)
 		return false;
 	chore->task = 0;
+	chore->freed |= info.recompress.saved_bytes > 0;
 	/* Looking for idle blocks has its own times; what could not be recompressed can be written back. */
 	if (!info.error && (info.finished_blocks || info.reason == ZSD_REASON_IDLE))
 		return true;
@@ -343,12 +343,16 @@ struct zsd_cold_options zsd_cold_options_of(const struct zsd_config *config)
 		.idle_sec = config->writeback.idle_sec,
 		.start_percent = config->writeback.start_percent,
 		.stop_percent = config->writeback.stop_percent,
+		.compacts = config->compact,
 	};
 }
 
 void zsd_cold_policy_set_options(struct zsd_cold_policy *policy, const struct zsd_cold_options *options)
 {
+	bool compacts = policy->options.compacts;
+
 	policy->options = *options;
+	policy->options.compacts = compacts;
 	/* What is idle by the new time may not have been by the old one. */
 	policy->idle.next_usec = policy->recompress.next_usec = zsd_cold_now_usec() + LOOK_USEC;
 	schedule(policy, zsd_cold_now_usec() + LOOK_USEC);

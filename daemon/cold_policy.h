@@ -18,11 +18,13 @@
  *   full          a request finds no room                          see zsd_tasks_make_room()
  *
  * What found nothing to write, or no room in the file, is tried again a minute later at the earliest. Nothing ticks
- * once all data is idle and nobody uses it. Without a backing file nothing is written back.
+ * once all data is idle and nobody uses it. Without a backing file nothing is written back: then one device after the
+ * other is recompressed, and a minute of rest is after a round in which that was of no use.
  *
  * Context: the control thread.
  */
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <systemd/sd-event.h>
 
@@ -36,6 +38,7 @@ struct zsd_cold_options {
 	uint64_t recompress_sec; /* 0 = never */
 	uint64_t idle_sec;	 /* 0 = never */
 	unsigned int start_percent, stop_percent;
+	bool compacts; /* near the pool's limit */
 };
 
 /* Returns 0, -ENOMEM or an errno of sd-event. Without pressure information in the kernel there is none to follow. */
@@ -44,7 +47,7 @@ int zsd_cold_policy_create(sd_event *event, struct zs_store *store, struct zsd_f
 			   struct zsd_cold_policy **ret_policy);
 /* What a configuration says. */
 struct zsd_cold_options zsd_cold_options_of(const struct zsd_config *config);
-/* From the next look on, which is made soon. */
+/* From the next look on, which is made soon; but for what a restart is needed for: compacts. */
 void zsd_cold_policy_set_options(struct zsd_cold_policy *policy, const struct zsd_cold_options *options);
 /* Nobody may use the frontend any more. NULL is allowed. */
 void zsd_cold_policy_destroy(struct zsd_cold_policy *policy);

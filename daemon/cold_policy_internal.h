@@ -6,6 +6,8 @@
 #include "tasks.h"
 
 #define USEC_PER_SEC UINT64_C(1000000)
+/* After what was of no use. */
+#define RETRY_USEC (60 * USEC_PER_SEC)
 
 /* A thing that is done again and again. */
 struct zsd_chore {
@@ -14,6 +16,8 @@ struct zsd_chore {
 	/* Near a limit: what was recompressed, and is to be written back if that wasn't enough; 0 = nothing. */
 	uint64_t recompressed;
 	uint64_t began_usec; /* with recompressing it */
+	/* In this round over the devices: recompressed one, and memory was freed. */
+	bool tried, freed;
 };
 
 struct zsd_cold_policy {

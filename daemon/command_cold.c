@@ -76,20 +76,26 @@ static int refuse_range(const struct zsd_call *call, const struct zs_device *dev
  * Ages, MarkIdle
  */
 
-/* The first block of this step, counted from where the first step began. */
-static uint64_t step_first(const struct zsd_call *call)
+/* The first block of this step; first at the first one. What earlier steps have found is carried as found. */
+static uint64_t step_first(const struct zsd_call *call, uint64_t first)
 {
-	return (uint64_t)call->cursor * WALK_BLOCKS;
+	return call->carried ? (uint64_t)json_integer_value(json_object_get(call->carried, "next")) : first;
 }
 
-/* There is more to walk over: others have their turn now. Takes over what was found so far. */
-static int walk_on(struct zsd_call *call, json_t *found, struct zsd_answer *ret_answer)
+static const json_t *found_before(const struct zsd_call *call)
 {
-	if (!found)
+	return json_object_get(call->carried, "found");
+}
+
+/* There is more to walk over, from next on: others have their turn now. Takes over what was found so far. */
+static int walk_on(struct zsd_call *call, uint64_t next, json_t *found, struct zsd_answer *ret_answer)
+{
+	json_t *carried = json_pack("{s:I, s:o}", "next", (json_int_t)next, "found", found);
+
+	if (!carried)
 		return -ENOMEM;
 	json_decref(call->carried);
-	call->carried = found;
-	call->cursor++;
+	call->carried = carried;
 	*ret_answer = (struct zsd_answer){.works = true, .continues = true};
 	return 0;
 }
@@ -118,16 +124,17 @@ static int run_ages(struct zsd_call *call, struct zsd_answer *ret_answer)
 {
 	CLEANUP_DEVICE struct zs_device *device = NULL;
 	CLEANUP_JSON json_t *rows = json_array();
-	uint64_t first = step_first(call);
+	uint64_t next = step_first(call, 0);
 	struct zs_ages ages;
 	int error = zsd_command_borrow(call, &device, ret_answer);
 
 	if (error)
 		return error < 0 ? error : 0;
-	unpack_ages(call->carried, &ages);
-	zs_device_ages(device, first, first + WALK_BLOCKS, &ages);
-	if (first + WALK_BLOCKS < count_blocks(device))
-		return walk_on(call, pack_ages(&ages), ret_answer);
+	unpack_ages(found_before(call), &ages);
+	zs_device_ages(device, next, next + WALK_BLOCKS, &ages);
+	next = zs_device_walk_on(device, next + WALK_BLOCKS);
+	if (next < count_blocks(device))
+		return walk_on(call, next, pack_ages(&ages), ret_answer);
 	for (unsigned int i = 0; i < ZS_AGE_BUCKETS; i++) {
 		json_t *row = json_pack("{s:I, s:I}", "blocks", (json_int_t)ages.blocks[i], "data_bytes",
 					(json_int_t)(ages.blocks[i] * zs_device_block_size(device)));
@@ -144,7 +151,7 @@ static int run_ages(struct zsd_call *call, struct zsd_answer *ret_answer)
 static int run_mark_idle(struct zsd_call *call, struct zsd_answer *ret_answer)
 {
 	CLEANUP_DEVICE struct zs_device *device = NULL;
-	uint64_t first, last, end, marked = 0;
+	uint64_t first, last, next, marked = 0;
 	int error = zsd_command_borrow(call, &device, ret_answer) ?: zsd_command_check_numbers(call, ret_answer);
 
 	if (error)
@@ -153,15 +160,16 @@ static int run_mark_idle(struct zsd_call *call, struct zsd_answer *ret_answer)
 	last = (uint64_t)zsd_call_int(call, "last_block", (json_int_t)count_blocks(device) - 1);
 	if (last < first || last >= count_blocks(device))
 		return refuse_range(call, device, ret_answer);
-	first += step_first(call);
-	end = zs_min(first + WALK_BLOCKS - 1, last);
+	first = step_first(call, first);
+	next = zs_min(first + WALK_BLOCKS, last + 1);
 	/* Another device may have its name by now, and may be smaller. */
-	if (first <= last)
-		zs_assert(
-			!zs_device_mark_idle(device, first, end, (uint64_t)zsd_call_int(call, "age_sec", 0), &marked));
-	marked += (uint64_t)json_integer_value(call->carried);
-	if (end < last)
-		return walk_on(call, json_integer((json_int_t)marked), ret_answer);
+	if (first < next)
+		zs_assert(!zs_device_mark_idle(device, first, next - 1, (uint64_t)zsd_call_int(call, "age_sec", 0),
+					       &marked));
+	marked += (uint64_t)json_integer_value(found_before(call));
+	next = zs_device_walk_on(device, next);
+	if (next <= last)
+		return walk_on(call, next, json_integer((json_int_t)marked), ret_answer);
 	return zsd_reply(ret_answer, NULL, json_pack("{s:I}", "blocks", (json_int_t)marked));
 }
 

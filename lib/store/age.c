@@ -75,6 +75,11 @@ int zs_device_mark_idle(struct zs_device *device, uint64_t first, uint64_t last,
 	return 0;
 }
 
+uint64_t zs_device_walk_on(const struct zs_device *device, uint64_t block)
+{
+	return zs_table_next(&device->table, block);
+}
+
 static void age_device(struct zs_device *device)
 {
 	struct zs_table *table = &device->table;

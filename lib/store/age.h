@@ -78,5 +78,11 @@ void zs_device_ages(struct zs_device *device, uint64_t first, uint64_t end, stru
 int zs_device_mark_idle(struct zs_device *device, uint64_t first, uint64_t last, uint64_t age_sec,
 			uint64_t *ret_marked);
 
+/*
+ * Where a walk in steps goes on after those before block: what was never written costs no steps. The number of blocks:
+ * it is over.
+ */
+uint64_t zs_device_walk_on(const struct zs_device *device, uint64_t block);
+
 /* Notes for ever what is older than three days, while that can be told. */
 void zs_store_age(struct zs_store *store);

@@ -99,6 +99,16 @@ equal "blocks with an age" "$(sum_ages)" 5
 refused "stay between" "$ZSCTL" idle large --blocks 5-3145728
 "$ZSCTL" remove large
 
+step "one so large that a walk over what was never written would take an hour"
+add huge 1P
+for block in 0 137438953472 274877906943; do
+	dd if=/dev/urandom of="$mnt/huge" bs=4K count=1 seek="$block" conv=notrunc status=none
+done
+equal "blocks with an age" "$("$ZSCTL" ages huge -n -r -o BLOCKS | awk '{ sum += $1 } END { print sum }')" 3
+"$ZSCTL" idle huge --blocks 1-274877906943 >/dev/null
+equal "idle blocks" "$("$ZSCTL" ages huge -J | field idle_blocks)" 2
+"$ZSCTL" remove huge
+
 step "bad requests are refused by name"
 add disk 1M
 refused "disk2: there is no device with this name" "$ZSCTL" recompress disk2
@@ -110,4 +120,81 @@ refused "no object takes that much" "$ZSCTL" recompress disk --recompress zstd -
 refused "use 1 to 100" "$ZSCTL" recompress disk --recompress zstd --share 101
 refused "not a time" "$ZSCTL" idle disk --older 10
 refused "not a range" "$ZSCTL" idle disk --blocks 10
+stop_daemon
+
+# Half of it is superfluous, which lz4 doesn't see.
+head -c 9M /dev/urandom | od -An -v -tx1 | tr -d ' \n' >"$test_dir/text"
+
+# is_denser NAME
+is_denser()
+{
+	[[ $(stat_of "$1" memory_bytes) -lt $((12 << 20)) ]]
+}
+
+# of_pool FIELD
+of_pool()
+{
+	"$ZSCTL" stats -J | python3 -c 'import json, sys; print(json.load(sys.stdin)["pool"][sys.argv[1]])' "$1"
+}
+
+# recompresses_all REASON: two devices near the limit, so near that with a backing file there would be no time for it.
+recompresses_all()
+{
+	local name
+	for name in one two; do
+		dd if="$test_dir/text" of="$mnt/$name" bs=1M conv=notrunc status=none
+	done
+	"$ZSCTL" set Writeback.StopAt=40% Writeback.StartAt=50% >/dev/null
+	for name in one two; do
+		eventually "recompressing: $1, $name" is_denser "$name"
+		cmp -n $((18 << 20)) "$test_dir/text" "$mnt/$name" || fail "$name differs"
+		eventually "logging it" grep -q "recompressed: reason=$1 device=$name" "$test_dir/run.log"
+	done
+}
+
+step "near the pool's limit, without a backing file: one device after the other; and nothing is compacted"
+cat >"$test_dir/zsd.conf" <<-END
+	[Pool]
+	MemoryLimit=40M
+	Compact=no
+	[Writeback]
+	StartAt=97%
+	[Device one]
+	Size=20M
+	Recompress=zstd:1
+	[Device two]
+	Size=20M
+	Recompress=zstd:1
+END
+start_daemon --config "$test_dir/zsd.conf"
+add holes 4M
+# Two thirds of what was in the same zspages are gone.
+python3 - "$mnt/holes" <<-END
+	import os, sys
+	file = os.open(sys.argv[1], os.O_WRONLY)
+	for block in range(1024):
+	    os.pwrite(file, os.urandom(1300) + bytes(2796), block * 4096)
+	for block in range(1024):
+	    if block % 3:
+	        os.pwrite(file, bytes(4096), block * 4096)
+END
+recompresses_all pool-limit
+equal "bytes compacted" "$(of_pool compacted_bytes)" 0
+stop_daemon
+
+step "near the limits of devices, the same"
+cat >"$test_dir/zsd.conf" <<-END
+	[Writeback]
+	StartAt=97%
+	[Device one]
+	Size=20M
+	MemoryLimit=19M
+	Recompress=zstd:1
+	[Device two]
+	Size=20M
+	MemoryLimit=19M
+	Recompress=zstd:1
+END
+start_daemon --config "$test_dir/zsd.conf"
+recompresses_all device-limit
 stop_daemon

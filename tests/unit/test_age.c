@@ -121,6 +121,27 @@ Test(age, empty_and_filled_blocks_have_none)
 	cr_assert_eq(mark(0), BLOCKS - 2);
 }
 
+Test(age, a_walk_in_steps_takes_none_for_what_was_never_written)
+{
+	static const uint64_t blocks[] = {0, 5, 1000000, 1000001, 3 << 20};
+	uint64_t id = test_device_add(store, "sparse", UINT64_C(16) << 30, 4096, lz4), next = 0;
+	struct zs_device *sparse = zs_device_get(store, id, stream);
+	struct zs_ages now = {0};
+	unsigned int steps;
+	size_t done;
+
+	for (size_t i = 0; i < sizeof(blocks) / sizeof(blocks[0]); i++)
+		cr_assert_eq(zs_device_write(sparse, stream, blocks[i] * 4096, content, 4096, &done), 0);
+	for (steps = 0; next < UINT64_C(4) << 20; steps++) {
+		zs_device_ages(sparse, next, next + 1024, &now);
+		next = zs_device_walk_on(sparse, next + 1024);
+	}
+	cr_assert_eq(steps, 3);
+	cr_assert_eq(next, UINT64_C(4) << 20);
+	cr_assert_eq(now.blocks[0], 5);
+	zs_device_put(sparse, stream);
+}
+
 Test(age, the_idle_mark_goes_with_the_next_access)
 {
 	size_t done;
