@@ -185,8 +185,10 @@ bool zs_deferred_flush(struct zs_deferred *deferred)
 
 	if (!zs_deferred_is_waited_for(deferred, NULL))
 		return false;
-	/* What others hand over from now on isn't waited for. */
+	/* Blocks that others hand over from now on aren't waited for, unless a removed device is. */
+	zs_lock(&deferred->drain);
 	end = atomic_load(&deferred->drained) + atomic_load(&deferred->pending);
+	zs_unlock(&deferred->drain);
 	zs_heap_bulk_begin(deferred->store->heap);
 	while ((atomic_load(&deferred->drained) < end || atomic_load(&deferred->waiting_devices)) &&
 	       zs_deferred_help(deferred, NULL))

@@ -321,6 +321,7 @@ int zs_pages_alloc(struct zs_pages *pages, unsigned int nr, enum zs_urgency urge
 			       (uint64_t)nr << ZS_PAGE_SHIFT);
 		ZS_LOCK_SCOPE(&pages->lock);
 		pages_list_push(pages, &pages->holes[nr], page);
+		pages->has_new_holes = true;
 		uncharge_locked(pages, ZS_CHARGE_ZSPAGE, nr);
 		return error;
 	}

@@ -127,7 +127,7 @@ end_process()
 # Everything, in the order in which it hangs on each other.
 clean_up()
 {
-	local status=$? item
+	local status=$? item file
 	trap - EXIT
 	set +e
 	[[ $status -eq 0 || $status -eq 77 ]] || show_logs
@@ -137,7 +137,8 @@ clean_up()
 	done
 	for item in "${loops[@]}"; do
 		# The test may have detached it already, and another one may have it now.
-		[[ $(losetup -nO BACK-FILE "$item" 2>/dev/null) != "$test_dir"/* ]] || losetup -d "$item" 2>/dev/null
+		file=$(losetup -nO BACK-FILE "$item" 2>/dev/null)
+		[[ $file == */zsd-test.* && $file != "$test_dir"/* ]] || losetup -d "$item" 2>/dev/null
 	done
 	for item in "${started[@]}"; do
 		end_process "$item"

@@ -129,7 +129,7 @@ def call(method, parameters):
     client.sendall(json.dumps({"method": method, "parameters": parameters}).encode() + b"\0")
     reply = b""
     while not reply.endswith(b"\0"):
-        reply += stream.read(1)
+        reply += stream.read(1) or sys.exit("closed")
     return json.loads(reply[:-1])
 
 def refused(parameters, name):

@@ -223,7 +223,7 @@ stream = s.makefile("rb")
 def receive():
     message = b""
     while not message.endswith(b"\0"):
-        message += stream.read(1)
+        message += stream.read(1) or sys.exit("closed")
     return json.loads(message[:-1])
 for i in range(1000):
     s.sendall(json.dumps({"method": "io.zsd.control.Add",
