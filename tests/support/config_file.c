@@ -25,7 +25,7 @@ void test_config_set_up(void)
 {
 	int fd;
 
-	strcpy(test_config_path, "/tmp/zsd-config.XXXXXX");
+	snprintf(test_config_path, sizeof(test_config_path), "/tmp/zsd-config.XXXXXX");
 	fd = mkstemp(test_config_path);
 	zs_assert(fd >= 0);
 	close(fd);

@@ -11,56 +11,11 @@
 #include "base/check.h"
 #include "store/device.h"
 #include "store/device_internal.h"
-#include "support/data.h"
+#include "support/deferred_fixture.h"
 #include "support/small_store.h"
 #include "support/store_fixture.h"
 
-#define MIB	   ((uint64_t)1 << 20)
-#define BLOCK	   4096
-#define NR_BLOCKS  2048
-#define DEVICE_MIB (NR_BLOCKS * BLOCK / MIB)
-
-static const struct zs_codec_params lz4 = {ZS_CODEC_LZ4, 1};
-
-static char noise[BLOCK];
-
-static void deferred_create(void)
-{
-	struct test_random random = {.state = 11};
-
-	test_store_set_up();
-	test_data_make(TEST_DATA_NOISE, &random, noise, sizeof(noise));
-}
-
-TestSuite(deferred, .init = deferred_create, .fini = test_store_tear_down);
-
-static uint64_t add_full(const char *name)
-{
-	uint64_t id = test_device_add(store, name, DEVICE_MIB * MIB, BLOCK, lz4);
-	struct zs_device *device = zs_device_get(store, id, stream);
-	size_t done;
-
-	for (uint64_t i = 0; i < NR_BLOCKS; i++)
-		cr_assert_eq(zs_device_write(device, stream, i * BLOCK, noise, BLOCK, &done), 0);
-	zs_device_put(device, stream);
-	return id;
-}
-
-static void discard(uint64_t id, uint64_t offset, uint64_t length)
-{
-	struct zs_device *device = zs_device_get(store, id, stream);
-
-	cr_assert_eq(zs_device_discard(device, stream, offset, length), 0);
-	zs_device_put(device, stream);
-}
-
-static struct zs_store_stats stats_of_store(void)
-{
-	struct zs_store_stats stats;
-
-	zs_store_stats(store, &stats);
-	return stats;
-}
+TestSuite(deferred, .init = deferred_set_up, .fini = test_store_tear_down);
 
 static struct zs_device_stats stats_of(uint64_t id)
 {
@@ -70,17 +25,6 @@ static struct zs_device_stats stats_of(uint64_t id)
 	zs_device_stats(device, &stats);
 	zs_device_put(device, stream);
 	return stats;
-}
-
-/* Stops the maintenance thread before it can free anything, so that a test sees what waits. */
-static void hold(void)
-{
-	zs_lock(&store->deferred.drain);
-}
-
-static void let_go(void)
-{
-	zs_unlock(&store->deferred.drain);
 }
 
 Test(deferred, without_the_maintenance_thread_all_is_freed_at_once)
