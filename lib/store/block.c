@@ -25,11 +25,9 @@
 #include "store/charge.h"
 #include "store/device.h"
 #include "store/device_internal.h"
+#include "store/room.h"
 #include "store/slot.h"
 #include "store/trouble.h"
-
-/* What is compacted at a time for a block that finds the pool full: a zspage of the largest, and some more. */
-#define ROOM_PAGES 128
 
 /* What a block is about to be stored as. */
 struct candidate {
@@ -136,26 +134,6 @@ static int choose(struct zs_device *device, struct zs_stream *stream, const void
 	return 0;
 }
 
-/* The limit is that of all pools: with one for each device, another one's holes may be what is missing. */
-static bool make_room(struct zs_device *device)
-{
-	return zs_pool_compact(device->pool, ROOM_PAGES) ||
-	       (device->store->arena.pool_per_device && zs_store_compact(device->store, ROOM_PAGES));
-}
-
-/*
- * The pool's limit counts pages: objects that are replaced by others of another class leave holes behind, which are
- * closed before anybody is refused, or is let past the limit.
- */
-static int alloc_object(struct zs_device *device, size_t size, enum zs_urgency urgency, struct zs_handle *ret_handle)
-{
-	int error = zs_pool_alloc(device->pool, size, urgency, ret_handle);
-
-	if (error == -ENOSPC && make_room(device))
-		error = zs_pool_alloc(device->pool, size, urgency, ret_handle);
-	return error;
-}
-
 /* Makes the candidate's object, or nothing at all. */
 static int make_object(struct zs_device *device, struct candidate *candidate, enum zs_urgency urgency)
 {
@@ -167,7 +145,7 @@ static int make_object(struct zs_device *device, struct candidate *candidate, en
 	error = zs_charge_or_tell(device, cost, urgency, &candidate->refused);
 	if (error)
 		return error;
-	error = alloc_object(device, candidate->info.size, urgency, &handle);
+	error = zs_room_alloc(device, candidate->info.size, urgency, &handle);
 	if (error) {
 		zs_uncharge(device, cost);
 		return error;
@@ -234,7 +212,7 @@ static int prepare_once(struct zs_device *device, uint64_t block, uint64_t old, 
 	enum zs_urgency urgency;
 	int error;
 
-	error = zs_table_prepare(&device->table, block, ZS_URGENCY_NEW);
+	error = zs_room_prepare(device, block);
 	if (error || !candidate->payload)
 		return error;
 	error = make_object(device, candidate, ZS_URGENCY_NEW);

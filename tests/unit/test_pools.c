@@ -112,30 +112,63 @@ Test(pools, devices_share_no_zspage)
 	zs_device_put(two, stream);
 }
 
+/* Holes in a pool: all objects are of one class, and one in ten is left, so that they fit into few zspages. */
+static void make_holes(uint64_t id)
+{
+	struct zs_device *device = zs_device_get(store, id, stream);
+	size_t done;
+
+	for (unsigned int i = 0; i < NR_BLOCKS; i++)
+		cr_assert_eq(zs_device_write(device, stream, (uint64_t)i * BLOCK, text[0], BLOCK, &done), 0);
+	for (unsigned int i = 0; i < NR_BLOCKS; i++) {
+		if (i % 10)
+			cr_assert_eq(zs_device_discard(device, stream, (uint64_t)i * BLOCK, BLOCK), 0);
+	}
+	zs_device_put(device, stream);
+}
+
+/* The limit is what is in use: there is room for nothing but what compaction finds. */
+static void set_limit_to_use(void)
+{
+	struct zs_store_stats stats;
+
+	zs_store_stats(store, &stats);
+	zs_store_set_limit(store, stats.heap.used_bytes);
+}
+
 Test(pools, who_meets_the_limit_gets_room_from_the_holes_of_another_pool)
 {
-	struct zs_device *one = zs_device_get(store, add_full("one"), stream);
 	static const char zeros[BLOCK];
-	struct zs_store_stats stats;
+	struct zs_device *two;
 	uint64_t id;
 	size_t done;
 
-	/* All of one class, so that what is left of them fits into few zspages. */
-	for (unsigned int i = 0; i < NR_BLOCKS; i++)
-		cr_assert_eq(zs_device_write(one, stream, (uint64_t)i * BLOCK, text[0], BLOCK, &done), 0);
-	for (unsigned int i = 0; i < NR_BLOCKS; i++) {
-		if (i % 10)
-			cr_assert_eq(zs_device_discard(one, stream, (uint64_t)i * BLOCK, BLOCK), 0);
-	}
+	make_holes(add_full("one"));
 	id = test_device_add(store, "two", (uint64_t)NR_BLOCKS * BLOCK, BLOCK, lz4);
-	zs_device_put(one, stream);
-	one = zs_device_get(store, id, stream);
+	two = zs_device_get(store, id, stream);
 	/* No object, but the page of slots. */
-	cr_assert_eq(zs_device_write(one, stream, 0, zeros, BLOCK, &done), 0);
-	zs_store_stats(store, &stats);
-	zs_store_set_limit(store, stats.heap.used_bytes);
-	cr_assert_eq(zs_device_write(one, stream, 0, text[0], BLOCK, &done), 0);
-	zs_device_put(one, stream);
+	cr_assert_eq(zs_device_write(two, stream, 0, zeros, BLOCK, &done), 0);
+	set_limit_to_use();
+	cr_assert_eq(zs_device_write(two, stream, 0, text[0], BLOCK, &done), 0);
+	zs_device_put(two, stream);
+}
+
+/* A word repeated needs no object: what is missing is the room of its slot. */
+Test(pools, a_slot_gets_room_from_holes_as_an_object_does)
+{
+	struct zs_device *two;
+	char word[BLOCK];
+	uint64_t id;
+	size_t done;
+
+	memset(word, 7, sizeof(word));
+	make_holes(add_full("one"));
+	id = test_device_add(store, "two", (uint64_t)NR_BLOCKS * BLOCK, BLOCK, lz4);
+	two = zs_device_get(store, id, stream);
+	set_limit_to_use();
+	cr_assert_eq(zs_device_write(two, stream, 0, word, BLOCK, &done), 0);
+	cr_assert_eq(two->table.nr_present, 1);
+	zs_device_put(two, stream);
 }
 
 Test(pools, size_classes_are_summed_over_all_pools)
