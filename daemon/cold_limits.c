@@ -9,9 +9,12 @@
  *                    that find no room don't wait for it, but they wait
  *   3. write back    the coldest blocks
  *
- * Without a backing file the third step is the next device's second one, however near the limit is: nothing else helps.
- * In rounds, until one frees nothing; then there is a rest.
+ * Where nothing can be written (no backing file, one that is full or fails, no budget) the third step is the next
+ * device's second one, however near the limit is: nothing else helps. What counts against the limits of devices and
+ * groups is less by compression only, and compaction is a matter of the pool.
  */
+
+#include <string.h>
 
 #include "base/bits.h"
 #include "cold_policy_internal.h"
@@ -45,16 +48,16 @@ static uint64_t excess(const struct zsd_cold_policy *policy, struct use use)
 /* There is no time for recompression, and something faster to do. */
 static bool is_pressing(const struct zsd_cold_policy *policy, struct use use)
 {
-	return use.limit_bytes && zs_store_backing(policy->store) &&
+	return use.limit_bytes && zsd_cold_can_write(policy) &&
 	       use.used_bytes >= use.limit_bytes / 400 * (300 + policy->options.start_percent);
 }
 
 /*
- * Whether something may be started for the chore; ends a recompression that takes too long, or that there is no time
- * for any more, as any_pressing says.
+ * steps
  */
-static bool is_due(struct zsd_cold_policy *policy, struct zsd_chore *chore,
-		   bool (*any_pressing)(const struct zsd_cold_policy *policy))
+
+bool zsd_cold_step_is_due(struct zsd_cold_policy *policy, struct zsd_chore *chore,
+			  bool (*any_pressing)(const struct zsd_cold_policy *policy))
 {
 	if (zsd_cold_is_due(policy, chore))
 		return true;
@@ -64,58 +67,52 @@ static bool is_due(struct zsd_cold_policy *policy, struct zsd_chore *chore,
 	return false;
 }
 
-/* True if it was started; what says for whom, and is not 0. Not twice without writing back in between. */
-static bool recompress(struct zsd_cold_policy *policy, struct zsd_chore *chore, enum zsd_task_reason reason,
-		       uint64_t what, uint64_t device_id, struct use use)
+bool zsd_cold_compact(struct zsd_cold_policy *policy)
 {
-	struct zs_recompress_request request = {.types = ZS_RECOMPRESS_ALL, .max_saved_bytes = excess(policy, use)};
+	return policy->options.compacts && zs_store_compact(policy->store, COMPACT_PAGES);
+}
 
-	if (chore->recompressed == what || is_pressing(policy, use) ||
+bool zsd_cold_step_recompress(struct zsd_cold_policy *policy, struct zsd_chore *chore, enum zsd_task_reason reason,
+			      uint64_t turn, uint64_t device_id, uint64_t bytes)
+{
+	struct zs_recompress_request request = {.types = ZS_RECOMPRESS_ALL, .max_saved_bytes = bytes};
+
+	if (chore->recompressed == turn || zsd_cold_rests(policy, chore, ZSD_TASK_RECOMPRESS, device_id) ||
 	    zsd_cold_recompress(policy, chore, reason, device_id, &request, RECOMPRESS_SHARE_PERCENT))
 		return false;
-	chore->recompressed = what;
+	chore->recompressed = turn;
 	chore->began_usec = zsd_cold_now_usec();
-	chore->tried = true;
 	return true;
 }
 
-/*
- * All had their turn. True if there is to be another round at once: not if this one was of no use, but what could not
- * be recompressed may be written back.
- */
-static bool end_round(const struct zsd_cold_policy *policy, struct zsd_chore *chore)
-{
-	bool again = chore->freed || zs_store_backing(policy->store);
-
-	if (chore->tried && !again)
-		chore->next_usec = zsd_cold_now_usec() + RETRY_USEC;
-	*chore = (struct zsd_chore){.next_usec = chore->next_usec};
-	return again;
-}
-
-/* Those of one kind, in turn; start_next() is false at the end of a round. With a file the next look goes on. */
-static void look_at_each(struct zsd_cold_policy *policy, struct zsd_chore *chore,
-			 bool (*any_pressing)(const struct zsd_cold_policy *policy),
-			 bool (*start_next)(struct zsd_cold_policy *policy))
-{
-	if (!is_due(policy, chore, any_pressing) || start_next(policy))
-		return;
-	if (end_round(policy, chore) && !zs_store_backing(policy->store) && !start_next(policy))
-		end_round(policy, chore);
-}
-
-/* False if there is no file to write to. */
-static bool write_back(struct zsd_cold_policy *policy, struct zsd_chore *chore, enum zsd_task_reason reason,
-		       uint64_t device_id, uint64_t bytes)
+bool zsd_cold_step_write_back(struct zsd_cold_policy *policy, struct zsd_chore *chore, enum zsd_task_reason reason,
+			      uint64_t device_id, uint64_t bytes)
 {
 	const struct zsd_task_writeback wanted = {
 		.device_id = device_id, .order = ZS_WRITEBACK_COLDEST, .limit_bytes = bytes};
 
 	chore->recompressed = 0;
-	if (!zs_store_backing(policy->store))
-		return false;
-	zsd_cold_write_back(policy, chore, reason, &wanted);
-	return true;
+	return zsd_cold_can_write(policy) && !zsd_cold_rests(policy, chore, ZSD_TASK_WRITEBACK, device_id) &&
+	       zsd_cold_write_back(policy, chore, reason, &wanted);
+}
+
+/* The same, if there is time for it. */
+static bool recompress(struct zsd_cold_policy *policy, struct zsd_chore *chore, enum zsd_task_reason reason,
+		       uint64_t turn, uint64_t device_id, struct use use)
+{
+	return !is_pressing(policy, use) &&
+	       zsd_cold_step_recompress(policy, chore, reason, turn, device_id, excess(policy, use));
+}
+
+/* Those of one kind, in turn from the cursor on; start_next() is false, and the cursor 0, at the end. */
+static void look_at_each(struct zsd_cold_policy *policy, struct zsd_chore *chore, const unsigned int *cursor,
+			 bool (*any_pressing)(const struct zsd_cold_policy *policy),
+			 bool (*start_next)(struct zsd_cold_policy *policy))
+{
+	bool is_amid = *cursor > 0;
+
+	if (zsd_cold_step_is_due(policy, chore, any_pressing) && !start_next(policy) && is_amid)
+		start_next(policy);
 }
 
 /*
@@ -132,7 +129,7 @@ static struct use pool_use(const struct zsd_cold_policy *policy)
 
 static bool pool_is_pressing(const struct zsd_cold_policy *policy)
 {
-	return is_pressing(policy, pool_use(policy));
+	return !zsd_cold_rests(policy, &policy->pool, ZSD_TASK_WRITEBACK, 0) && is_pressing(policy, pool_use(policy));
 }
 
 /* One device each time that the pool is near its limit, in turn. */
@@ -147,20 +144,8 @@ static bool recompress_for_pool(struct zsd_cold_policy *policy, struct use use)
 				return true;
 		}
 		policy->pool_cursor = 0;
-		if (!end_round(policy, &policy->pool))
-			return false;
 	}
 	return false;
-}
-
-/* As the owner allows; true if it was of use. */
-static bool compact(struct zsd_cold_policy *policy)
-{
-	policy->pool.tried = true;
-	if (!policy->options.compacts || !zs_store_compact(policy->store, COMPACT_PAGES))
-		return false;
-	policy->pool.freed = true;
-	return true;
 }
 
 static void look_at_pool(struct zsd_cold_policy *policy)
@@ -168,21 +153,17 @@ static void look_at_pool(struct zsd_cold_policy *policy)
 	struct zsd_chore *chore = &policy->pool;
 	struct use use;
 
-	if (!is_due(policy, chore, pool_is_pressing))
+	if (!zsd_cold_step_is_due(policy, chore, pool_is_pressing))
 		return;
 	use = pool_use(policy);
-	if (excess(policy, use) && compact(policy))
+	if (excess(policy, use) && zsd_cold_compact(policy))
 		use = pool_use(policy);
-	if (!excess(policy, use)) {
+	if (!excess(policy, use) || !zsd_cold_can_write(policy))
 		chore->recompressed = 0;
-		/* The next round may begin amid the devices: those before are not to wait for a rest. */
-		chore->freed = true;
+	if (!excess(policy, use))
 		return;
-	}
-	if (!zs_store_backing(policy->store))
-		chore->recompressed = 0;
 	if (chore->recompressed || !recompress_for_pool(policy, use))
-		write_back(policy, chore, ZSD_REASON_POOL_LIMIT, 0, excess(policy, use));
+		zsd_cold_step_write_back(policy, chore, ZSD_REASON_POOL_LIMIT, 0, excess(policy, use));
 }
 
 /*
@@ -213,7 +194,8 @@ static bool any_device_is_pressing(const struct zsd_cold_policy *policy)
 	uint64_t id;
 
 	while (zs_store_next(policy->store, &cursor, &id)) {
-		if (is_pressing(policy, device_use(policy, id)))
+		if (!zsd_cold_rests(policy, &policy->device, ZSD_TASK_WRITEBACK, id) &&
+		    is_pressing(policy, device_use(policy, id)))
 			return true;
 	}
 	return false;
@@ -236,7 +218,7 @@ static bool start_for_device(struct zsd_cold_policy *policy)
 		if (recompress(policy, chore, ZSD_REASON_DEVICE_LIMIT, id, id, use))
 			return true;
 		policy->device_cursor = next;
-		if (write_back(policy, chore, ZSD_REASON_DEVICE_LIMIT, id, excess(policy, use)))
+		if (zsd_cold_step_write_back(policy, chore, ZSD_REASON_DEVICE_LIMIT, id, excess(policy, use)))
 			return true;
 	}
 	policy->device_cursor = 0;
@@ -259,6 +241,32 @@ static bool any_group_is_pressing(const struct zsd_cold_policy *policy)
 	return false;
 }
 
+static bool is_member(const struct zsd_cold_policy *policy, uint64_t id, const struct zs_group_use *group)
+{
+	struct zs_device *device = zs_device_get(policy->store, id, NULL);
+	struct zs_device_info info;
+
+	if (!device)
+		return false;
+	zs_device_info(device, &info);
+	zs_device_put(device, NULL);
+	return strcmp(info.group, group->name) == 0;
+}
+
+/* Each of the group's devices in turn, where nothing can be written. */
+static bool recompress_member(struct zsd_cold_policy *policy, const struct zs_group_use *group, struct use use)
+{
+	uint64_t id;
+
+	policy->group.recompressed = 0;
+	while (zs_store_next(policy->store, &policy->member_cursor, &id)) {
+		if (is_member(policy, id, group) &&
+		    recompress(policy, &policy->group, ZSD_REASON_GROUP_LIMIT, group->number + UINT64_C(1), id, use))
+			return true;
+	}
+	return false;
+}
+
 /* True if something was started for one of the group's devices. The others' turn comes while it is still above. */
 static bool look_at_group(struct zsd_cold_policy *policy, const struct zs_group_use *group)
 {
@@ -270,9 +278,12 @@ static bool look_at_group(struct zsd_cold_policy *policy, const struct zs_group_
 	id = zs_store_group_device(policy->store, group->number, use.used_bytes - bytes, &above);
 	if (!id)
 		return false;
+	if (!zsd_cold_can_write(policy) || zsd_cold_rests(policy, &policy->group, ZSD_TASK_WRITEBACK, id))
+		return recompress_member(policy, group, use);
 	/* What is charged is a little more than payload. */
 	return recompress(policy, &policy->group, ZSD_REASON_GROUP_LIMIT, group->number + UINT64_C(1), id, use) ||
-	       write_back(policy, &policy->group, ZSD_REASON_GROUP_LIMIT, id, above ? zs_min(bytes, above) : bytes);
+	       zsd_cold_step_write_back(policy, &policy->group, ZSD_REASON_GROUP_LIMIT, id,
+					above ? zs_min(bytes, above) : bytes);
 }
 
 /* As start_for_device(). */
@@ -282,8 +293,10 @@ static bool start_for_group(struct zsd_cold_policy *policy)
 	struct zs_group_use group;
 
 	for (; zs_store_next_limited_group(policy->store, &next, &group); cursor = next) {
-		if (!look_at_group(policy, &group))
+		if (!look_at_group(policy, &group)) {
+			policy->member_cursor = 0;
 			continue;
+		}
 		/* After a recompression its turn isn't over. */
 		policy->group_cursor = policy->group.recompressed ? cursor : next;
 		return true;
@@ -295,6 +308,6 @@ static bool start_for_group(struct zsd_cold_policy *policy)
 void zsd_cold_look_at_limits(struct zsd_cold_policy *policy)
 {
 	look_at_pool(policy);
-	look_at_each(policy, &policy->device, any_device_is_pressing, start_for_device);
-	look_at_each(policy, &policy->group, any_group_is_pressing, start_for_group);
+	look_at_each(policy, &policy->device, &policy->device_cursor, any_device_is_pressing, start_for_device);
+	look_at_each(policy, &policy->group, &policy->group_cursor, any_group_is_pressing, start_for_group);
 }

@@ -15,21 +15,17 @@
 
 #include <errno.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/bits.h"
 #include "base/cleanup.h"
-#include "base/log.h"
 #include "config.h"
 #include "frontend.h"
 #include "pressure.h"
 #include "store/age.h"
 #include "store/cold.h"
-#include "store/device.h"
 
 #define LOOK_USEC USEC_PER_SEC
 /* Ages are told apart by ticks; the last one counts when it is over. */
@@ -40,74 +36,7 @@
 /* Between two times that the file is tidied up. */
 #define TIDY_USEC (5 * USEC_PER_SEC)
 
-#define IDLE_SHARE_PERCENT  20
-#define PRESSURE_PARTS	    20
-#define PRESSURE_PAUSE_USEC (10 * USEC_PER_SEC)
-
-uint64_t zsd_cold_now_usec(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * USEC_PER_SEC + (uint64_t)now.tv_nsec / 1000;
-}
-
-/*
- * chores
- */
-
-bool zsd_cold_is_due(struct zsd_cold_policy *policy, struct zsd_chore *chore)
-{
-	struct zsd_task_info info;
-
-	if (zsd_cold_now_usec() < chore->next_usec)
-		return false;
-	if (!chore->task || zsd_tasks_info(policy->tasks, chore->task, &info))
-		return true;
-	if (info.state <= ZSD_TASK_RUNNING)
-		return false;
-	chore->task = 0;
-	chore->freed |= info.recompress.saved_bytes > 0;
-	/* Looking for idle blocks has its own times; what could not be recompressed can be written back. */
-	if (!info.error && (info.finished_blocks || info.reason == ZSD_REASON_IDLE))
-		return true;
-	if (chore->recompressed)
-		return true;
-	chore->next_usec = zsd_cold_now_usec() + RETRY_USEC;
-	return false;
-}
-
-void zsd_cold_write_back(struct zsd_cold_policy *policy, struct zsd_chore *chore, enum zsd_task_reason reason,
-			 const struct zsd_task_writeback *wanted)
-{
-	int r = zsd_tasks_writeback(policy->tasks, wanted, reason, &chore->task);
-
-	if (!r)
-		return;
-	chore->task = 0;
-	chore->next_usec = zsd_cold_now_usec() + RETRY_USEC;
-	zs_log(ZS_LOG_DEBUG, "can't start writing back: reason=%s: %s", zsd_task_reason_name(reason), strerror(-r));
-}
-
-int zsd_cold_recompress(struct zsd_cold_policy *policy, struct zsd_chore *chore, enum zsd_task_reason reason,
-			uint64_t id, struct zs_recompress_request *request, unsigned int share_percent)
-{
-	struct zs_device *device = zs_device_get(policy->store, id, NULL);
-	enum zs_recompress_field field;
-	struct zs_device_info info;
-	int r = -EOPNOTSUPP;
-
-	if (!device)
-		return -ENODEV;
-	zs_device_info(device, &info);
-	request->last = info.size_bytes / info.block_size - 1;
-	request->nr_codecs = info.nr_recompress;
-	memcpy(request->codecs, info.recompress, sizeof(request->codecs));
-	if (info.nr_recompress)
-		r = zsd_tasks_recompress(policy->tasks, id, request, share_percent, reason, &field, &chore->task);
-	zs_device_put(device, NULL);
-	return r;
-}
+#define IDLE_SHARE_PERCENT 20
 
 /*
  * idle
@@ -131,7 +60,7 @@ static void settle_idle(struct zsd_cold_policy *policy)
 	if (!policy->idle.task || zsd_tasks_info(policy->tasks, policy->idle.task, &info) ||
 	    info.state <= ZSD_TASK_RUNNING)
 		return;
-	policy->idle.task = 0;
+	zsd_cold_settle(policy, &policy->idle, &info);
 	if (info.error)
 		policy->idle.next_usec = zs_min(policy->idle.next_usec, zsd_cold_now_usec() + RETRY_USEC);
 }
@@ -213,7 +142,7 @@ static uint64_t next_usec(const struct zsd_cold_policy *policy, bool has_backing
 	if (policy->idle.task)
 		next = zs_min(next, zsd_cold_now_usec() + TIDY_USEC);
 	/* Recompression may not be enough, or other devices may still be above. */
-	if (policy->pool.recompressed || policy->device.task || policy->group.task)
+	if (policy->pool.recompressed || policy->device.task || policy->group.task || policy->pressed_goal_bytes)
 		next = zsd_cold_now_usec();
 	if (has_backing && !policy->tidied_all)
 		next = zs_min(next, policy->tidied_usec + TIDY_USEC);
@@ -228,6 +157,7 @@ static void look(struct zsd_cold_policy *policy)
 		zsd_frontend_watch_activity(policy->frontend, ZSD_WATCHER_COLD, policy->activity_fd);
 	policy->watches = true;
 	zsd_cold_look_at_limits(policy);
+	zsd_cold_look_at_pressure(policy);
 	if (has_backing) {
 		look_at_idle(policy);
 		look_at_file(policy);
@@ -266,23 +196,13 @@ static int on_activity(sd_event_source *source, int fd, uint32_t events, void *u
 	return 0;
 }
 
+/* Memory is short; or the control group is gone, and nothing tells any more. */
 static int on_pressure(sd_event_source *source, int fd, uint32_t events, void *userdata)
 {
-	struct zsd_task_writeback wanted = {.order = ZS_WRITEBACK_COLDEST};
-	struct zsd_cold_policy *policy = userdata;
-	struct zs_store_stats stats;
-
-	/* The control group is gone. */
 	if (events & EPOLLERR)
 		return sd_event_source_set_enabled(source, SD_EVENT_OFF);
-	if (!zs_store_backing(policy->store) || !zsd_cold_is_due(policy, &policy->pressed))
-		return 0;
-	zs_store_stats(policy->store, &stats);
-	wanted.limit_bytes = stats.heap.used_bytes / PRESSURE_PARTS;
-	if (!wanted.limit_bytes)
-		return 0;
-	zsd_cold_write_back(policy, &policy->pressed, ZSD_REASON_PRESSURE, &wanted);
-	policy->pressed.next_usec = zs_max(policy->pressed.next_usec, zsd_cold_now_usec() + PRESSURE_PAUSE_USEC);
+	if (zsd_cold_pressed(userdata))
+		look(userdata);
 	return 0;
 }
 

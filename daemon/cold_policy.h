@@ -13,13 +13,13 @@
  *   device-limit  the same of a device with a limit                that device's
  *   group-limit   the same of a group with a limit                 those of the devices that are above their shares of
  *                                                                  it, one after the other
- *   pressure      the system (or the daemon's control group) is    a twentieth of the pool, the coldest first
- *                 short of memory
+ *   pressure      the system (or the daemon's control group) is    the same for a twentieth of the pool
+ *                 short of memory                                  (cold_pressure.c)
  *   full          a request finds no room                          see zsd_tasks_make_room()
  *
- * What found nothing to write, or no room in the file, is tried again a minute later at the earliest. Nothing ticks
- * once all data is idle and nobody uses it. Without a backing file nothing is written back: then one device after the
- * other is recompressed, and a minute of rest is after a round in which that was of no use.
+ * What found nothing to write or to save is tried again a minute later at the earliest, and what is in the way of one
+ * device is not in that of another (cold_chore.c). Nothing ticks once all data is idle and nobody uses it. Where
+ * nothing can be written back one device after the other is recompressed.
  *
  * Context: the control thread.
  */

@@ -13,12 +13,22 @@
 struct zsd_chore {
 	uint64_t next_usec; /* not before */
 	uint64_t task;	    /* the last one, 0 = none */
+	uint64_t device_id; /* what it works on; 0 = all */
 	/* Near a limit: what was recompressed, and is to be written back if that wasn't enough; 0 = nothing. */
 	uint64_t recompressed;
 	uint64_t began_usec; /* with recompressing it */
-	/* In this round over the devices: recompressed one, and memory was freed. */
-	bool tried, freed;
 };
+
+/* What was of no use, and is not tried again for a while. */
+struct zsd_rest {
+	const struct zsd_chore *chore;
+	enum zsd_task_kind kind;
+	uint64_t device_id;
+	uint64_t until_usec;
+};
+
+/* Each chore may add one at a look: enough for a minute. */
+#define ZSD_RESTS 256
 
 struct zsd_cold_policy {
 	struct zs_store *store;
@@ -36,16 +46,35 @@ struct zsd_cold_policy {
 	struct zsd_chore device, group; /* of all devices with limits, and of all groups: one at a time */
 	unsigned int pool_cursor;	/* the device that is recompressed next for the pool */
 	unsigned int device_cursor, group_cursor;
-	unsigned int recompress_cursor; /* where the devices of this round go on; 0 = the next round begins */
+	unsigned int member_cursor;	  /* the same for the group whose turn it is */
+	unsigned int pressed_cursor;	  /* and for who is short of memory */
+	uint64_t pressed_goal_bytes;	  /* what the pool is to come down to for that; 0 = memory isn't short */
+	bool pressed_again;		  /* it still is, or once more */
+	uint64_t file_usec;		  /* nothing can be written to the file before */
+	struct zsd_rest rests[ZSD_RESTS]; /* a ring */
+	unsigned int nr_rests;		  /* so far */
+	unsigned int recompress_cursor;	  /* where the devices of this round go on; 0 = the next round begins */
 };
 
 uint64_t zsd_cold_now_usec(void);
 
-/* True if it may be done now: its last task is over, and was of some use or is long ago. */
-bool zsd_cold_is_due(struct zsd_cold_policy *policy, struct zsd_chore *chore);
+/*
+ * chores: cold_chore.c
+ */
 
-/* Starts a task, or puts the chore off if that fails. */
-void zsd_cold_write_back(struct zsd_cold_policy *policy, struct zsd_chore *chore, enum zsd_task_reason reason,
+/* True if it may be done now: its last task is over. */
+bool zsd_cold_is_due(struct zsd_cold_policy *policy, struct zsd_chore *chore);
+/* The chore's task is over: what is to be known of it. */
+void zsd_cold_settle(struct zsd_cold_policy *policy, struct zsd_chore *chore, const struct zsd_task_info *info);
+
+/* Writing back is possible: there is a file, it answered no error lately, and its budget isn't used up. */
+bool zsd_cold_can_write(const struct zsd_cold_policy *policy);
+/* True if such a task for this device (0: all) was of no use for the chore lately. */
+bool zsd_cold_rests(const struct zsd_cold_policy *policy, const struct zsd_chore *chore, enum zsd_task_kind kind,
+		    uint64_t device_id);
+
+/* Starts a task. False if that fails; unless its device is gone, or many tasks wait, the chore is put off then. */
+bool zsd_cold_write_back(struct zsd_cold_policy *policy, struct zsd_chore *chore, enum zsd_task_reason reason,
 			 const struct zsd_task_writeback *wanted);
 
 /*
@@ -55,5 +84,33 @@ void zsd_cold_write_back(struct zsd_cold_policy *policy, struct zsd_chore *chore
 int zsd_cold_recompress(struct zsd_cold_policy *policy, struct zsd_chore *chore, enum zsd_task_reason reason,
 			uint64_t id, struct zs_recompress_request *request, unsigned int share_percent);
 
+/*
+ * steps: cold_limits.c
+ */
+
+/*
+ * Whether something may be started for the chore; ends a recompression that takes too long, or that there is no time
+ * for any more, as any_pressing says.
+ */
+bool zsd_cold_step_is_due(struct zsd_cold_policy *policy, struct zsd_chore *chore,
+			  bool (*any_pressing)(const struct zsd_cold_policy *policy));
+/* As the owner allows; true if memory was freed. */
+bool zsd_cold_compact(struct zsd_cold_policy *policy);
+/* True if it was started. turn says for whom, and is not 0: not twice without writing back in between. */
+bool zsd_cold_step_recompress(struct zsd_cold_policy *policy, struct zsd_chore *chore, enum zsd_task_reason reason,
+			      uint64_t turn, uint64_t device_id, uint64_t bytes);
+/* True if it was started. Ends the turn. device_id 0: all. */
+bool zsd_cold_step_write_back(struct zsd_cold_policy *policy, struct zsd_chore *chore, enum zsd_task_reason reason,
+			      uint64_t device_id, uint64_t bytes);
+
 /* Starts what pool, devices and groups need that are near their limits. */
 void zsd_cold_look_at_limits(struct zsd_cold_policy *policy);
+
+/*
+ * shortness of memory: cold_pressure.c
+ */
+
+/* The system is short of memory. True if something is to be done. */
+bool zsd_cold_pressed(struct zsd_cold_policy *policy);
+/* Starts the next step. */
+void zsd_cold_look_at_pressure(struct zsd_cold_policy *policy);

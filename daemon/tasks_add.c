@@ -288,17 +288,6 @@ static int wait_locked(struct zsd_tasks *tasks, uint64_t number, uint64_t device
 	return task->error ?: -ENOSPC;
 }
 
-/* Then each request that finds no room would have all slots looked at in vain. */
-static bool has_no_budget(struct zs_store *store)
-{
-	struct zs_writeback_budget budget;
-
-	if (zs_store_writeback_budget(store, &budget))
-		return false;
-	return (budget.day_bytes && budget.written_today_bytes >= budget.day_bytes) ||
-	       (budget.has_remaining && !budget.remaining_bytes);
-}
-
 int zsd_tasks_make_room(struct zsd_tasks *tasks, uint64_t device_id)
 {
 	const struct zsd_task_writeback wanted = {
@@ -311,7 +300,8 @@ int zsd_tasks_make_room(struct zsd_tasks *tasks, uint64_t device_id)
 	const struct zsd_task *task;
 	uint64_t number = 0;
 
-	if (!r && has_no_budget(tasks->store))
+	/* Or each request that finds no room would have all slots looked at in vain. */
+	if (!r && !zs_store_has_writeback_budget(tasks->store))
 		r = -EDQUOT;
 	if (r)
 		return r;

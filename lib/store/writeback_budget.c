@@ -141,3 +141,14 @@ int zs_store_writeback_budget(struct zs_store *store, struct zs_writeback_budget
 	};
 	return 0;
 }
+
+bool zs_store_has_writeback_budget(struct zs_store *store)
+{
+	struct zs_backing_budget budget;
+	ZS_LOCK_SCOPE(&store->lock);
+
+	if (!store->cold.backing)
+		return false;
+	budget = load(store->cold.backing);
+	return available(&budget) > 0;
+}
