@@ -107,7 +107,8 @@ same "values of the pool" "$(fields Pool)" "$(items zsctl.1 "VALUES OF THE POOL"
 no_counts=(class compaction compaction_end created_usec devices direct encrypted error group kind modified_usec name
 	path paused pool_mode ratio reason state task)
 internals=$(sed -n '/^\.Sh COUNTERS/,/^\.Sh ACCOUNTING/p' man/zsd-internals.7 | grep '^\.\(It Li\|Li\)')
-for field in $(for type in Pool DeviceStats Class Cache Task ReasonSums Backing; do fields "$type"; done | sort -u); do
+counted=(Pool DeviceStats Class Cache Task ReasonSums BackingFile)
+for field in $(for type in "${counted[@]}"; do fields "$type"; done | sort -u); do
 	[[ " ${no_counts[*]} " != *" $field "* ]] || continue
 	checked=$((checked + 1))
 	grep -qw -- "$field" <<<"$internals" || finding "man/zsd-internals.7, COUNTERS: $field is not there"
@@ -122,6 +123,14 @@ error_names='ERROR\("[A-Z][A-Za-z]+"\)'
 error_names+='|ZSD_INTERFACE_[A-Z]+ "\.[A-Z][A-Za-z]+"|"(io\.zsd|org\.varlink)\.[a-z]+\.[A-Z][A-Za-z]+"'
 same "errors" "$(grep -ohE "$error_names" daemon/*.c | sed -E 's/.*[".]([A-Z][A-Za-z]+)".*/\1/')" \
 	"$(sed -nE 's/^error ([A-Za-z]+) .*/\1/p' "$BUILD"/daemon/*.varlink)"
+
+# Types, methods and errors share their names; varlinkctl, and what makes clients, refuse one that is there twice.
+for file in "$BUILD"/daemon/*.varlink; do
+	while read -r name; do
+		finding "$(basename "$file"): $name is there twice"
+	done < <(sed -nE 's/^(type|method|error) ([A-Za-z]+).*/\2/p' "$file" | sort | uniq -d)
+	checked=$((checked + 1))
+done
 
 metrics()
 {

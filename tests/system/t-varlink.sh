@@ -14,9 +14,40 @@ example()
 	[[ -s $1 ]] || fail "the page has no example '$1'"
 }
 
-start_daemon
-add vm0 16M
+# introspected SOCKET INTERFACES: varlinkctl finds these interfaces there, and nothing wrong with their text.
+introspected()
+{
+	local interfaces interface
+	interfaces=$(varlinkctl list-interfaces "$1")
+	for interface in $interfaces; do
+		varlinkctl introspect "$1" "$interface" >text || fail "$interface can't be introspected"
+		varlinkctl validate-idl text >/dev/null || fail "$interface: see above"
+		grep -qx "interface $interface" text || fail "$interface is described as '$(head -n 20 text)'"
+	done
+	equal "the interfaces" "$(sort <<<"$interfaces" | paste -sd ' ')" "$2"
+}
 
+start_daemon
+# It came with systemd 255.
+if command -v varlinkctl >/dev/null; then
+	step "varlinkctl"
+	introspected "$runtime/io.zsd.control" \
+		"io.systemd.Metrics io.zsd.control io.zsd.metrics org.varlink.service"
+	introspected "$runtime/io.zsd.metrics" "io.systemd.Metrics io.zsd.metrics org.varlink.service"
+	example varlinkctl
+	sed -i 's/^# //' varlinkctl
+	# The last command goes on.
+	start bash -e varlinkctl >output 2>&1
+	eventually "varlinkctl" grep -q '"ready"' output
+	end_process "${started[-1]}"
+	equal "the device" "$(stat_of vm0 size_bytes)" 8589934592
+	grep -q '"present".*"vm0"' output || fail "the monitor said $(cat output)"
+	"$ZSCTL" remove vm0
+else
+	step "without varlinkctl, which systemd has from 255 on, its examples are not tested"
+fi
+
+add vm0 16M
 step "the shell"
 example shell
 bash shell >reply
