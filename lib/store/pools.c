@@ -32,6 +32,7 @@ static void stats_of_pools(struct zs_store *store, struct zs_pool_stats *ret_sta
 		ret_stats->freeable_pages += stats.freeable_pages;
 		ret_stats->compacted_pages += stats.compacted_pages;
 		ret_stats->moved_objects += stats.moved_objects;
+		ret_stats->lent_objects += stats.lent_objects;
 		ret_stats->lock_waits += stats.lock_waits;
 		ret_stats->lock_wait_ns += stats.lock_wait_ns;
 	}

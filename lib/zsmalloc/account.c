@@ -120,6 +120,12 @@ static uint64_t overlap(uint64_t start, uint64_t length, uint64_t offset)
 	return to > from ? to - from : 0;
 }
 
+/* The class that an object is charged as: its own, also where a larger one has lent it room. */
+static const struct zs_class_shape *shape_of(const struct zs_account *account, uint32_t size)
+{
+	return &account->geometry->classes[zs_geometry_class(account->geometry, size + ZS_OBJECT_HEADER_BYTES)];
+}
+
 /*
  * Splits an object at the page borders. The payload is where it is; the share is split as the object's place is, the
  * part of the zspage's tail that it carries going with its last page, so that the parts add up.
@@ -127,8 +133,9 @@ static uint64_t overlap(uint64_t start, uint64_t length, uint64_t offset)
 static void split(struct zs_account *account, unsigned int owner, struct zs_location location, uint32_t size,
 		  uint64_t sign)
 {
-	const struct zs_class_shape *shape = &account->geometry->classes[location.class];
-	uint64_t start = (uint64_t)location.index * shape->size, end = start + shape->size;
+	const struct zs_class_shape *shape = shape_of(account, size);
+	uint64_t start = (uint64_t)location.index * account->geometry->classes[location.class].size;
+	uint64_t end = start + shape->size;
 	uint64_t tail = shape->cost - shape->size;
 
 	for (uint64_t page = start / ZS_PAGE_SIZE; page * ZS_PAGE_SIZE < end; page++) {
@@ -145,7 +152,7 @@ static void count(struct zs_account *account, unsigned int owner, struct zs_loca
 		  uint64_t sign)
 {
 	if (account->options.nr_nodes == 1)
-		add(account, owner, 0, size, account->geometry->classes[location.class].cost, sign);
+		add(account, owner, 0, size, shape_of(account, size)->cost, sign);
 	else
 		split(account, owner, location, size, sign);
 }

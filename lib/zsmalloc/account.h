@@ -7,7 +7,7 @@
  * For each owner and node two sums are kept:
  *
  *   payload   bytes of compressed data
- *   share     the objects' part of their zspages' pages: zs_pool_cost()
+ *   share     the objects' part of their zspages' pages: zs_pool_cost(), also of one that a larger class has lent
  *
  * An object that lies across pages of different nodes is split at the page border, byte for byte. Objects are charged
  * when they are written, moved with compaction and page migration, uncharged when they are freed; the sums over all

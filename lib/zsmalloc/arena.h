@@ -17,7 +17,7 @@
 #include "base/bits.h"
 
 /* Raised whenever the meaning of a byte in the arena changes; an arena of another version is refused. */
-#define ZS_ARENA_LAYOUT_VERSION 4
+#define ZS_ARENA_LAYOUT_VERSION 5
 
 enum zs_region {
 	ZS_REGION_DEVICES,	/* struct zs_device_entry, see store/entry.h */

@@ -48,14 +48,6 @@ static struct zspage *find_source(struct zs_size_class *class, unsigned int skip
 	return NULL;
 }
 
-/* True if the free objects of the class fill a zspage: one can be emptied into the others. Under class->lock. */
-static bool has_spare_zspage(const struct zs_heap *heap, const struct zs_size_class *class, unsigned int index)
-{
-	unsigned int objects = heap->geometry->classes[index].objects;
-
-	return (uint64_t) class->nr_zspages * objects - class->nr_objects >= objects;
-}
-
 /* Moves one object if it is not busy. Under class->lock. */
 static bool move_object(struct zs_heap *heap, struct zspage *source, unsigned int index, struct zspage *destination)
 {
@@ -71,8 +63,8 @@ static bool move_object(struct zs_heap *heap, struct zspage *source, unsigned in
 	if (!handle.index || !heap_handle_is_valid(heap, handle.index) ||
 	    !zs_handle_trylock(heap_handle_word(heap, handle.index), old))
 		return false;
-	/* A damaged size would overwrite what lies behind the copy. */
-	if (zs_object_info(from->meta).size + ZS_OBJECT_HEADER_BYTES > heap->geometry->classes[old.class].size) {
+	/* A damaged size might overwrite what lies behind the copy, and would be believed where a mark is written. */
+	if (!heap_size_is_sound(heap, old)) {
 		zs_handle_move(heap_handle_word(heap, handle.index), old);
 		return false;
 	}
@@ -82,6 +74,7 @@ static bool move_object(struct zs_heap *heap, struct zspage *source, unsigned in
 	to->meta = from->meta;
 	to->checksum = from->checksum;
 	memcpy(to + 1, from + 1, zs_object_info(from->meta).size);
+	heap_mark_lent(heap, new);
 	if (heap->account)
 		zs_account_move(heap->account, handle.index, old, new, zs_object_info(from->meta).size);
 	zs_handle_move(heap_handle_word(heap, handle.index), new);
@@ -111,7 +104,7 @@ static struct progress compact_step(struct zs_pool *pool, unsigned int index, un
 
 	source = find_source(class, skip);
 	destination = size_class_find(class);
-	if (!source || source == destination || !has_spare_zspage(pool->heap, class, index)) {
+	if (!source || source == destination || !size_class_has_spare_zspage(pool, index)) {
 		progress.stuck = true;
 		return progress;
 	}
@@ -124,7 +117,7 @@ static struct progress compact_step(struct zs_pool *pool, unsigned int index, un
 		return progress;
 	}
 	size_class_remove(class, source);
-	class->nr_zspages--;
+	size_class_count(&class->nr_zspages, -1);
 	progress.emptied = source;
 	return progress;
 }

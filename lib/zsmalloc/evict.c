@@ -68,6 +68,7 @@ static void write_room(struct zs_pool *pool, const struct zs_object *object, str
 		zs_copy_uncached(header + 1, object->payload, object->info.size);
 	header->meta = zs_object_meta(&object->info);
 	header->checksum = object->checksum;
+	heap_mark_lent(pool->heap, location);
 	zs_copy_fence();
 }
 

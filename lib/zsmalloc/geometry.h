@@ -19,6 +19,7 @@
  * blocks of 4 KiB (32 of 8 KiB, ... 4 of 64 KiB) with a loss of 1.5 %.
  */
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -50,6 +51,17 @@ const struct zs_geometry *zs_geometry(void);
 static inline unsigned int zs_geometry_class(const struct zs_geometry *geometry, size_t size)
 {
 	return geometry->index[(size + 3) / 4];
+}
+
+/* How far a class may be above one that it lends objects to: in classes, and its size in percent of the other's. */
+#define ZS_LEND_CLASSES 8
+#define ZS_LEND_PERCENT 120
+
+/* True if a class may lend its objects to another one, which is smaller (zsmalloc/room.c). Any lender. */
+static inline bool zs_geometry_lends(const struct zs_geometry *geometry, unsigned int lender, unsigned int class)
+{
+	return lender < geometry->nr_classes && lender > class && lender - class <= ZS_LEND_CLASSES &&
+	       geometry->classes[lender].size * 100 <= geometry->classes[class].size * ZS_LEND_PERCENT;
 }
 
 /* Names this geometry: arenas made with another one are refused. */

@@ -28,5 +28,5 @@ static uint64_t hash(const void *data, size_t size)
 
 uint32_t zs_object_checksum(uint32_t meta, const void *payload)
 {
-	return (uint32_t)hash(payload, zs_object_info(meta).size) ^ meta * UINT32_C(0x9e3779b1);
+	return (uint32_t)hash(payload, zs_object_info(meta).size) ^ meta * ZS_OBJECT_FACTOR;
 }

@@ -10,6 +10,10 @@
  *   8       4      checksum    low half of XXH3-64 of the payload, xor meta * 0x9e3779b1
  *
  * The factor is odd, so that every change of meta changes the product, and with it the checksum that is expected.
+ *
+ * The size must be one of the object's class, which finds most flipped bits without a look at the payload. Room that a
+ * larger class has lent (zsmalloc/room.c) is larger by four bytes at least: the last four hold a mark, handle * factor
+ * xor meta, without which an object that is too small for its class is not believed.
  */
 
 #include <assert.h>
@@ -41,6 +45,14 @@ static inline struct zs_object_info zs_object_info(uint32_t meta)
 		.codec = (uint8_t)(meta >> 17 & 0xf),
 		.dictionary = (uint16_t)(meta >> 21),
 	};
+}
+
+/* What a handle or a meta is multiplied with. */
+#define ZS_OBJECT_FACTOR UINT32_C(0x9e3779b1)
+
+static inline uint32_t zs_object_lent_mark(uint32_t handle, uint32_t meta)
+{
+	return handle * ZS_OBJECT_FACTOR ^ meta;
 }
 
 uint32_t zs_object_checksum(uint32_t meta, const void *payload);

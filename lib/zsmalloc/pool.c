@@ -2,9 +2,7 @@
 /*
  * Objects: allocate, write, read, free.
  *
- * Lock order (base/lock.h): class -> slab -> pages. There is no lock per pool. New zspages are made, and empty ones
- * given back, without any lock held; so two threads may each make a zspage for the same class at the same time: the
- * second one to come back finds the first one's, and returns its own.
+ * Lock order (base/lock.h): class -> slab -> pages. There is no lock per pool.
  *
  * Who may touch an object's bytes:
  *   from zs_pool_alloc() to zs_obj_write()   the writer; the handle can't be pinned yet
@@ -38,41 +36,6 @@ static void size_class_init(struct zs_size_class *class)
 	zs_lock_init(&class->lock, ZS_LOCK_CLASS);
 	for (unsigned int group = 0; group < ZS_FULLNESS_FULL; group++)
 		zs_list_init(&class->groups[group]);
-}
-
-void size_class_remove(struct zs_size_class *class, struct zspage *zspage)
-{
-	if (zspage->group == ZS_FULLNESS_FULL) {
-		class->group_zspages[ZS_FULLNESS_FULL]--;
-		return;
-	}
-	/* A new zspage is on no list yet. */
-	class->group_zspages[zspage->group] -= !zs_list_empty(&zspage->link);
-	zs_list_unlink(&zspage->link);
-	if (zs_list_empty(&class->groups[zspage->group]))
-		class->occupied &= (uint16_t) ~(1u << zspage->group);
-}
-
-void size_class_refile(struct zs_heap *heap, struct zs_size_class *class, struct zspage *zspage)
-{
-	enum zs_fullness group = zspage_fullness(heap, zspage);
-
-	if (group == zspage->group && (group == ZS_FULLNESS_FULL || !zs_list_empty(&zspage->link)))
-		return;
-	size_class_remove(class, zspage);
-	zspage->group = (uint8_t)group;
-	class->group_zspages[group]++;
-	if (group == ZS_FULLNESS_FULL)
-		return;
-	zs_list_push(&class->groups[group], &zspage->link);
-	class->occupied |= (uint16_t)(1u << group);
-}
-
-struct zspage *size_class_find(struct zs_size_class *class)
-{
-	if (!class->occupied)
-		return NULL;
-	return zs_list_entry(class->groups[zs_ilog2(class->occupied)].next, struct zspage, link);
 }
 
 int zs_pool_create(struct zs_heap *heap, struct zs_pool **ret_pool)
@@ -116,84 +79,6 @@ void zs_pool_abandon(struct zs_pool *pool)
 	free(pool);
 }
 
-/*
- * Asks for the object that the class hands out next, whose link is going to be read with the lock held. Nobody has used
- * it lately, unless it was freed just now.
- */
-static void prefetch_next(const struct zs_heap *heap, struct zs_size_class *class)
-{
-	const struct zspage *zspage = size_class_find(class);
-
-	if (zspage && zspage->free != ZSPAGE_END)
-		__builtin_prefetch(zspage_object(heap, zspage, zspage->free), 1);
-}
-
-/* Takes an object from a zspage of the class that has one; false if there is none. Under class->lock. */
-static bool class_take(struct zs_pool *pool, unsigned int index, bool *ret_fresh, struct zs_location *ret_location)
-{
-	struct zs_size_class *class = &pool->classes[index];
-	struct zspage *zspage = size_class_find(class);
-
-	if (!zspage)
-		return false;
-	*ret_fresh = zspage->free == ZSPAGE_END;
-	ret_location->page = zspage->page;
-	ret_location->class = (uint8_t)index;
-	ret_location->index = (uint16_t)zspage_object_alloc(pool->heap, zspage);
-	class->nr_objects++;
-	size_class_refile(pool->heap, class, zspage);
-	prefetch_next(pool->heap, class);
-	return true;
-}
-
-/* The slow path of pool_take_room(): the class needs a zspage. */
-static int class_grow_and_take(struct zs_pool *pool, unsigned int index, enum zs_urgency urgency, bool *ret_fresh,
-			       struct zs_location *ret_location)
-{
-	struct zs_size_class *class = &pool->classes[index];
-	struct zspage *zspage;
-	int error;
-	bool taken;
-
-	error = zspage_create(pool, index, urgency, &zspage);
-	if (error)
-		return error;
-	zs_lock(pool_lock(pool, index));
-	taken = class_take(pool, index, ret_fresh, ret_location);
-	if (!taken) {
-		size_class_refile(pool->heap, class, zspage);
-		class->nr_zspages++;
-		zs_assert(class_take(pool, index, ret_fresh, ret_location));
-	}
-	zs_unlock(pool_lock(pool, index));
-	if (taken)
-		zspage_destroy(pool->heap, zspage);
-	return 0;
-}
-
-static int take_room(struct zs_pool *pool, unsigned int index, enum zs_urgency urgency, bool *ret_fresh,
-		     struct zs_location *ret_location)
-{
-	{
-		ZS_LOCK_SCOPE(pool_lock(pool, index));
-		if (class_take(pool, index, ret_fresh, ret_location))
-			return 0;
-	}
-	return class_grow_and_take(pool, index, urgency, ret_fresh, ret_location);
-}
-
-int pool_take_room(struct zs_pool *pool, unsigned int index, enum zs_urgency urgency, struct zs_handle handle,
-		   bool *ret_fresh, struct zs_location *ret_location)
-{
-	int error = take_room(pool, index, urgency, ret_fresh, ret_location);
-
-	if (error)
-		return error;
-	/* Without the lock, which else would be held until the object's first line has come from memory. */
-	atomic_store_explicit(&heap_object(pool->heap, *ret_location)->handle, handle.index, memory_order_relaxed);
-	return 0;
-}
-
 int zs_pool_alloc(struct zs_pool *pool, size_t size, enum zs_urgency urgency, struct zs_handle *ret_handle)
 {
 	struct zs_heap *heap = pool->heap;
@@ -227,23 +112,6 @@ void pool_free_handle(struct zs_heap *heap, uint32_t handle)
 	zs_slab_free(&heap->handles, handle);
 }
 
-struct zspage *pool_free_room(struct zs_pool *pool, struct zs_location location)
-{
-	struct zs_heap *heap = pool->heap;
-	struct zs_size_class *class = &pool->classes[location.class];
-	struct zspage *zspage = heap_zspage(heap, zs_pages_zspage(&heap->pages, location.page));
-
-	zspage_object_free(heap, zspage, location.index);
-	class->nr_objects--;
-	if (zspage->inuse) {
-		size_class_refile(heap, class, zspage);
-		return NULL;
-	}
-	size_class_remove(class, zspage);
-	class->nr_zspages--;
-	return zspage;
-}
-
 /* Frees an object in memory that is doomed and not pinned, and its handle. */
 static void object_free(struct zs_pool *pool, uint32_t handle, struct zs_location location)
 {
@@ -275,15 +143,6 @@ static void doomed_free(struct zs_pool *pool, uint32_t handle, uint64_t word)
 	pool_free_handle(heap, handle);
 }
 
-/* True if the size in an object's header is one of its class. */
-static bool size_is_sound(const struct zs_heap *heap, struct zs_location location)
-{
-	size_t size = zs_object_info(heap_object(heap, location)->meta).size;
-
-	return size && size <= ZS_OBJECT_MAX_BYTES &&
-	       zs_geometry_class(heap->geometry, size + ZS_OBJECT_HEADER_BYTES) == location.class;
-}
-
 /*
  * A dictionary is given back when no object needs it, so its number is believed only with the checksum. All other
  * objects do without: it would bring their payloads into the cache.
@@ -309,7 +168,7 @@ static bool object_is_sound(struct zs_pool *pool, uint32_t handle, struct zs_loc
 	    heap_zspage(heap, index)->class != location.class)
 		return false;
 	return atomic_load_explicit(&heap_object(heap, location)->handle, memory_order_relaxed) == handle &&
-	       size_is_sound(heap, location) && dictionary_is_sound(heap, location);
+	       heap_size_is_sound(heap, location) && dictionary_is_sound(heap, location);
 }
 
 /*
@@ -352,6 +211,7 @@ void zs_obj_write(struct zs_pool *pool, struct zs_handle handle, const struct zs
 		zs_copy_uncached(header + 1, payload, info->size);
 	header->meta = zs_object_meta(info);
 	header->checksum = zs_object_checksum(header->meta, payload);
+	heap_mark_lent(pool->heap, location);
 	zs_copy_fence();
 	if (pool->heap->account)
 		publish_charged(pool, handle.index, info, location);

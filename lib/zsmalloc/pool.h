@@ -97,6 +97,7 @@ struct zs_pool_stats {
 	uint64_t freeable_pages;  /* what compaction would free at best */
 	uint64_t compacted_pages; /* what it freed so far */
 	uint64_t moved_objects;	  /* by compaction, so far */
+	uint64_t lent_objects;	  /* allocations that a larger class had the room for, so far */
 	uint64_t lock_waits;	  /* for size classes, so far */
 	uint64_t lock_wait_ns;
 };
@@ -204,7 +205,10 @@ void zs_obj_prefetch_payload(struct zs_pool *pool, struct zs_handle handle);
 /* Both, some objects ahead: before each zs_pool_free() of a caller that frees nr handles in turn, next being it. */
 void zs_handles_prefetch(struct zs_pool *pool, const struct zs_handle *handles, unsigned int nr, unsigned int next);
 
-/* Memory that the live object behind this handle costs, as zs_pool_cost(); 0 if there is none. A hint: it may go. */
+/*
+ * Memory that the live object behind this handle costs where it is: as zs_pool_cost(), or up to a fifth more if a
+ * larger class has lent the room. 0 if there is none. A hint: it may go.
+ */
 size_t zs_obj_cost(struct zs_pool *pool, struct zs_handle handle);
 
 /*
@@ -237,7 +241,7 @@ bool zs_obj_is_at(struct zs_heap *heap, struct zs_handle handle, struct zs_place
 /* Where the object of a handle is in the backing file; false if it isn't there. A hint, unless nobody else is about. */
 bool zs_obj_place(struct zs_heap *heap, struct zs_handle handle, struct zs_place *ret_place);
 
-/* Memory that an object with this payload costs: its share of its zspage's pages, rounded up, in bytes. */
+/* Memory that an object with this payload costs: its share of a zspage of its class, rounded up to bytes. */
 size_t zs_pool_cost(size_t size);
 /* True if storing size bytes costs no less than storing the raw block does: compression does not pay a class. */
 bool zs_pool_is_huge(size_t size, size_t block_size);

@@ -42,6 +42,8 @@ static void check_objects(const struct zs_heap *heap, const struct zspage *zspag
 		location = zs_handle_location(word);
 		zs_assert(!zs_handle_is_backed(word) && location.page == zspage->page &&
 			  location.class == zspage->class && location.index == index);
+		/* What has just been handed out has no size yet. */
+		zs_assert(zs_handle_state(word) == ZS_HANDLE_FREE || heap_size_is_sound(heap, location));
 		inuse++;
 	}
 	zs_assert(inuse == zspage->inuse);
@@ -133,7 +135,7 @@ static void sum_zspage(const struct zs_heap *heap, const struct zspage *zspage, 
 		if (!header->handle)
 			continue;
 		sum->payload_bytes += zs_object_info(header->meta).size;
-		sum->share_bytes += heap->geometry->classes[zspage->class].cost;
+		sum->share_bytes += zs_pool_cost(zs_object_info(header->meta).size);
 	}
 }
 

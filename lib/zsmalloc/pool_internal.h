@@ -37,11 +37,12 @@ struct zs_size_class {
 	 * What every allocation and every free writes is in one cache line: these three, and the lock but for its
 	 * counters.
 	 */
-	_Alignas(ZS_NO_SHARE) uint32_t nr_objects; /* in use */
-	uint32_t nr_zspages;
-	uint16_t occupied;			/* bit per group but FULL: its list is not empty */
-	struct zs_lock lock;			/* guards all of this, and the zspages of the class */
-	uint32_t group_zspages[ZS_FULLNESS_NR]; /* how many of each group there are */
+	_Alignas(ZS_NO_SHARE) _Atomic uint32_t nr_objects; /* in use. relaxed: whoever wants to borrow looks */
+	_Atomic uint32_t nr_zspages;			   /* the same */
+	uint16_t occupied;				   /* bit per group but FULL: its list is not empty */
+	struct zs_lock lock;				   /* guards all of this, and the zspages of the class */
+	uint64_t nr_lent;				   /* objects handed out to smaller classes, so far */
+	uint32_t group_zspages[ZS_FULLNESS_NR];		   /* how many of each group there are */
 	/*
 	 * Zspages by fullness, but for the full ones: most are, so that most allocations fill one and most frees are of
 	 * one that was full. A list of them would be long, and take the lines of neighbours that are in no cache.
@@ -103,6 +104,65 @@ static inline bool heap_location_is_valid(const struct zs_heap *heap, struct zs_
 
 	return location.class < heap->geometry->nr_classes && location.index < shape->objects &&
 	       location.page < heap->pages.nr_pages && shape->pages <= heap->pages.nr_pages - location.page;
+}
+
+/* Where the mark of a lent object is, and what it is, see zsmalloc/object.h. */
+static inline uint32_t *heap_lent_mark(const struct zs_heap *heap, struct zs_location location)
+{
+	char *object = (char *)heap_object(heap, location);
+
+	return (uint32_t *)(void *)(object + heap->geometry->classes[location.class].size - sizeof(uint32_t));
+}
+
+static inline uint32_t heap_lent_mark_value(const struct zs_heap *heap, struct zs_location location)
+{
+	const struct zs_object_header *header = heap_object(heap, location);
+
+	return zs_object_lent_mark(atomic_load_explicit(&header->handle, memory_order_relaxed), header->meta);
+}
+
+/* Writes the mark if the object, whose header is written, is lent. */
+static inline void heap_mark_lent(const struct zs_heap *heap, struct zs_location location)
+{
+	size_t size = zs_object_info(heap_object(heap, location)->meta).size + ZS_OBJECT_HEADER_BYTES;
+
+	if (location.class && size <= heap->geometry->classes[location.class - 1].size)
+		*heap_lent_mark(heap, location) = heap_lent_mark_value(heap, location);
+}
+
+/* True if the size in an object's header is one of its class; or of one that this class lends to, and it is marked. */
+static inline bool heap_size_is_sound(const struct zs_heap *heap, struct zs_location location)
+{
+	size_t size = zs_object_info(heap_object(heap, location)->meta).size;
+	unsigned int class;
+
+	if (!size || size > ZS_OBJECT_MAX_BYTES)
+		return false;
+	class = zs_geometry_class(heap->geometry, size + ZS_OBJECT_HEADER_BYTES);
+	if (class == location.class)
+		return true;
+	return zs_geometry_lends(heap->geometry, location.class, class) &&
+	       *heap_lent_mark(heap, location) == heap_lent_mark_value(heap, location);
+}
+
+/* Adds to a counter of a class. Under class->lock, so that it takes no locked instruction. */
+static inline void size_class_count(_Atomic uint32_t *counter, int number)
+{
+	atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + (uint32_t)number,
+			      memory_order_relaxed);
+}
+
+/*
+ * True if the free objects of a class fill a zspage: one can be emptied into the others, or its objects be lent. Under
+ * class->lock; without it the answer may be out of date.
+ */
+static inline bool size_class_has_spare_zspage(const struct zs_pool *pool, unsigned int index)
+{
+	const struct zs_size_class *class = &pool->classes[index];
+	uint64_t objects = pool->heap->geometry->classes[index].objects;
+	uint64_t used = atomic_load_explicit(&class->nr_objects, memory_order_relaxed);
+
+	return atomic_load_explicit(&class->nr_zspages, memory_order_relaxed) * objects >= used + objects;
 }
 
 /* Puts a zspage that is new, or has changed its fullness, on the list where it belongs, if any. Under class->lock. */

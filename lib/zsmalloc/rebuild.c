@@ -53,7 +53,7 @@ static int zspage_adopt(struct zs_pool *pool, struct zs_location location, struc
 		.page = location.page, .pool = pool->number, .free = ZSPAGE_END, .class = location.class};
 	zs_list_init(&zspage->link);
 	zs_list_push(&class->groups[ZS_FULLNESS_EMPTY], &zspage->link);
-	class->nr_zspages++;
+	size_class_count(&class->nr_zspages, 1);
 	*ret_zspage = zspage;
 	return 0;
 }
@@ -98,8 +98,7 @@ int zs_pool_adopt(struct zs_pool *pool, struct zs_handle handle, unsigned int ow
 		return -EBADMSG;
 	header = heap_object(heap, location);
 	info = zs_object_info(header->meta);
-	if (header->handle != handle.index || !info.size || info.size > ZS_OBJECT_MAX_BYTES ||
-	    zs_geometry_class(heap->geometry, info.size + ZS_OBJECT_HEADER_BYTES) != location.class)
+	if (header->handle != handle.index || !heap_size_is_sound(heap, location))
 		return -EBADMSG;
 	error = zspage_adopt(pool, location, &zspage);
 	if (error)
@@ -107,7 +106,7 @@ int zs_pool_adopt(struct zs_pool *pool, struct zs_handle handle, unsigned int ow
 	if (heap->account)
 		zs_account_charge(heap->account, handle.index, owner, location, info.size);
 	zspage->inuse++;
-	pool->classes[location.class].nr_objects++;
+	size_class_count(&pool->classes[location.class].nr_objects, 1);
 	adopt_handle(heap, handle.index);
 	/* Pins and lock are those of threads that are gone. */
 	zs_handle_publish(heap_handle_word(heap, handle.index), location);

@@ -39,6 +39,7 @@ static void class_add(struct zs_pool *pool, struct zs_class_stats *stats)
 	stats->objects += class->nr_objects;
 	stats->objects_total += (uint64_t) class->nr_zspages * stats->objects_per_zspage;
 	stats->freeable_pages += (class->nr_zspages - needed) * stats->pages_per_zspage;
+	stats->lent_objects += class->nr_lent;
 	for (unsigned int group = 0; group < ZS_FULLNESS_NR; group++)
 		stats->groups[group] += class->group_zspages[group];
 	zs_lock_add_waits(&class->lock, &waits);
@@ -68,6 +69,7 @@ void zs_pool_stats(struct zs_pool *pool, struct zs_pool_stats *ret_stats)
 		stats.objects_total += class.objects_total;
 		stats.pages += class.zspages * class.pages_per_zspage;
 		stats.freeable_pages += class.freeable_pages;
+		stats.lent_objects += class.lent_objects;
 		stats.lock_waits += class.lock_waits;
 		stats.lock_wait_ns += class.lock_wait_ns;
 	}

@@ -30,6 +30,7 @@ struct zs_class_stats {
 	uint64_t objects_total;		 /* in use or free in existing zspages */
 	uint64_t groups[ZS_FULLNESS_NR]; /* zspages by fullness, see enum zs_fullness */
 	uint64_t freeable_pages;	 /* what compaction would free at best */
+	uint64_t lent_objects;		 /* allocations of smaller classes that it served, so far */
 	uint64_t lock_waits;		 /* so far; class 0 has all of them if the pool has one lock */
 	uint64_t lock_wait_ns;
 };

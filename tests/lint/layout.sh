@@ -51,7 +51,7 @@ assertions()
 		#include "zsmalloc/arena.h"
 		#include "zsmalloc/handle.h"
 		#include "zsmalloc/object.h"
-		static_assert(ZS_ARENA_LAYOUT_VERSION == 4, "update the page and this check with the layout");
+		static_assert(ZS_ARENA_LAYOUT_VERSION == 5, "update the page and this check with the layout");
 	END
 	field zs_device_entry id 'id, sealed'
 	field zs_device_entry current 'current, sealed'

@@ -16,6 +16,8 @@
 /* Blocks whose slots are a page of their own, the device's second. */
 #define LATER_FIRST ZS_SLOTS_PER_PAGE
 #define LATER_NR    20
+/* A zspage of the class above that of raw blocks of 4 KiB has no more. */
+#define LENDER_OBJECTS_MAX 64
 
 static struct zs_handle handle_of(struct zs_device *device, uint64_t number)
 {
@@ -61,6 +63,29 @@ static void spread(struct zs_device *device, struct zs_stream *stream, uint64_t 
 	zs_pool_free(device->pool, filler, &info);
 }
 
+/*
+ * No room for size bytes in their class, and two zspages of the next one with an object each, which no slot names.
+ */
+static void make_lender(struct zs_device *device, size_t size)
+{
+	static char zeros[ZS_BLOCK_MAX_BYTES];
+	unsigned int class = zs_geometry_class(zs_geometry(), size + ZS_OBJECT_HEADER_BYTES) + 1;
+	const struct zs_class_shape *shape = &zs_geometry()->classes[class];
+	struct zs_object_info info = {.size = shape->size - ZS_OBJECT_HEADER_BYTES}, freed;
+	struct zs_handle handles[2 * LENDER_OBJECTS_MAX];
+
+	zs_assert(shape->objects <= LENDER_OBJECTS_MAX);
+	fill_class(device, size);
+	for (unsigned int i = 0; i < 2u * shape->objects; i++) {
+		handles[i] = test_object_alloc(device->store, info.size);
+		zs_obj_write(device->pool, handles[i], &info, zeros);
+	}
+	for (unsigned int i = 0; i < 2u * shape->objects; i++) {
+		if (i % shape->objects)
+			zs_pool_free(device->pool, handles[i], &freed);
+	}
+}
+
 /* Things wait, as with the maintenance thread, but nobody frees them: that would be between the steps. */
 static void defer_without_thread(struct zs_deferred *deferred)
 {
@@ -91,6 +116,9 @@ void crash_objects_begin(const struct scenario *scenario, struct zs_device *devi
 		else
 			spread(device, stream, target);
 		break;
+	case OPERATION_WRITE_LENT:
+		make_lender(device, device->block_size);
+		break;
 	case OPERATION_DISCARD_LATER:
 	case OPERATION_REMOVE_LATER:
 		write_later(device, stream, text);
@@ -99,6 +127,16 @@ void crash_objects_begin(const struct scenario *scenario, struct zs_device *devi
 	default:
 		break;
 	}
+}
+
+void crash_objects_write_lent(struct zs_device *device, struct zs_stream *stream, uint64_t target, const char *data)
+{
+	size_t size = device->block_size, done;
+	struct zs_location location;
+
+	zs_assert(!zs_device_write(device, stream, target * size, data, size, &done));
+	location = zs_handle_location(word_of(device, handle_of(device, target)));
+	zs_assert(location.class > zs_geometry_class(zs_geometry(), size + ZS_OBJECT_HEADER_BYTES));
 }
 
 void crash_objects_compact(struct zs_store *store, struct zs_device *device, uint64_t target)

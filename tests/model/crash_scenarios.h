@@ -8,6 +8,7 @@
 enum operation {
 	OPERATION_WRITE,
 	OPERATION_WRITE_PART,
+	OPERATION_WRITE_LENT, /* to room that a larger class has lent */
 	OPERATION_DISCARD,
 	OPERATION_DISCARD_PART,
 	OPERATION_DISCARD_LATER, /* slots cleared, then the objects freed: store/deferred.h */
@@ -62,6 +63,7 @@ static const struct scenario scenarios[] = {
 	{OPERATION_WRITE_PART, ZS_CODEC_LZ4, 4096, NOTHING, TEST_DATA_TEXT, COLD_NO},
 	{OPERATION_WRITE_PART, ZS_CODEC_LZ4, 4096, TEST_DATA_TEXT, TEST_DATA_NOISE, COLD_NO},
 	{OPERATION_WRITE_PART, ZS_CODEC_ZSTD, 4096, TEST_DATA_MIXED, TEST_DATA_TEXT, COLD_NO},
+	{OPERATION_WRITE_LENT, ZS_CODEC_LZ4, 4096, TEST_DATA_TEXT, TEST_DATA_NOISE, COLD_NO},
 	{OPERATION_DISCARD, ZS_CODEC_LZ4, 4096, TEST_DATA_TEXT, NOTHING, COLD_NO},
 	{OPERATION_DISCARD, ZS_CODEC_LZ4, 4096, TEST_DATA_FILL32, NOTHING, COLD_NO},
 	{OPERATION_DISCARD_PART, ZS_CODEC_LZ4, 4096, TEST_DATA_TEXT, NOTHING, COLD_NO},
@@ -98,6 +100,7 @@ static const struct scenario wrong_scenarios[] = {
 static const char *const operation_names[] = {
 	"write",
 	"write part",
+	"write lent",
 	"discard",
 	"discard part",
 	"discard later",

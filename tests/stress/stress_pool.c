@@ -412,18 +412,20 @@ int main(int argc, char **argv)
 {
 	struct test_options options = {.seconds = DEFAULT_SECONDS};
 	static struct world world;
+	struct zs_pool_stats pool;
 
 	test_options_parse(&options, argc, argv);
 	world_init(&world);
 	test_threads_run(roles, ZS_ARRAY_SIZE(roles), options.seed, options.seconds, &world);
 	zs_pool_check(world.pool);
+	zs_pool_stats(world.pool, &pool);
 	for (uint32_t slot = 0; slot < NR_SLOTS; slot++)
 		read_slot(&world, slot);
 	printf("%" PRIu64 " versions, %" PRIu64 " refused at the limit, %" PRIu64 " evicted, %" PRIu64
-	       " restored, %" PRIu64 " relocated, %" PRIu64 " times too late, %" PRIu64 " migrated\n",
+	       " restored, %" PRIu64 " relocated, %" PRIu64 " times too late, %" PRIu64 " migrated, %" PRIu64 " lent\n",
 	       world.version, world.refused, world.evicted, world.restored, world.relocated, world.raced,
-	       world.migrated);
-	zs_assert(world.migrated);
+	       world.migrated, pool.lent_objects);
+	zs_assert(world.migrated && pool.lent_objects);
 	zs_assert(world.refused && world.evicted && world.restored && world.relocated && world.raced);
 	world_deinit(&world);
 	return 0;
