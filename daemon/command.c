@@ -195,7 +195,12 @@ static int run_add(struct zsd_call *call, struct zsd_answer *ret_answer)
 
 	if (error)
 		return error < 0 ? error : 0;
-	error = zsd_service_add(call->service, &options, &field, &id);
+	error = zsd_service_try_add(call->service, &options, &field, &id);
+	/* Devices that are being removed are in the way: a piece was freed, and others have their turn. */
+	if (error == -EAGAIN) {
+		*ret_answer = (struct zsd_answer){.works = true, .continues = true};
+		return 0;
+	}
 	if (error)
 		return answer_add_failed(ret_answer, call->service, &options, error);
 	zs_log_event(ZS_EVENT_DEVICE_ADDED, ZS_LOG_INFO, options.name, 0,

@@ -95,14 +95,25 @@ static void note_change(struct zsd_service *service)
 		zsd_status_changed(service->status);
 }
 
-int zsd_service_add(struct zsd_service *service, const struct zs_device_options *options,
-		    enum zs_device_field *ret_field, uint64_t *ret_id)
+int zsd_service_try_add(struct zsd_service *service, const struct zs_device_options *options,
+			enum zs_device_field *ret_field, uint64_t *ret_id)
 {
-	int r = zs_store_add(service->store, options, ret_field, ret_id);
+	int r = zs_store_try_add(service->store, options, ret_field, ret_id);
 
 	/* The kernel keeps no names that don't exist, so there is none to take back. */
 	if (!r)
 		note_change(service);
+	return r;
+}
+
+int zsd_service_add(struct zsd_service *service, const struct zs_device_options *options,
+		    enum zs_device_field *ret_field, uint64_t *ret_id)
+{
+	int r;
+
+	do {
+		r = zsd_service_try_add(service, options, ret_field, ret_id);
+	} while (r == -EAGAIN);
 	return r;
 }
 

@@ -63,7 +63,12 @@ void zsd_service_policy_stats(const struct zsd_service *service, struct zsd_poli
 
 void zsd_service_request_stats(const struct zsd_service *service, struct zsd_request_stats *ret_stats);
 
-/* Adds a device; its file can be opened when this returns. Errnos and ret_field as zs_store_add(). */
+/*
+ * Adds a device; its file can be opened when this returns. Errnos and ret_field as zs_store_add(), and as
+ * zs_store_try_add(), which is for the control thread.
+ */
+int zsd_service_try_add(struct zsd_service *service, const struct zs_device_options *options,
+			enum zs_device_field *ret_field, uint64_t *ret_id);
 int zsd_service_add(struct zsd_service *service, const struct zs_device_options *options,
 		    enum zs_device_field *ret_field, uint64_t *ret_id);
 

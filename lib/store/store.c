@@ -214,8 +214,14 @@ static int add(struct zs_store *store, const struct zs_device_options *options, 
 	return add_locked(store, options, ret_id);
 }
 
-int zs_store_add(struct zs_store *store, const struct zs_device_options *options, enum zs_device_field *ret_field,
-		 uint64_t *ret_id)
+/* A device that is being removed still has its index, its place and its group. */
+static bool is_in_the_way(int error)
+{
+	return error == -ENFILE || error == -EUSERS || error == -EFBIG || error == -ENOSPC;
+}
+
+int zs_store_try_add(struct zs_store *store, const struct zs_device_options *options, enum zs_device_field *ret_field,
+		     uint64_t *ret_id)
 {
 	struct zs_device_options complete = *options;
 	enum zs_device_field field;
@@ -232,11 +238,22 @@ int zs_store_add(struct zs_store *store, const struct zs_device_options *options
 		return error;
 	}
 	error = add(store, &complete, ret_id);
-	/* A device that is being removed still has its index, its place and its group, perhaps until just now. */
-	if (error == -ENFILE || error == -EUSERS || error == -EFBIG || error == -ENOSPC) {
-		zs_deferred_flush(&store->deferred);
-		error = add(store, &complete, ret_id);
-	}
+	if (!is_in_the_way(error))
+		return error;
+	if (atomic_load(&store->deferred.waiting_devices) && zs_deferred_help(&store->deferred, NULL))
+		return -EAGAIN;
+	/* Perhaps the maintenance thread had just finished the last of them. */
+	return add(store, &complete, ret_id);
+}
+
+int zs_store_add(struct zs_store *store, const struct zs_device_options *options, enum zs_device_field *ret_field,
+		 uint64_t *ret_id)
+{
+	int error;
+
+	do {
+		error = zs_store_try_add(store, options, ret_field, ret_id);
+	} while (error == -EAGAIN);
 	return error;
 }
 

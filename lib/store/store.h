@@ -163,8 +163,14 @@ struct zs_pool *zs_store_pool(struct zs_store *store);
  * zs_store_add() returns 0 and the device's id; -EEXIST (name taken), -EINVAL (*ret_field says which field),
  * -EFBIG (size: larger than the longest free range of slot tables), -ENFILE (ZS_DEVICES_MAX reached), -EUSERS (the
  * group would be one more than ZS_GROUPS_MAX), -ENOSPC, -ENOMEM.
- * ret_field may be NULL.
+ * ret_field may be NULL. Where a device that is being removed is in the way, what it holds is freed first; one that is
+ * in use yet is not waited for.
+ *
+ * zs_store_try_add() is for who must not wait: it frees a piece at most, as zs_deferred_help() does, and returns
+ * -EAGAIN if the device may be added after more of it.
  */
+int zs_store_try_add(struct zs_store *store, const struct zs_device_options *options, enum zs_device_field *ret_field,
+		     uint64_t *ret_id);
 int zs_store_add(struct zs_store *store, const struct zs_device_options *options, enum zs_device_field *ret_field,
 		 uint64_t *ret_id);
 

@@ -198,6 +198,17 @@ exec {held}<&-
 answers '{"parameters":{}}' $control.Remove '{"name":"a","force":false}'
 [[ ! -e $mnt/a ]] || fail "the file is left"
 
+step "a device comes in place of one that is being removed, however much that holds"
+too_large="{\"name\":\"a\",\"size_bytes\":$((1 << 62))}"
+largest=$("$hostile" "$ZSD_SOCKET" call "{\"method\":\"$control.Add\",\"parameters\":$too_large}" |
+	grep -o '"limit_bytes":[0-9]*')
+largest="{\"name\":\"a\",\"size_bytes\":${largest#*:}}"
+answers '"created":true' $control.Add "$largest"
+dd if=/dev/urandom of="$mnt/a" bs=1M count=64 conv=notrunc status=none
+answers '{"parameters":{}}' $control.Remove '{"name":"a"}'
+answers '"created":true' $control.Add "$largest"
+answers '{"parameters":{}}' $control.Remove '{"name":"a"}'
+
 step "one reply per device with 'more', all in one without"
 for name in a b c; do
 	answers file $control.Add "{\"name\":\"$name\",\"size_bytes\":4096}"

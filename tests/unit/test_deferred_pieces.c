@@ -231,3 +231,57 @@ Test(deferred_pieces, an_index_is_used_again_only_when_nothing_of_the_old_device
 	cr_assert_eq(zs_device_index(test_device_add(store, "b", MIB, BLOCK, lz4)), index);
 	let_come();
 }
+
+/* As large as can be, so that there is no place for another one; with some pages of slots. */
+static uint64_t add_largest(uint64_t nr_blocks)
+{
+	uint64_t id = test_device_add(store, "a", zs_store_max_device_bytes(store, BLOCK), BLOCK, lz4);
+
+	for (uint64_t block = 0; block < nr_blocks; block++)
+		cr_assert_eq(write_new(id, block), 0);
+	return id;
+}
+
+static int try_add(const char *name)
+{
+	struct zs_device_options options = {.name = name, .size_bytes = DEVICE_MIB * MIB, .codec = lz4};
+	uint64_t id;
+
+	return zs_store_try_add(store, &options, NULL, &id);
+}
+
+Test(deferred_pieces, who_adds_a_device_in_place_of_a_removed_one_is_held_up_by_one_piece_at_a_time)
+{
+	uint64_t id = add_largest(NR_BLOCKS), left = NR_BLOCKS;
+	unsigned int nr_pieces = 0;
+	int error;
+
+	cr_assert_eq(zs_store_start_maintenance(store), 0);
+	cr_assert_eq(try_add("b"), -EFBIG);
+	keep_away();
+	cr_assert_eq(zs_store_remove(store, id), 0);
+	for (error = try_add("b"); error == -EAGAIN; error = try_add("b")) {
+		cr_assert_geq(stats_of_store().pool.objects + ZS_SLOTS_PER_PAGE, left);
+		left = stats_of_store().pool.objects;
+		nr_pieces++;
+	}
+	cr_assert_eq(error, 0);
+	cr_assert_geq(nr_pieces, NR_BLOCKS / ZS_SLOTS_PER_PAGE);
+	cr_assert_eq(stats_of_store().pool.objects, 0);
+	let_come();
+}
+
+Test(deferred_pieces, who_adds_a_device_does_not_wait_for_a_removed_one_that_is_in_use)
+{
+	uint64_t id = add_largest(1);
+	struct zs_device *device = zs_device_get(store, id, stream);
+
+	cr_assert_eq(zs_store_start_maintenance(store), 0);
+	keep_away();
+	cr_assert_eq(zs_store_remove_begin(store, id), 0);
+	cr_assert_eq(try_add("b"), -EFBIG);
+	zs_device_put(device, stream);
+	cr_assert_eq(try_add("b"), -EAGAIN);
+	add_limited("b", NULL, 0);
+	let_come();
+}
