@@ -3,6 +3,7 @@
 /* What the files of cold_policy.h share. */
 
 #include "cold_policy.h"
+#include "store/age.h"
 #include "tasks.h"
 
 #define USEC_PER_SEC UINT64_C(1000000)
@@ -39,7 +40,8 @@ struct zsd_cold_policy {
 	sd_event_source *activity, *pressure, *timer;
 	bool watches;	      /* the next request tells */
 	uint64_t active_usec; /* when the last request that we know of came */
-	uint64_t aged_usec;
+	uint64_t age_usec;    /* when the next walk over all ages begins, or has begun */
+	struct zs_age_walk age_walk;
 	uint64_t tidied_usec;
 	bool tidied_all; /* since the last request */
 	struct zsd_chore idle, recompress, pool, pressed;
