@@ -17,7 +17,8 @@ struct zsd_chore {
 	uint64_t device_id; /* what it works on; 0 = all */
 	/* Near a limit: what was recompressed, and is to be written back if that wasn't enough; 0 = nothing. */
 	uint64_t recompressed;
-	uint64_t began_usec; /* with recompressing it */
+	uint64_t began_usec;	  /* with recompressing it */
+	uint64_t compacted_pages; /* not logged yet */
 };
 
 /* What was of no use, and is not tried again for a while. */
@@ -96,8 +97,9 @@ int zsd_cold_recompress(struct zsd_cold_policy *policy, struct zsd_chore *chore,
  */
 bool zsd_cold_step_is_due(struct zsd_cold_policy *policy, struct zsd_chore *chore,
 			  bool (*any_pressing)(const struct zsd_cold_policy *policy));
-/* As the owner allows; true if memory was freed. */
-bool zsd_cold_compact(struct zsd_cold_policy *policy);
+/* As the owner allows; true if memory was freed. It is logged when there is no more of it. */
+bool zsd_cold_compact(struct zsd_cold_policy *policy, struct zsd_chore *chore);
+void zsd_cold_log_compaction(struct zsd_chore *chore, enum zsd_task_reason reason);
 /* True if it was started. turn says for whom, and is not 0: not twice without writing back in between. */
 bool zsd_cold_step_recompress(struct zsd_cold_policy *policy, struct zsd_chore *chore, enum zsd_task_reason reason,
 			      uint64_t turn, uint64_t device_id, uint64_t bytes);
