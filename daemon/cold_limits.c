@@ -17,6 +17,8 @@
 #include <string.h>
 
 #include "base/bits.h"
+#include "base/log.h"
+#include "base/size.h"
 #include "cold_policy_internal.h"
 #include "store/cold.h"
 #include "store/device.h"
@@ -67,9 +69,22 @@ bool zsd_cold_step_is_due(struct zsd_cold_policy *policy, struct zsd_chore *chor
 	return false;
 }
 
-bool zsd_cold_compact(struct zsd_cold_policy *policy)
+bool zsd_cold_compact(struct zsd_cold_policy *policy, struct zsd_chore *chore)
 {
-	return policy->options.compacts && zs_store_compact(policy->store, COMPACT_PAGES);
+	uint64_t pages = policy->options.compacts ? zs_store_compact(policy->store, COMPACT_PAGES) : 0;
+
+	chore->compacted_pages += pages;
+	return pages;
+}
+
+void zsd_cold_log_compaction(struct zsd_chore *chore, enum zsd_task_reason reason)
+{
+	char freed[ZS_SIZE_TEXT_BYTES];
+
+	if (chore->compacted_pages)
+		zs_log(ZS_LOG_INFO, "compacted: reason=%s freed=%s", zsd_task_reason_name(reason),
+		       zs_size_format(chore->compacted_pages * ZS_PAGE_SIZE, freed));
+	chore->compacted_pages = 0;
 }
 
 bool zsd_cold_step_recompress(struct zsd_cold_policy *policy, struct zsd_chore *chore, enum zsd_task_reason reason,
@@ -156,8 +171,10 @@ static void look_at_pool(struct zsd_cold_policy *policy)
 	if (!zsd_cold_step_is_due(policy, chore, pool_is_pressing))
 		return;
 	use = pool_use(policy);
-	if (excess(policy, use) && zsd_cold_compact(policy))
+	if (excess(policy, use) && zsd_cold_compact(policy, chore))
 		use = pool_use(policy);
+	else
+		zsd_cold_log_compaction(chore, ZSD_REASON_POOL_LIMIT);
 	if (!excess(policy, use) || !zsd_cold_can_write(policy))
 		chore->recompressed = 0;
 	if (!excess(policy, use))

@@ -30,8 +30,10 @@
 #define LOOK_USEC USEC_PER_SEC
 /* Ages are told apart by ticks; the last one counts when it is over. */
 #define SLACK_USEC (2 * ZS_TICK_SEC * USEC_PER_SEC)
-/* zs_store_age() wants to be called every two days; a long time is safe and still costs nothing. */
+/* zs_store_age() wants to be done every two days; a long time is safe and still costs nothing. */
 #define AGE_USEC (24 * 3600 * USEC_PER_SEC)
+/* At a look: some milliseconds, in which others wait. */
+#define AGE_BLOCKS (UINT64_C(1) << 20)
 
 /* Between two times that the file is tidied up. */
 #define TIDY_USEC (5 * USEC_PER_SEC)
@@ -117,6 +119,13 @@ static void look_at_file(struct zsd_cold_policy *policy)
 	policy->tidied_all = policy->active_usec + TIDY_USEC < policy->tidied_usec;
 }
 
+/* When a walk is amid the blocks it goes on with the next look. */
+static void look_at_ages(struct zsd_cold_policy *policy)
+{
+	if (zsd_cold_now_usec() >= policy->age_usec && !zs_store_age(policy->store, &policy->age_walk, AGE_BLOCKS))
+		policy->age_usec = zsd_cold_now_usec() + AGE_USEC;
+}
+
 /*
  * looks
  */
@@ -133,7 +142,7 @@ static void schedule(struct zsd_cold_policy *policy, uint64_t at_usec)
 /* When there may be something to do although nobody uses the data. */
 static uint64_t next_usec(const struct zsd_cold_policy *policy, bool has_backing)
 {
-	uint64_t next = policy->aged_usec + AGE_USEC;
+	uint64_t next = policy->age_usec;
 
 	if (policy->options.recompress_sec)
 		next = zs_min(next, policy->recompress.next_usec);
@@ -163,10 +172,7 @@ static void look(struct zsd_cold_policy *policy)
 		look_at_file(policy);
 	}
 	look_at_recompression(policy);
-	if (zsd_cold_now_usec() >= policy->aged_usec + AGE_USEC) {
-		zs_store_age(policy->store);
-		policy->aged_usec = zsd_cold_now_usec();
-	}
+	look_at_ages(policy);
 	schedule(policy, next_usec(policy, has_backing));
 }
 

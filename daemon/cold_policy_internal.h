@@ -3,6 +3,7 @@
 /* What the files of cold_policy.h share. */
 
 #include "cold_policy.h"
+#include "store/age.h"
 #include "tasks.h"
 
 #define USEC_PER_SEC UINT64_C(1000000)
@@ -16,7 +17,8 @@ struct zsd_chore {
 	uint64_t device_id; /* what it works on; 0 = all */
 	/* Near a limit: what was recompressed, and is to be written back if that wasn't enough; 0 = nothing. */
 	uint64_t recompressed;
-	uint64_t began_usec; /* with recompressing it */
+	uint64_t began_usec;	  /* with recompressing it */
+	uint64_t compacted_pages; /* not logged yet */
 };
 
 /* What was of no use, and is not tried again for a while. */
@@ -39,7 +41,8 @@ struct zsd_cold_policy {
 	sd_event_source *activity, *pressure, *timer;
 	bool watches;	      /* the next request tells */
 	uint64_t active_usec; /* when the last request that we know of came */
-	uint64_t aged_usec;
+	uint64_t age_usec;    /* when the next walk over all ages begins, or has begun */
+	struct zs_age_walk age_walk;
 	uint64_t tidied_usec;
 	bool tidied_all; /* since the last request */
 	struct zsd_chore idle, recompress, pool, pressed;
@@ -94,8 +97,9 @@ int zsd_cold_recompress(struct zsd_cold_policy *policy, struct zsd_chore *chore,
  */
 bool zsd_cold_step_is_due(struct zsd_cold_policy *policy, struct zsd_chore *chore,
 			  bool (*any_pressing)(const struct zsd_cold_policy *policy));
-/* As the owner allows; true if memory was freed. */
-bool zsd_cold_compact(struct zsd_cold_policy *policy);
+/* As the owner allows; true if memory was freed. It is logged when there is no more of it. */
+bool zsd_cold_compact(struct zsd_cold_policy *policy, struct zsd_chore *chore);
+void zsd_cold_log_compaction(struct zsd_chore *chore, enum zsd_task_reason reason);
 /* True if it was started. turn says for whom, and is not 0: not twice without writing back in between. */
 bool zsd_cold_step_recompress(struct zsd_cold_policy *policy, struct zsd_chore *chore, enum zsd_task_reason reason,
 			      uint64_t turn, uint64_t device_id, uint64_t bytes);

@@ -39,6 +39,7 @@ bool zsd_cold_pressed(struct zsd_cold_policy *policy)
 
 static void end(struct zsd_cold_policy *policy)
 {
+	zsd_cold_log_compaction(&policy->pressed, ZSD_REASON_PRESSURE);
 	policy->pressed_goal_bytes = 0;
 	policy->pressed_again = false;
 	policy->pressed.recompressed = 0;
@@ -71,7 +72,7 @@ void zsd_cold_look_at_pressure(struct zsd_cold_policy *policy)
 	if (!goal || !zsd_cold_step_is_due(policy, chore, is_pressing))
 		return;
 	used = used_bytes(policy);
-	if (used > goal && zsd_cold_compact(policy))
+	if (used > goal && zsd_cold_compact(policy, chore))
 		used = used_bytes(policy);
 	if (!zsd_cold_can_write(policy))
 		chore->recompressed = 0;

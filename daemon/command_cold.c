@@ -300,6 +300,8 @@ static const char *error_text(const struct zsd_task_info *info)
 {
 	if (info->kind == ZSD_TASK_TRAIN && info->error == -ENODATA)
 		return "too few blocks in memory to learn from";
+	if (info->kind == ZSD_TASK_TRAIN && info->error == -EALREADY)
+		return "a training that was cancelled still learns, which can't be interrupted; try again in a minute";
 	if (info->kind == ZSD_TASK_TRAIN && (info->error == -EBUSY || info->error == -ENFILE))
 		return "blocks need too many dictionaries; recompress them with --again, or write them anew "
 		       "(all stay while the device has blocks in the backing file)";

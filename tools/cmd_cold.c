@@ -11,6 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/bits.h"
 #include "base/size.h"
 #include "columns.h"
 #include "ctl/client.h"
@@ -142,13 +143,24 @@ static enum zsctl_exit cancel(struct zs_client *client, json_int_t task)
 	return zsctl_call(client, "cancel", "CancelTask", json_pack("{s:I}", "task", task), false, &result);
 }
 
-/* Until the task has ended; Ctrl-C cancels it. result is the last look at it. */
+/* What ends us ends the task, but for what we are to ignore: as nohup(1) has it, it goes on then. */
+static void catch_interrupts(void)
+{
+	static const int signals[] = {SIGINT, SIGTERM, SIGHUP};
+	struct sigaction now;
+
+	for (size_t i = 0; i < ZS_ARRAY_SIZE(signals); i++) {
+		if (!sigaction(signals[i], NULL, &now) && now.sa_handler != SIG_IGN)
+			signal(signals[i], on_interrupt);
+	}
+}
+
+/* Until the task has ended, or was cancelled by a signal. result is the last look at it. */
 static enum zsctl_exit wait_for(struct zs_client *client, json_int_t task, json_t **ret_result)
 {
 	static const struct timespec interval = {.tv_nsec = LOOK_NSEC};
 	enum zsctl_exit status = look(client, task, ret_result);
 
-	signal(SIGINT, on_interrupt);
 	while (!status && !has_ended(json_array_get(json_object_get(*ret_result, "tasks"), 0))) {
 		print_progress(json_array_get(json_object_get(*ret_result, "tasks"), 0));
 		if (interrupted)
@@ -212,13 +224,19 @@ static enum zsctl_exit print_started(const struct zsctl_options *options, json_i
 	return ZSCTL_OK;
 }
 
-/* Until the task has ended, unless nobody wants to wait. */
-static enum zsctl_exit wait_or_print(const struct zsctl_options *options, struct zs_client *client,
-				     const json_t *started)
+/* Starts a task, and waits for its end unless nobody wants to. Takes parameters over. */
+static enum zsctl_exit run_task(const struct zsctl_options *options, struct zs_client *client, const char *command,
+				const char *method, json_t *parameters)
 {
-	CLEANUP_JSON json_t *result = NULL;
+	CLEANUP_JSON json_t *started = NULL, *result = NULL;
 	enum zsctl_exit status;
 
+	/* Before there is a task that nobody would end. */
+	if (!options->detach)
+		catch_interrupts();
+	status = zsctl_call(client, command, method, parameters, false, &started);
+	if (status)
+		return status;
 	if (options->detach)
 		return print_started(options, number(started, "task"));
 	status = wait_for(client, number(started, "task"), &result);
@@ -242,34 +260,32 @@ static json_t *recompress_parameters(const struct zsctl_options *options, const 
 enum zsctl_exit cmd_recompress(const struct zsctl_options *options, char *const *names)
 {
 	CLEANUP_CLIENT struct zs_client *client = NULL;
-	CLEANUP_JSON json_t *started = NULL;
 	enum zsctl_exit status = zsctl_check_name(names[0]) ?: zsctl_connect(options, &client);
 
-	if (!status)
-		status = zsctl_call(client, "recompress", "Recompress", recompress_parameters(options, names[0]), false,
-				    &started);
-	return status ?: wait_or_print(options, client, started);
+	return status
+		       ?: run_task(options, client, "recompress", "Recompress",
+				   recompress_parameters(options, names[0]));
 }
 
 /*
  * train, dictionaries
  */
 
-enum zsctl_exit cmd_train(const struct zsctl_options *options, char *const *names)
+static json_t *train_parameters(const struct zsctl_options *options, const char *name)
 {
-	CLEANUP_CLIENT struct zs_client *client = NULL;
-	CLEANUP_JSON json_t *started = NULL;
-	json_t *parameters = json_pack("{s:s, s:s*}", "name", names[0], "recompress", options->recompress);
-	enum zsctl_exit status;
+	json_t *parameters = json_pack("{s:s, s:s*}", "name", name, "recompress", options->recompress);
 
 	if (options->size_bytes)
 		json_object_set_new(parameters, "size_bytes", json_integer((json_int_t)options->size_bytes));
-	status = zsctl_check_name(names[0]) ?: zsctl_connect(options, &client);
-	if (status)
-		json_decref(parameters);
-	else
-		status = zsctl_call(client, "train", "Train", parameters, false, &started);
-	return status ?: wait_or_print(options, client, started);
+	return parameters;
+}
+
+enum zsctl_exit cmd_train(const struct zsctl_options *options, char *const *names)
+{
+	CLEANUP_CLIENT struct zs_client *client = NULL;
+	enum zsctl_exit status = zsctl_check_name(names[0]) ?: zsctl_connect(options, &client);
+
+	return status ?: run_task(options, client, "train", "Train", train_parameters(options, names[0]));
 }
 
 static void say_yes(json_t *row, const char *name)
@@ -324,15 +340,11 @@ static json_t *writeback_parameters(const struct zsctl_options *options, const c
 enum zsctl_exit cmd_writeback(const struct zsctl_options *options, char *const *names)
 {
 	CLEANUP_CLIENT struct zs_client *client = NULL;
-	CLEANUP_JSON json_t *started = NULL;
 	enum zsctl_exit status = names[0] ? zsctl_check_name(names[0]) : ZSCTL_OK;
 
 	if (!status)
 		status = zsctl_connect(options, &client);
-	if (!status)
-		status = zsctl_call(client, "writeback", "Writeback", writeback_parameters(options, names[0]), false,
-				    &started);
-	return status ?: wait_or_print(options, client, started);
+	return status ?: run_task(options, client, "writeback", "Writeback", writeback_parameters(options, names[0]));
 }
 
 enum zsctl_exit cmd_tasks(const struct zsctl_options *options, char *const *names)

@@ -47,6 +47,11 @@ void zs_dictionary_destroy(struct zs_dictionary *dictionary)
 	free(dictionary);
 }
 
+bool zs_dictionary_is_sound(const struct zs_dictionary *dictionary)
+{
+	return XXH3_64bits(dictionary->content, dictionary->size) == dictionary->checksum;
+}
+
 int zs_dictionary_copy(const struct zs_dictionary *dictionary, void **ret_content)
 {
 	ZS_CLEANUP_FREE void *content = zs_malloc(dictionary->size);

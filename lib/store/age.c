@@ -80,32 +80,41 @@ uint64_t zs_device_walk_on(const struct zs_device *device, uint64_t block)
 	return zs_table_next(&device->table, block);
 }
 
-static void age_device(struct zs_device *device)
+/* From the walk's block on; *nr_blocks at most, which gets less. True at the end of the device. */
+static bool age_device(struct zs_device *device, struct zs_age_walk *walk, uint64_t *nr_blocks)
 {
 	struct zs_table *table = &device->table;
 	uint16_t now = zs_age_now();
+	uint64_t block = zs_table_next(table, walk->block);
 
-	for (uint64_t block = zs_table_next(table, 0); block < table->nr_blocks;
-	     block = zs_table_next(table, block + 1)) {
+	for (; block < table->nr_blocks && *nr_blocks; block = zs_table_next(table, block + 1), --*nr_blocks) {
 		uint64_t slot = zs_table_load(table, block);
 		uint16_t tick = zs_slot_tick(slot);
 
 		if (has_age(slot) && tick != ZS_TICK_LONG && zs_age_between(tick, now) >= LONG_SEC)
 			zs_table_replace(table, block, &slot, zs_slot_retick(slot, ZS_TICK_LONG, slot & ZS_SLOT_IDLE));
 	}
+	walk->block = block;
+	return block >= table->nr_blocks;
 }
 
-void zs_store_age(struct zs_store *store)
+bool zs_store_age(struct zs_store *store, struct zs_age_walk *walk, uint64_t nr_blocks)
 {
-	unsigned int cursor = 0;
-	struct zs_device *device;
-	uint64_t id;
+	while (nr_blocks) {
+		struct zs_device *device = walk->device_id ? zs_device_get(store, walk->device_id, NULL) : NULL;
+		bool is_over = !device || age_device(device, walk, &nr_blocks);
 
-	while (zs_store_next(store, &cursor, &id)) {
-		device = zs_device_get(store, id, NULL);
-		if (!device)
+		if (device)
+			zs_device_put(device, NULL);
+		if (!is_over)
 			continue;
-		age_device(device);
-		zs_device_put(device, NULL);
+		walk->block = 0;
+		if (!zs_store_next(store, &walk->cursor, &walk->device_id)) {
+			*walk = (struct zs_age_walk){0};
+			return false;
+		}
+		/* A device without any block takes some time, too. */
+		nr_blocks -= nr_blocks > 0;
 	}
+	return true;
 }

@@ -5,7 +5,7 @@
  *
  * A slot keeps the tick of the last access in 16 bits: CLOCK_MONOTONIC in units of 8 seconds, modulo 65535, plus 1. So
  * 0 is free to say "long ago", and a tick means one moment of the last six days. Before it could mean a later one,
- * zs_store_age() makes it 0: whoever runs the store calls that every two days at the latest.
+ * zs_store_age() makes it 0: whoever runs the store has that walk over all blocks every two days at the latest.
  *
  * An access stores the slot anew, at most once in a tick, and clears the idle mark. It is a compare-and-swap that may
  * fail: then somebody else has accessed the block. Blocks without an object have no age, as there is nothing to save.
@@ -17,6 +17,7 @@
  */
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <time.h>
 
@@ -84,5 +85,15 @@ int zs_device_mark_idle(struct zs_device *device, uint64_t first, uint64_t last,
  */
 uint64_t zs_device_walk_on(const struct zs_device *device, uint64_t block);
 
-/* Notes for ever what is older than three days, while that can be told. */
-void zs_store_age(struct zs_store *store);
+/* Where a walk over all devices is; all 0 at its beginning, and after its end. */
+struct zs_age_walk {
+	unsigned int cursor; /* of devices */
+	uint64_t device_id;
+	uint64_t block;
+};
+
+/*
+ * Notes for ever what is older than three days, while that can be told: of so many blocks more. True if the walk goes
+ * on.
+ */
+bool zs_store_age(struct zs_store *store, struct zs_age_walk *walk, uint64_t nr_blocks);

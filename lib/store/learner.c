@@ -7,12 +7,16 @@
  *   LEARNING   LEFT        its owner, who knows it no longer
  *   DONE       -           freed by its owner
  *   LEFT       -           freed by the thread, when it is done
+ *
+ * Of those that were left there is one at most: while it lasts no other one is started, since each takes some 10 MiB of
+ * memory and a CPU for seconds.
  */
 
 #include "store/learner.h"
 
 #include <errno.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -30,6 +34,9 @@ struct zs_learner {
 	size_t size;		 /* of the content */
 	int error;
 };
+
+/* Learners that are LEFT; nothing else is told by it. */
+static _Atomic unsigned int nr_left;
 
 static void destroy(struct zs_learner *learner)
 {
@@ -53,8 +60,10 @@ static void *learn(void *argument)
 	learner->state = DONE;
 	pthread_cond_signal(&learner->done);
 	pthread_mutex_unlock(&learner->lock);
-	if (is_left)
-		destroy(learner);
+	if (!is_left)
+		return NULL;
+	destroy(learner);
+	atomic_fetch_sub(&nr_left, 1);
 	return NULL;
 }
 
@@ -72,10 +81,13 @@ static int start_thread(struct zs_learner *learner)
 
 int zs_learner_start(const struct zs_lesson *lesson, struct zs_learner **ret_learner)
 {
-	struct zs_learner *learner = zs_calloc(1, sizeof(*learner));
+	struct zs_learner *learner = NULL;
 	pthread_condattr_t attributes;
 	int r;
 
+	if (atomic_load(&nr_left))
+		return -EALREADY;
+	learner = zs_calloc(1, sizeof(*learner));
 	if (!learner)
 		return -ENOMEM;
 	pthread_mutex_init(&learner->lock, NULL);
@@ -124,6 +136,7 @@ void zs_learner_end(struct zs_learner *learner)
 	pthread_mutex_lock(&learner->lock);
 	is_done = learner->state == DONE;
 	learner->state = is_done ? DONE : LEFT;
+	atomic_fetch_add(&nr_left, !is_done);
 	pthread_mutex_unlock(&learner->lock);
 	if (is_done)
 		destroy(learner);

@@ -21,7 +21,10 @@ struct zs_lesson {
 	size_t capacity;
 };
 
-/* Returns 0, -ENOMEM or -EAGAIN (no thread); nothing was taken over then. */
+/*
+ * Returns 0, -ENOMEM, -EAGAIN (no thread) or -EALREADY (one that was ended before it was done goes on still); nothing
+ * was taken over then.
+ */
 int zs_learner_start(const struct zs_lesson *lesson, struct zs_learner **ret_learner);
 
 /*

@@ -14,6 +14,7 @@
 
 #include "base/bits.h"
 #include "base/log.h"
+#include "codec/dictionary.h"
 #include "codec/stream.h"
 #include "store/age.h"
 #include "store/block_internal.h"
@@ -249,6 +250,9 @@ bool zs_recompress_slice(struct zs_recompress *job, struct zs_device *device, st
 	uint16_t now = zs_age_now();
 
 	job->dictionary = zs_dictionary_current(device, &job->borrowed);
+	/* The stream may have tables from before it was damaged. At each slice costs little, and a slice is short. */
+	if (job->dictionary && !zs_dictionary_is_sound(job->borrowed))
+		give_up_dictionary(job, device);
 	for (unsigned int passed = 1; !is_finished(job); passed++) {
 		uint64_t slot = zs_table_load(&device->table, job->next);
 		bool wanted = is_wanted(&job->request, slot, now) && is_in_band(job, device, slot);

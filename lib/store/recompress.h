@@ -10,7 +10,7 @@
  *
  * Codecs that can use a dictionary do so with the device's current one (store/dictionaries.h), if it has one. Objects
  * that need an older one are also replaced where the new one takes just as much memory. One that turns out to be
- * damaged is current no longer.
+ * damaged is current no longer: it is looked at before each slice.
  *
  * A block is replaced as by a write, with one 8-byte store, unless it has changed meanwhile. Age and idle mark stay.
  *

@@ -20,6 +20,7 @@
 
 #include "base/bits.h"
 #include "base/check.h"
+#include "codec/dictionary.h"
 #include "codec/stream.h"
 #include "store/block_internal.h"
 #include "store/device.h"
@@ -154,6 +155,25 @@ static char *next_room(const struct zs_train *job)
 	return job->nr_samples < job->samples_max ? job->samples + (size_t)job->nr_samples * job->block_size : NULL;
 }
 
+/*
+ * Memory that a block takes as it is; if its dictionary is damaged in the arena, which nobody may use any more, what it
+ * takes without any: it is to be stored anew.
+ */
+static uint32_t cost_of(struct zs_device *device, const struct zs_object *object)
+{
+	unsigned int number = object->info.dictionary;
+	struct zs_dictionary *dictionary;
+	bool is_sound;
+
+	if (!number)
+		return (uint32_t)zs_pool_cost(object->info.size);
+	if (zs_dictionary_get(device->store, number, &dictionary))
+		return (uint32_t)zs_pool_cost(device->block_size);
+	is_sound = zs_dictionary_is_sound(dictionary);
+	zs_dictionary_put(device->store, number);
+	return (uint32_t)zs_pool_cost(is_sound ? object->info.size : device->block_size);
+}
+
 /* Blocks that can't be read, or are in the backing file, are left out. */
 static void take_block(struct zs_train *job, struct zs_device *device, struct zs_stream *stream, uint64_t block,
 		       uint64_t slot)
@@ -164,7 +184,7 @@ static void take_block(struct zs_train *job, struct zs_device *device, struct zs
 
 	if (!error && object.handle.index) {
 		if (room == job->trials + (size_t)job->nr_trials * job->block_size)
-			job->costs[job->nr_trials++] = (uint32_t)zs_pool_cost(object.info.size);
+			job->costs[job->nr_trials++] = cost_of(device, &object);
 		else
 			job->nr_samples++;
 		job->nr_taken++;
@@ -271,7 +291,7 @@ static int try_block(struct zs_train *job, struct zs_stream *stream, const struc
 	uint64_t before = job->costs[job->next], after = before;
 	int error = try_one(job, stream, block, current, &before, &job->read_before_nsec);
 
-	/* A current one that is damaged in the arena serves nobody any more: this one may replace it. */
+	/* The current one was damaged since it was looked at. */
 	if (!error || error == -EBADMSG)
 		error = try_one(job, stream, block, job->dictionary, &after, &job->read_after_nsec);
 	if (error)
@@ -312,6 +332,9 @@ static int try_all(struct zs_train *job, struct zs_device *device, struct zs_str
 	unsigned int number = zs_dictionary_current(device, &current);
 	int error = 0;
 
+	/* One that is damaged in the arena serves nobody any more, though the stream may have tables from before. */
+	if (number && !zs_dictionary_is_sound(current))
+		current = NULL;
 	while (!error && job->next < job->nr_trials) {
 		error = try_block(job, stream, current);
 		if (now_nsec() >= end)

@@ -6,7 +6,8 @@
  *
  *   gain   what it saves in memory, once all blocks of the device that are there were recompressed: extrapolated from
  *          the blocks that it was tried on and that it has not learnt from. Without it these would be recompressed with
- *          the same codec and the dictionary that is current, if there is one, or stay as they are
+ *          the same codec and the dictionary that is current, if there is one, or stay as they are. Dictionaries that
+ *          are damaged in the arena don't count, nor what they have saved
  *   cost   the dictionary in the arena, the tables for decompression, and those for compression, which the thread that
  *          recompresses keeps
  *
@@ -82,7 +83,7 @@ void zs_train_end(struct zs_train *job);
  * do, 0 if the dictionary was kept or refused (progress says which), or why it could not be told: -ENODATA (too few
  * blocks, or nothing that they have in common), -EBUSY (the device has ZS_DICTIONARY_VERSIONS that are needed),
  * -ENFILE (all devices together have as many as there can be), -ENOSPC (a limit), -ENODEV (removed), -EAGAIN (no
- * thread), -ENOMEM.
+ * thread), -EALREADY (one that was cancelled while it learnt goes on still), -ENOMEM.
  */
 int zs_train_slice(struct zs_train *job, struct zs_store *store, struct zs_stream *stream, uint64_t nsec);
 

@@ -72,6 +72,40 @@ for _ in {1..3}; do
 done
 cmp -n "$(stat -c %s "$test_dir/data")" "$test_dir/data" "$mnt/disk" || fail "data differs"
 
+step "who waits for a task and is ended by a signal, ends it"
+# begin_waiting [COMMAND]...: sets waiter, and task to what it waits for.
+begin_waiting()
+{
+	start "$@" "$ZSCTL" recompress disk --again --recompress zstd:19 --share 1 >said 2>&1
+	waiter=$!
+	eventually "starting a task" has_task
+}
+has_task()
+{
+	task=$("$ZSCTL" tasks -n -r -o TASK,STATE | awk '$2 == "running" { print $1 }')
+	[[ $task ]]
+}
+is_cancelled() { [[ $(state) == cancelled ]]; }
+for signal in TERM HUP; do
+	begin_waiting env --default-signal
+	kill -"$signal" "$waiter"
+	eventually "ending the task by SIG$signal" is_cancelled
+	wait_gone "$waiter"
+	grep -q '^cancelled ' said || fail "SIG$signal: $(cat said)"
+done
+
+step "not what is to be ignored, nor if there is no time for it"
+begin_waiting env --ignore-signal=HUP
+kill -HUP "$waiter"
+sleep 0.5
+is_running "$waiter" || fail "it does not wait any more: $(cat said)"
+equal "its state" "$(state)" running
+kill -KILL "$waiter"
+wait_gone "$waiter"
+equal "its state" "$(state)" running
+check "cancelling" "$ZSCTL" cancel "$task"
+eventually "ending the task" is_cancelled
+
 step "a device that is removed takes its task along"
 task=$("$ZSCTL" recompress disk --again --recompress zstd:19 --share 1 --detach | awk '{ print $2 }')
 check "removing" "$ZSCTL" remove disk

@@ -179,12 +179,67 @@ Test(age, a_range_is_marked_to_its_last_block)
 
 Test(age, what_is_older_than_ticks_can_say_stays_old)
 {
+	struct zs_age_walk walk = {0};
+
 	for (unsigned int days = 0; days < 20; days += 2) {
 		pass(2 * DAY);
 		read_block(0);
-		zs_store_age(store);
+		cr_assert_not(zs_store_age(store, &walk, UINT64_MAX));
 	}
 	cr_assert_eq(ages().blocks[ZS_AGE_BUCKETS - 1], BLOCKS - 1);
 	cr_assert_eq(ages().blocks[0], 1);
 	cr_assert_eq(mark(1000 * DAY), BLOCKS - 1);
+}
+
+/* How many steps a walk over all ages takes. */
+static unsigned int age_in_steps(uint64_t nr_blocks)
+{
+	struct zs_age_walk walk = {0};
+	unsigned int steps = 1;
+
+	for (; zs_store_age(store, &walk, nr_blocks); steps++)
+		cr_assert_lt(steps, 10000);
+	return steps;
+}
+
+Test(age, a_walk_over_all_devices_takes_so_many_blocks_a_step)
+{
+	uint64_t other_id = test_device_add(store, "other", 16 * BYTES, 4096, lz4);
+	struct zs_device *first = device, *other = zs_device_get(store, other_id, stream);
+	uint64_t slots = 2 * BLOCKS + 16 * BLOCKS;
+	size_t done;
+
+	for (unsigned int i = 0; i < 16; i++)
+		cr_assert_eq(zs_device_write(other, stream, i * BYTES, content, BYTES, &done), 0);
+	pass(4 * DAY);
+	/* A device takes one more; and the end is found in a step of its own. */
+	cr_assert_geq(age_in_steps(5), slots / 5);
+	cr_assert_leq(age_in_steps(5), slots / 5 + 3);
+	pass(4 * DAY);
+	cr_assert_eq(ages().blocks[ZS_AGE_BUCKETS - 1], BLOCKS);
+	device = other;
+	cr_assert_eq(ages().blocks[ZS_AGE_BUCKETS - 1], 16 * BLOCKS);
+	device = first;
+	zs_device_put(other, stream);
+}
+
+Test(age, a_walk_goes_on_behind_a_device_that_is_gone)
+{
+	uint64_t gone = test_device_add(store, "gone", BYTES, 4096, lz4);
+	struct zs_device *last = zs_device_get(store, test_device_add(store, "last", BYTES, 4096, lz4), stream);
+	struct zs_age_walk walk = {0};
+	size_t done;
+
+	cr_assert_eq(zs_device_write(last, stream, 0, content, BYTES, &done), 0);
+	pass(4 * DAY);
+	while (walk.device_id != gone)
+		cr_assert(zs_store_age(store, &walk, 1));
+	cr_assert_eq(zs_store_remove(store, gone), 0);
+	while (zs_store_age(store, &walk, 1))
+		continue;
+	/* Without the walk they would seem to be of tomorrow. */
+	pass(3 * DAY);
+	for (uint64_t block = 0; block < BLOCKS; block++)
+		cr_assert_eq(zs_slot_tick(zs_table_load(&last->table, block)), ZS_TICK_LONG);
+	zs_device_put(last, stream);
 }

@@ -9,6 +9,7 @@
 #include <unistd.h>
 #include <zstd.h>
 
+#include "base/log.h"
 #include "cold_policy_internal.h"
 #include "frontend.h"
 #include "store/device.h"
@@ -414,15 +415,25 @@ Test(cold_policy, short_memory_is_compacted_recompressed_and_written_back_in_thi
 	cr_assert_str_eq(story(), "R one, W all, ");
 }
 
-Test(cold_policy, what_compaction_frees_is_enough_if_it_is_enough)
+static char said[512];
+
+static void keep_line(enum zs_log_level level, const char *line)
+{
+	snprintf(said, sizeof(said), "%s", line);
+}
+
+Test(cold_policy, what_compaction_frees_is_enough_if_it_is_enough_and_is_logged)
 {
 	fragment(add("holes", 0, NULL, false));
 	add_full("one", 0, true);
 	test_backing_attach(store, path, 0);
 	cr_assert(zsd_cold_pressed(policy));
+	zs_log_set_sink(keep_line, ZS_LOG_INFO);
 	look_on();
+	zs_log_set_sink(NULL, ZS_LOG_ERR);
 	cr_assert_gt(compacted_pages(), 0);
 	cr_assert_str_eq(story(), "");
+	cr_assert_not_null(strstr(said, "compacted: reason=pressure freed="), "%s", said);
 }
 
 Test(cold_policy, recompression_ends_when_memory_is_short_again)

@@ -247,6 +247,27 @@ Test(tasks_room, a_training_that_learns_can_be_cancelled)
 	end_learning();
 }
 
+Test(tasks_room, one_cancelled_training_learns_on_at_most)
+{
+	const struct zs_train_request request = {
+		.device_id = other, .size_bytes = ZS_TRAIN_SIZE_DEFAULT, .codec = {ZS_CODEC_ZSTD, 3}};
+	uint64_t training = start_training(), refused;
+
+	cr_assert_eq(zsd_tasks_cancel(tasks, training), 0);
+	test_task_wait(tasks, training, ZSD_TASK_DONE);
+	for (unsigned int i = 0; i < 2; i++) {
+		cr_assert_eq(zsd_tasks_train(tasks, &request, ZSD_REASON_COMMAND, &refused), 0);
+		cr_assert_eq(test_task_wait(tasks, refused, ZSD_TASK_DONE).state, ZSD_TASK_FAILED);
+		cr_assert_eq(test_task_look(tasks, refused).error, -EALREADY);
+	}
+	end_learning();
+	/* It ends a moment after libzstd has. */
+	do {
+		cr_assert_eq(zsd_tasks_train(tasks, &request, ZSD_REASON_COMMAND, &refused), 0);
+	} while (test_task_wait(tasks, refused, ZSD_TASK_DONE).error == -EALREADY);
+	cr_assert_eq(test_task_look(tasks, refused).error, -ENODATA);
+}
+
 Test(tasks_room, nobody_waits_for_learning_when_it_is_time_to_stop)
 {
 	start_training();

@@ -103,12 +103,18 @@ static void keep_line(enum zs_log_level level, const char *line)
 	snprintf(said, sizeof(said), "%s", line);
 }
 
-/* Flips a bit of the first dictionary's content; no thread has its tables any more. */
-static void damage_dictionary(void)
+/* Flips a bit of the first dictionary's content; threads may have tables of it. */
+static void damage_content(void)
 {
 	char *at = zs_arena_at(&store->arena, ZS_REGION_DICTIONARIES, sizeof(struct zs_dictionary_entry) + 5000);
 
 	*at ^= 4;
+}
+
+/* No thread has its tables any more. */
+static void damage_dictionary(void)
+{
+	damage_content();
 	zs_stream_destroy(stream);
 	cr_assert_eq(zs_stream_create(0, &stream), 0);
 }
@@ -134,4 +140,59 @@ Test(train, recompression_goes_on_without_a_damaged_dictionary_and_says_so_once)
 	cr_assert_eq(zs_device_read(device, stream, 0, result, BYTES), 0);
 	cr_assert_eq(memcmp(result, content, BYTES), 0);
 	zs_device_put(device, NULL);
+}
+
+/* Blocks that need a dictionary of the device, as it says itself. */
+static uint64_t blocks_with_dictionaries(struct zs_device *device)
+{
+	struct zs_dictionary_info infos[ZS_DICTIONARY_VERSIONS];
+	unsigned int nr = zs_device_dictionaries(device, infos);
+	uint64_t blocks = 0;
+
+	for (unsigned int i = 0; i < nr; i++)
+		blocks += infos[i].blocks;
+	return blocks;
+}
+
+Test(train, tables_from_before_the_damage_are_not_used_any_more)
+{
+	struct zs_device *device = zs_device_get(store, id, NULL);
+	size_t done;
+
+	cr_assert_eq(test_train(store, id, stream, SIZE, &progress), 0);
+	cr_assert_gt(test_recompress(device, stream), 0);
+	cr_assert_gt(blocks_with_dictionaries(device), 0);
+	cr_assert_eq(zs_device_write(device, stream, 0, content, BYTES, &done), 0);
+	cr_assert_eq(blocks_with_dictionaries(device), 0);
+	damage_content();
+	test_recompress(device, stream);
+	cr_assert_eq(blocks_with_dictionaries(device), 0);
+	zs_device_put(device, NULL);
+}
+
+/* given_up: recompression has noticed the damage before. */
+static void train_after_damage(bool given_up)
+{
+	struct zs_device *device = zs_device_get(store, id, NULL);
+
+	cr_assert_eq(test_train(store, id, stream, SIZE, &progress), 0);
+	cr_assert_gt(test_recompress(device, stream), 0);
+	damage_content();
+	if (given_up)
+		atomic_store(&device->dictionary, 0);
+	cr_assert_eq(test_train(store, id, stream, SIZE, &progress), 0);
+	cr_assert_eq(progress.version, 2, "gain %lu", (unsigned long)progress.gain_bytes);
+	/* Blocks that need the damaged one are stored anew with it. */
+	cr_assert_gt(test_recompress(device, stream), 0);
+	zs_device_put(device, NULL);
+}
+
+Test(train, what_a_damaged_dictionary_has_saved_does_not_count)
+{
+	train_after_damage(true);
+}
+
+Test(train, nor_if_nobody_has_noticed_the_damage_yet)
+{
+	train_after_damage(false);
 }
