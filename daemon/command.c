@@ -318,12 +318,13 @@ static int run_list(struct zsd_call *call, struct zsd_answer *ret_answer)
 
 static int run_stats(struct zsd_call *call, struct zsd_answer *ret_answer)
 {
-	int error = zsd_report_all(call, zsd_report_device_stats, ret_answer);
+	int error = zsd_report_changed(call, zsd_report_device_stats, ret_answer);
 
 	if (error)
 		return error < 0 ? error : 0;
 	return zsd_reply(ret_answer, NULL,
-			 json_pack("{s:o, s:O}", "pool", zsd_report_pool(call->service), "devices", call->carried));
+			 json_pack("{s:o, s:O, s:I}", "pool", zsd_report_pool(call->service), "devices", call->carried,
+				   "generation", (json_int_t)call->generation));
 }
 
 /*
@@ -396,7 +397,7 @@ const struct zsd_method zsd_command_methods[] = {
 	},
 	{
 		.name = "Stats",
-		.parameters = {{"name", ZSD_PARAMETER_STRING, false}},
+		.parameters = {{"name", ZSD_PARAMETER_STRING, false}, {"changed_since", ZSD_PARAMETER_INT, false}},
 		.run = run_stats,
 	},
 	{
@@ -410,7 +411,7 @@ const struct zsd_method zsd_command_methods[] = {
 	},
 	{
 		.name = "Latencies",
-		.parameters = {{"name", ZSD_PARAMETER_STRING, false}},
+		.parameters = {{"name", ZSD_PARAMETER_STRING, false}, {"changed_since", ZSD_PARAMETER_INT, false}},
 		.run = zsd_command_latencies,
 	},
 	{

@@ -183,11 +183,12 @@ static json_t *report_latencies(struct zsd_service *service, struct zs_device *d
 
 int zsd_command_latencies(struct zsd_call *call, struct zsd_answer *ret_answer)
 {
-	int error = zsd_report_all(call, report_latencies, ret_answer);
+	int error = zsd_report_changed(call, report_latencies, ret_answer);
 
 	if (error)
 		return error < 0 ? error : 0;
-	return zsd_reply(ret_answer, NULL, json_pack("{s:O}", "devices", call->carried));
+	return zsd_reply(ret_answer, NULL,
+			 json_pack("{s:O, s:I}", "devices", call->carried, "generation", (json_int_t)call->generation));
 }
 
 /*

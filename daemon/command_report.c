@@ -8,6 +8,7 @@
 
 #include "base/bits.h"
 #include "base/cleanup.h"
+#include "changes.h"
 #include "command_answer.h"
 #include "command_options.h"
 #include "config.h"
@@ -199,17 +200,27 @@ int zsd_report_one(struct zsd_service *service, uint64_t id, zsd_report_function
 	return *ret_report ? 0 : -ENOMEM;
 }
 
+/* True if the client has seen the device as it is. */
+static bool is_known(struct zsd_call *call, struct zs_device *device)
+{
+	json_int_t since = zsd_call_int(call, "changed_since", 0);
+
+	return call->generation &&
+	       !zsd_changes_look(zsd_service_changes(call->service), device, (uint64_t)zs_max(since, 0));
+}
+
 /* Returns 0, -ENODEV (gone meanwhile) or -ENOMEM. */
 static int append_one(struct zsd_call *call, uint64_t id, zsd_report_function *report)
 {
-	json_t *entry;
-	int error = zsd_report_one(call->service, id, report, &entry);
+	struct zs_device *device = zs_device_get(zsd_service_store(call->service), id, NULL);
+	int error = 0;
 
-	if (error)
-		return error;
-	if (!entry)
+	if (!device)
 		return -ENODEV;
-	return json_array_append_new(call->carried, entry) ? -ENOMEM : 0;
+	if (!is_known(call, device))
+		error = json_array_append_new(call->carried, report(call->service, device)) ? -ENOMEM : 0;
+	zs_device_put(device, NULL);
+	return error;
 }
 
 static int append_named(struct zsd_call *call, const char *name, zsd_report_function *report,
@@ -241,6 +252,13 @@ int zsd_report_all(struct zsd_call *call, zsd_report_function *report, struct zs
 		}
 	}
 	return 0;
+}
+
+int zsd_report_changed(struct zsd_call *call, zsd_report_function *report, struct zsd_answer *ret_answer)
+{
+	if (!call->generation)
+		call->generation = zsd_changes_begin(zsd_service_changes(call->service));
+	return zsd_report_all(call, report, ret_answer);
 }
 
 /* Sums what is counted per device only. */

@@ -37,6 +37,12 @@ int zsd_report_one(struct zsd_service *service, uint64_t id, zsd_report_function
  * -ENOMEM.
  */
 int zsd_report_all(struct zsd_call *call, zsd_report_function *report, struct zsd_answer *ret_answer);
+
+/*
+ * The same, of devices that were changed since the generation that the call names in changed_since; of all without
+ * it. call->generation is the one to be named next.
+ */
+int zsd_report_changed(struct zsd_call *call, zsd_report_function *report, struct zsd_answer *ret_answer);
 json_t *zsd_report_pool(struct zsd_service *service);
 
 /* Sets these fields of object. Answers false for lack of memory, also when object is NULL for it. */

@@ -22,6 +22,7 @@
 #include "base/cleanup.h"
 #include "base/log.h"
 #include "base/size.h"
+#include "changes.h"
 #include "cold_policy.h"
 #include "config.h"
 #include "control.h"
@@ -126,7 +127,9 @@ static int create_store(struct zsd_service *service, const struct zsd_options *w
 	r = zs_store_start_maintenance(service->store);
 	if (r)
 		return fail(r, "can't start the maintenance thread", "check 'ulimit -u'");
-	r = zsd_tasks_create(service->store, &service->tasks);
+	r = zsd_changes_create(service->started_usec, &service->changes);
+	if (!r)
+		r = zsd_tasks_create(service->store, &service->tasks);
 	if (!r)
 		r = zsd_frontend_create(service->store, &service->frontend);
 	if (r)
@@ -429,6 +432,7 @@ static void stop(struct zsd_service *service)
 		zsd_mount_close(&service->mount);
 	zsd_frontend_destroy(service->frontend);
 	zsd_tasks_destroy(service->tasks);
+	zsd_changes_destroy(service->changes);
 	if (service->store)
 		zs_store_close(service->store);
 	sd_event_unref(service->event);

@@ -18,6 +18,11 @@ struct zs_store *zsd_service_store(struct zsd_service *service)
 	return service->store;
 }
 
+struct zsd_changes *zsd_service_changes(struct zsd_service *service)
+{
+	return service->changes;
+}
+
 struct zsd_tasks *zsd_service_tasks(struct zsd_service *service)
 {
 	return service->tasks;

@@ -13,6 +13,7 @@
 #include "store/device.h"
 #include "store/store.h"
 
+struct zsd_changes;
 struct zsd_config;
 struct zsd_metrics_facts;
 struct zsd_policy_stats;
@@ -47,6 +48,9 @@ const struct zsd_metrics_facts *zsd_service_facts(const struct zsd_service *serv
 
 /* Opens of the device's file that are not closed yet, loop devices and memory maps included. Any thread. */
 unsigned int zsd_service_open_count(struct zsd_service *service, uint64_t id);
+
+/* Which devices have changed since they were looked at. */
+struct zsd_changes *zsd_service_changes(struct zsd_service *service);
 
 /* Long work on the data of devices. */
 struct zsd_tasks *zsd_service_tasks(struct zsd_service *service);

@@ -9,6 +9,7 @@
 #include "notify.h"
 #include "service.h"
 
+struct zsd_changes;
 struct zsd_cold_policy;
 struct zsd_config;
 struct zsd_control;
@@ -31,6 +32,7 @@ struct zsd_service {
 	bool config_must_exist;
 	sd_event *event;
 	struct zs_store *store;
+	struct zsd_changes *changes;
 	struct zsd_tasks *tasks;
 	struct zsd_frontend *frontend;
 	struct zsd_mount mount;

@@ -74,6 +74,7 @@ struct zsd_call {
 	const struct zsd_method *method; /* NULL: the first step refuses the call */
 	unsigned int cursor;		 /* the method's own; 0 at the first step */
 	json_t *carried;		 /* the method's own, from one step to the next; owned */
+	uint64_t generation;		 /* the method's own, see changes.h */
 };
 
 /* Takes wire over. service and peer are borrowed for the life of the call. */

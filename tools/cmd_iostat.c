@@ -148,17 +148,18 @@ static enum zsctl_exit show_histograms(const struct zsctl_options *options, cons
 				       const struct zsctl_sample *now, json_t *rows)
 {
 	enum zsctl_exit status = ZSCTL_OK;
-	const json_t *device;
+	json_t *row;
 	size_t i;
 
-	json_array_foreach(now->devices, i, device)
+	json_array_foreach(rows, i, row)
 	{
+		const json_t *device = zsctl_find_named(now->devices, i, row);
 		const json_t *old = zsctl_find_before(before->devices, i, device)
 					    ? zsctl_find_named(before->latencies, i, device)
 					    : NULL;
 		json_t *histogram = make_histogram(old, zsctl_find_named(now->latencies, i, device));
 
-		if (!histogram || json_object_set_new(json_array_get(rows, i), "histogram", histogram))
+		if (!histogram || json_object_set_new(row, "histogram", histogram))
 			return zsctl_no_memory();
 		if (!options->json)
 			status = print_histogram(options, json_string_value(json_object_get(device, "name")),
@@ -177,7 +178,7 @@ static enum zsctl_exit report(const struct zsctl_options *options, const struct 
 			      const struct plan *plan, const struct zsctl_sample *before,
 			      const struct zsctl_sample *now)
 {
-	CLEANUP_JSON json_t *rows = zsctl_rates(before, now);
+	CLEANUP_JSON json_t *rows = zsctl_rates(before, now, options->active_only);
 	enum zsctl_exit status = rows ? ZSCTL_OK : zsctl_no_memory();
 	json_t *object;
 
@@ -214,7 +215,7 @@ static enum zsctl_exit run(struct zs_client *client, const struct zsctl_options 
 	clock_gettime(CLOCK_MONOTONIC, &next);
 	for (unsigned long done = 0;;) {
 		status = zsctl_take_sample(client, "iostat", plan->names, plan->nr_names,
-					   options->latency || options->histogram, &now);
+					   options->latency || options->histogram, &before, &now);
 		if (!status && !skip)
 			status = report(options, selection, plan, &before, &now);
 		done += !skip;

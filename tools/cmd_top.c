@@ -44,7 +44,7 @@ static enum zsctl_exit sample(struct view *view)
 	zsctl_sample_deinit(&view->before);
 	view->before = view->now;
 	view->now = (struct zsctl_sample){};
-	return zsctl_take_sample(view->client, "top", NULL, 0, true, &view->now);
+	return zsctl_take_sample(view->client, "top", NULL, 0, true, &view->before, &view->now);
 }
 
 static enum zsctl_exit draw(struct view *view)
@@ -56,7 +56,7 @@ static enum zsctl_exit draw(struct view *view)
 		status = zsctl_call(view->client, "top", "List", json_object(), true, &list);
 	if (status)
 		return status;
-	rates = zsctl_rates(&view->before, &view->now);
+	rates = zsctl_rates(&view->before, &view->now, false);
 	if (!rates || zsctl_frame_draw(&view->frame, status_report, json_object_get(list, "devices"), rates))
 		return zsctl_no_memory();
 	return ZSCTL_OK;

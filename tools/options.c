@@ -80,6 +80,8 @@ static const struct specification specifications[] = {
 	{"histogram", 'w', NULL, ZSCTL_FOR_IOSTAT, FLAG, MEMBER(histogram), "show how many requests took how long"},
 	{"skip-first", 'y', NULL, ZSCTL_FOR_IOSTAT, FLAG, MEMBER(skip_first),
 	 "leave out the first report, which is about all the time before"},
+	{"active-only", 'z', NULL, ZSCTL_FOR_IOSTAT, FLAG, MEMBER(active_only),
+	 "leave out devices without any I/O in the interval"},
 	{"recompress", 'r', "LIST", ZSCTL_FOR_ADD | ZSCTL_FOR_RECOMPRESS | ZSCTL_FOR_TRAIN, TEXT, MEMBER(recompress),
 	 "denser codecs to try in turn, as in 'zstd:3 zstd:19'"},
 	{"older", 0, "AGE", ZSCTL_FOR_IDLE | ZSCTL_FOR_RECOMPRESS | ZSCTL_FOR_WRITEBACK, SPAN, MEMBER(older_sec),

@@ -113,6 +113,7 @@ struct zsctl_options {
 	bool latency;
 	bool histogram;
 	bool skip_first;
+	bool active_only;
 
 	/* idle, recompress; 0 = not given */
 	uint64_t older_sec;

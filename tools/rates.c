@@ -25,34 +25,132 @@ static uint64_t now_usec(void)
 	return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
 }
 
-/* Appends what the method answers about each device that was named, or about all. */
-static enum zsctl_exit ask(struct zs_client *client, const char *what, const char *method, char *const *names,
-			   size_t nr_names, json_t *devices)
+/* Where the device with this name is, looked for from place on; the number of devices if it is not there. */
+static size_t find_place(const json_t *devices, size_t place, const json_t *like)
+{
+	const json_t *name = json_object_get(like, "name");
+	size_t nr = json_array_size(devices);
+
+	for (size_t i = 0; i < nr; i++) {
+		size_t at = (place + i) % nr;
+
+		if (json_equal(json_object_get(json_array_get(devices, at), "name"), name))
+			return at;
+	}
+	return nr;
+}
+
+const json_t *zsctl_find_named(const json_t *devices, size_t place, const json_t *like)
+{
+	return json_array_get(devices, find_place(devices, place, like));
+}
+
+/* Appends what the method answers about each device that was named. */
+static enum zsctl_exit ask_named(struct zs_client *client, const char *what, const char *method, char *const *names,
+				 size_t nr_names, json_t *devices)
 {
 	enum zsctl_exit status = ZSCTL_OK;
-	size_t i = 0;
 
-	do {
+	for (size_t i = 0; i < nr_names && !status; i++) {
 		CLEANUP_JSON json_t *result = NULL;
-		json_t *parameters = nr_names ? json_pack("{s:s}", "name", names[i]) : json_object();
 
-		status = zsctl_call(client, what, method, parameters, false, &result);
+		status = zsctl_call(client, what, method, json_pack("{s:s}", "name", names[i]), false, &result);
 		if (!status && json_array_extend(devices, json_object_get(result, "devices")))
 			status = zsctl_no_memory();
-	} while (!status && ++i < nr_names);
+	}
 	return status;
 }
 
-enum zsctl_exit zsctl_take_sample(struct zs_client *client, const char *what, char *const *names, size_t nr_names,
-				  bool with_latencies, struct zsctl_sample *ret_sample)
+static enum zsctl_exit take_named(struct zs_client *client, const char *what, char *const *names, size_t nr_names,
+				  bool with_latencies, struct zsctl_sample *sample)
 {
-	CLEANUP_SAMPLE struct zsctl_sample sample = {.devices = json_array()};
-	enum zsctl_exit status = ask(client, what, "Stats", names, nr_names, sample.devices);
+	enum zsctl_exit status;
 
-	sample.taken_usec = now_usec();
-	if (!status && with_latencies) {
-		sample.latencies = json_array();
-		status = ask(client, what, "Latencies", names, nr_names, sample.latencies);
+	sample->devices = json_array();
+	status = ask_named(client, what, "Stats", names, nr_names, sample->devices);
+	sample->taken_usec = now_usec();
+	if (!with_latencies || status)
+		return status;
+	sample->latencies = json_array();
+	return ask_named(client, what, "Latencies", names, nr_names, sample->latencies);
+}
+
+/* Puts what has changed into its place; new devices go to the end. */
+static int update(json_t *devices, const json_t *changed)
+{
+	size_t place = 0, i;
+	json_t *device;
+
+	json_array_foreach((json_t *)changed, i, device)
+	{
+		place = find_place(devices, place, device);
+		if (place < json_array_size(devices) ? json_array_set(devices, place, device)
+						     : json_array_append(devices, device))
+			return -ENOMEM;
+	}
+	return 0;
+}
+
+/* What the method answers about all devices. Begins with those of before, of that generation, if there are any. */
+static enum zsctl_exit ask_all(struct zs_client *client, const char *what, const char *method, json_t *before,
+			       json_int_t since, json_t **ret_result)
+{
+	CLEANUP_JSON json_t *result = NULL, *devices = since ? json_copy(before) : json_array();
+	enum zsctl_exit status = zsctl_call(client, what, method, json_pack("{s:I}", "changed_since", since), false,
+					    &result);
+
+	if (status)
+		return status;
+	if (update(devices, json_object_get(result, "devices")) || json_object_set(result, "devices", devices))
+		return zsctl_no_memory();
+	*ret_result = zs_take(result);
+	return ZSCTL_OK;
+}
+
+static json_t *take_devices(json_t *result, json_int_t *ret_generation)
+{
+	*ret_generation = json_integer_value(json_object_get(result, "generation"));
+	return json_incref(json_object_get(result, "devices"));
+}
+
+static enum zsctl_exit take_all(struct zs_client *client, const char *what, bool with_latencies,
+				const struct zsctl_sample *before, struct zsctl_sample *sample)
+{
+	CLEANUP_JSON json_t *stats = NULL, *latencies = NULL;
+	enum zsctl_exit status = ask_all(client, what, "Stats", before->devices, before->generation, &stats);
+
+	sample->taken_usec = now_usec();
+	if (status)
+		return status;
+	sample->devices = take_devices(stats, &sample->generation);
+	sample->nr_devices = json_integer_value(json_object_get(json_object_get(stats, "pool"), "devices"));
+	if (!with_latencies)
+		return status;
+	status = ask_all(client, what, "Latencies", before->latencies, before->latencies_generation, &latencies);
+	if (!status)
+		sample->latencies = take_devices(latencies, &sample->latencies_generation);
+	return status;
+}
+
+/* The daemon tells of devices that have changed, but not of those that are gone: there are too many then. */
+static bool has_removed(const struct zsctl_sample *sample)
+{
+	return json_array_size(sample->devices) != (size_t)sample->nr_devices ||
+	       (sample->latencies && json_array_size(sample->latencies) != (size_t)sample->nr_devices);
+}
+
+enum zsctl_exit zsctl_take_sample(struct zs_client *client, const char *what, char *const *names, size_t nr_names,
+				  bool with_latencies, const struct zsctl_sample *before,
+				  struct zsctl_sample *ret_sample)
+{
+	static const struct zsctl_sample none;
+	CLEANUP_SAMPLE struct zsctl_sample sample = {};
+	enum zsctl_exit status = nr_names ? take_named(client, what, names, nr_names, with_latencies, &sample)
+					  : take_all(client, what, with_latencies, before, &sample);
+
+	if (!status && !nr_names && before->generation && has_removed(&sample)) {
+		zsctl_sample_deinit(&sample);
+		status = take_all(client, what, with_latencies, &none, &sample);
 	}
 	if (status)
 		return status;
@@ -68,20 +166,6 @@ void zsctl_sample_deinit(struct zsctl_sample *sample)
 	*sample = (struct zsctl_sample){};
 }
 
-const json_t *zsctl_find_named(const json_t *devices, size_t place, const json_t *like)
-{
-	const json_t *name = json_object_get(like, "name");
-	size_t nr = json_array_size(devices);
-
-	for (size_t i = 0; i < nr; i++) {
-		const json_t *device = json_array_get(devices, (place + i) % nr);
-
-		if (json_equal(json_object_get(device, "name"), name))
-			return device;
-	}
-	return NULL;
-}
-
 static json_int_t number(const json_t *device, const char *field)
 {
 	return json_integer_value(json_object_get(device, field));
@@ -90,6 +174,24 @@ static json_int_t number(const json_t *device, const char *field)
 /*
  * rows
  */
+
+/* A counter of a device, and what it is a second; rates of bytes are whole numbers. */
+static const struct {
+	const char *name;
+	const char *rate;
+	bool is_bytes;
+} counters[] = {
+	{"reads", "reads_per_sec", false},
+	{"writes", "writes_per_sec", false},
+	{"discards", "discards_per_sec", false},
+	{"read_bytes", "read_bytes_per_sec", true},
+	{"written_bytes", "written_bytes_per_sec", true},
+	{"discarded_bytes", "discarded_bytes_per_sec", true},
+	{"backing_reads", "backing_reads_per_sec", false},
+	{"backing_writes", "backing_writes_per_sec", false},
+	{"backing_read_bytes", "backing_read_bytes_per_sec", true},
+	{"backing_written_bytes", "backing_written_bytes_per_sec", true},
+};
 
 const char *const zsctl_operations[ZSCTL_NR_OPERATIONS] = {"read", "write", "discard"};
 
@@ -102,20 +204,19 @@ static double seconds_between(const struct zsctl_sample *before, const struct zs
 	return now->taken_usec > begin ? (double)(now->taken_usec - begin) / 1e6 : 1e-6;
 }
 
+static json_int_t difference(const json_t *old, const json_t *device, const char *counter)
+{
+	/* What is shared has not changed; most devices are idle where there are many. */
+	return old == device ? 0 : number(device, counter) - number(old, counter);
+}
+
 static int add_rates(json_t *row, const json_t *old, const json_t *device, double seconds)
 {
-	static const char *const counters[] = {
-		"reads",	   "writes",	    "discards",	      "read_bytes",	    "written_bytes",
-		"discarded_bytes", "backing_reads", "backing_writes", "backing_read_bytes", "backing_written_bytes",
-	};
-	char field[48];
-
 	for (size_t i = 0; i < ZS_ARRAY_SIZE(counters); i++) {
-		double rate = (double)(number(device, counters[i]) - number(old, counters[i])) / seconds;
-		bool bytes = strstr(counters[i], "bytes");
+		double rate = (double)difference(old, device, counters[i].name) / seconds;
+		json_t *value = counters[i].is_bytes ? json_integer(llround(rate)) : json_real(rate);
 
-		snprintf(field, sizeof(field), "%s_per_sec", counters[i]);
-		if (json_object_set_new(row, field, bytes ? json_integer(llround(rate)) : json_real(rate)))
+		if (json_object_set_new(row, counters[i].rate, value))
 			return -ENOMEM;
 	}
 	return 0;
@@ -151,9 +252,8 @@ const json_t *zsctl_find_before(const json_t *devices, size_t place, const json_
 }
 
 static json_t *make_row(const struct zsctl_sample *before, const struct zsctl_sample *now, size_t place,
-			const json_t *device)
+			const json_t *old, const json_t *device)
 {
-	const json_t *old = zsctl_find_before(before->devices, place, device);
 	CLEANUP_JSON json_t *row = json_pack("{s:O, s:O, s:O}", "name", json_object_get(device, "name"), "data_bytes",
 					     json_object_get(device, "data_bytes"), "memory_bytes",
 					     json_object_get(device, "memory_bytes"));
@@ -166,7 +266,17 @@ static json_t *make_row(const struct zsctl_sample *before, const struct zsctl_sa
 	return zs_take(row);
 }
 
-json_t *zsctl_rates(const struct zsctl_sample *before, const struct zsctl_sample *now)
+/* True if a request or the backing file has moved anything. */
+static bool is_active(const json_t *old, const json_t *device)
+{
+	for (size_t i = 0; i < ZS_ARRAY_SIZE(counters); i++) {
+		if (difference(old, device, counters[i].name))
+			return true;
+	}
+	return false;
+}
+
+json_t *zsctl_rates(const struct zsctl_sample *before, const struct zsctl_sample *now, bool active_only)
 {
 	CLEANUP_JSON json_t *rows = json_array();
 	const json_t *device;
@@ -174,7 +284,11 @@ json_t *zsctl_rates(const struct zsctl_sample *before, const struct zsctl_sample
 
 	json_array_foreach(now->devices, i, device)
 	{
-		if (json_array_append_new(rows, make_row(before, now, i, device)))
+		const json_t *old = zsctl_find_before(before->devices, i, device);
+
+		if (active_only && !is_active(old, device))
+			continue;
+		if (json_array_append_new(rows, make_row(before, now, i, old, device)))
 			return NULL;
 	}
 	return zs_take(rows);

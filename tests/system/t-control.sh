@@ -129,6 +129,9 @@ invalid force Remove '{"name":"a","force":1}'
 invalid name List '{"name":1}'
 invalid x List '{"x":1}'
 invalid name Stats '{"name":[]}'
+invalid changed_since Stats '{"changed_since":"0"}'
+invalid changed_since Latencies '{"changed_since":0.5}'
+invalid changed_since List '{"changed_since":0}'
 invalid name SetGroupLimit '{"memory_limit_bytes":0}'
 invalid memory_limit_bytes SetGroupLimit '{"name":"a"}'
 invalid node Owners '{"node":"0"}'
@@ -204,6 +207,23 @@ equal "number of replies" "$(wc -l <<<"$replies")" 3
 equal "replies that continue" "$(grep -c '"continues":true}$' <<<"$replies")" 2
 answers '"name":"c"' $control.List
 answers '"devices":3' $control.Stats
+
+step "with 'changed_since', what has changed"
+[[ $("$hostile" "$ZSD_SOCKET" call "{\"method\":\"$control.Stats\"}") =~ \"generation\":([0-9]+) ]]
+# A change is told twice.
+for _ in 1 2; do
+	[[ $("$hostile" "$ZSD_SOCKET" call \
+		"{\"method\":\"$control.Stats\",\"parameters\":{\"changed_since\":${BASH_REMATCH[1]}}}") =~ \
+		\"generation\":([0-9]+) ]]
+done
+answers '"devices":[]' $control.Stats "{\"changed_since\":${BASH_REMATCH[1]}}"
+answers '"devices":[]' $control.Stats "{\"changed_since\":${BASH_REMATCH[1]},\"name\":\"b\"}"
+answers '"devices":[]' $control.Latencies "{\"changed_since\":${BASH_REMATCH[1]}}"
+head -c 4096 /dev/urandom | dd of="$mnt/b" bs=4096 oflag=direct conv=notrunc status=none
+answers '"devices":[{"name":"b"' $control.Stats "{\"changed_since\":${BASH_REMATCH[1]}}"
+answers '"devices":[{"name":"b","read":[],"write":[{' $control.Latencies "{\"changed_since\":${BASH_REMATCH[1]}}"
+answers '"devices":[{"name":"a"' $control.Stats '{"changed_since":-1}'
+answers '"devices":[{"name":"a"' $control.Stats '{"changed_since":9007199254740992}'
 for name in a b c; do
 	answers '{}' $control.Remove "{\"name\":\"$name\"}"
 done

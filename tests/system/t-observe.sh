@@ -40,7 +40,8 @@ add vm1 64M --algorithm zstd:9
 step "nothing stored is zeros, not a division by zero"
 true_of 'j["data_bytes"] == 0 and all(r["share"] == 0 and "ratio" not in r for r in j["usage"])' usage
 true_of 'j["state"] == "active" and j["pool"]["devices"] == 2 and j["degraded_devices"] == 0' status
-true_of 'all(d["reads_per_sec"] == 0 for d in j["devices"])' iostat
+true_of 'all(d["reads_per_sec"] == 0 for d in j["devices"]) and len(j["devices"]) == 2' iostat
+true_of 'j["devices"] == []' iostat -z
 
 head -c 4M /dev/zero | tr '\0' 'x' >data
 head -c 4M /dev/urandom >>data
@@ -78,12 +79,40 @@ true_of 'len(j["devices"]) == 1 and
 	abs(j["devices"][0]["read_bytes_per_sec"] / 4096 / j["devices"][0]["reads_per_sec"] - 1) < 0.01 and
 	0 < j["devices"][0]["read_p50_ns"] <= j["devices"][0]["read_p99_ns"]' iostat -l -y vm0 1 1
 true_of 'sum(r["read"] for r in j["devices"][0]["histogram"]) > 0' iostat -w vm0
+true_of '[d["name"] for d in j["devices"]] == ["vm0"] and sum(r["read"] for r in j["devices"][0]["histogram"]) > 0' \
+	iostat -z -w -y 1 1
 end_process "${started[-1]}"
 true_of 'sum(r["write"] for r in j["devices"][1]["histogram"]) == 16' iostat -w
 equal "reports" "$("$ZSCTL" iostat -J 0.05 3 | wc -l)" 3
 equal "lines" "$("$ZSCTL" iostat -n -r vm0 vm1 0.05 2 | wc -l)" 4
 "$ZSCTL" iostat -l >table
 [[ $(head -n 1 table) == NAME*READ-P99*TOTAL ]] || fail "iostat -l has the headings $(head -n 1 table)"
+
+step "iostat: devices come, are used, and go"
+# last EXPRESSION: about the devices of the last report, as d
+last()
+{
+	python3 - "$1" reports <<-'END'
+		import json, sys
+		lines = open(sys.argv[2]).read().splitlines()
+		d = {device["name"]: device for device in json.loads(lines[-2])["devices"]} if len(lines) > 1 else {}
+		sys.exit(not eval(sys.argv[1]))
+	END
+}
+"$ZSCTL" iostat -J 0.05 >reports &
+started+=($!)
+eventually "a report" last 'sorted(d) == ["vm0", "vm1"]'
+add vm2 64M
+eventually "a new device" last 'sorted(d) == ["vm0", "vm1", "vm2"] and d["vm2"]["data_bytes"] == 0'
+dd if=data of="$mnt/vm2" bs=1M count=1 conv=notrunc oflag=direct status=none
+eventually "its data" last 'd["vm2"]["data_bytes"] == 1 << 20'
+eventually "the end of all reads" "$ZSCTL" remove vm0
+eventually "a removed device" last 'sorted(d) == ["vm1", "vm2"]'
+# One goes and one comes between two reports: there are as many as before.
+"$ZSCTL" remove vm2
+add vm0 64M
+eventually "one for another" last 'sorted(d) == ["vm0", "vm1"] and d["vm0"]["data_bytes"] == 0'
+end_process "${started[-1]}"
 
 step "iostat: bad arguments"
 fails 2 "not an interval in seconds" iostat vm0 0

@@ -1,0 +1,31 @@
+#pragma once
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Which devices have changed since a client looked last, so that whoever looks at a thousand of them again and again
+ * is told of the few that have something to tell.
+ *
+ * Each look has a number, its generation. A device is of the generation in which its counters were found to differ
+ * from what they were before, whoever has looked then.
+ *
+ * Context: the control thread only.
+ */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct zs_device;
+struct zsd_changes;
+
+/* Generations begin after first, the time, which is beyond those of a daemon before. Returns 0 or -ENOMEM. */
+int zsd_changes_create(uint64_t first, struct zsd_changes **ret_changes);
+void zsd_changes_destroy(struct zsd_changes *changes);
+
+/* Begins a look, and answers its generation, which is to be given as since at the next one. */
+uint64_t zsd_changes_begin(struct zsd_changes *changes);
+
+/*
+ * Looks at a device: true if it is new or was changed since that generation; always for 0, and for one that was not
+ * given out. A change is told twice: what belongs to a request is counted one after the other, and some of it, such as
+ * how long it took, a moment later.
+ */
+bool zsd_changes_look(struct zsd_changes *changes, struct zs_device *device, uint64_t since);
