@@ -38,6 +38,8 @@
 #define ACCEPT_BURST 128
 /* How long accepting rests when they come faster: a wake-up for several connections. */
 #define FLOOD_REST_USEC (20 * ACCEPT_USEC)
+/* A client with so much to say and to be told has made the daemon's heap larger than it is to stay. */
+#define TRIM_BYTES ((uint64_t)256 << 10)
 /* How long accepting rests when the system is short of descriptors: the connection stays in the backlog meanwhile. */
 #define REST_USEC (UINT64_C(1) * 1000 * 1000)
 
@@ -52,6 +54,7 @@ struct zsd_control {
 	uint64_t next_usec;	    /* when the next connection is due; CLOCK_MONOTONIC */
 	struct zs_list connections; /* struct zsd_connection.link, most recently used first */
 	unsigned int nr_connections;
+	bool trim_due;	    /* when the last connection ends */
 	uint64_t tell_usec; /* when it may be logged again that newcomers are turned away; CLOCK_MONOTONIC */
 	char *path;	    /* the socket file that was made here, or NULL */
 	struct stat path_status;
@@ -66,10 +69,16 @@ static void drop(struct zsd_control *control, struct zsd_connection *connection)
 {
 	zs_list_unlink(&connection->link);
 	control->nr_connections--;
+	control->trim_due = control->trim_due || connection->answering || connection->handled_bytes >= TRIM_BYTES;
 	zsd_connection_destroy(connection);
-	/* A list of thousands of devices leaves megabytes of free heap behind, which an idle daemon has no use for. */
-	if (!control->nr_connections)
-		malloc_trim(0);
+	/*
+	 * A list of thousands of devices leaves megabytes of free heap behind, which an idle daemon has no use for.
+	 * After each client it would be too much: giving memory back interrupts the threads that serve data.
+	 */
+	if (control->nr_connections || !control->trim_due)
+		return;
+	malloc_trim(0);
+	control->trim_due = false;
 }
 
 static void on_closed(struct zsd_connection *connection, void *owner)

@@ -27,7 +27,9 @@
 #include "base/cleanup.h"
 #include "base/log.h"
 
-#define READ_BYTES	  ((size_t)64 << 10)
+#define READ_BYTES ((size_t)64 << 10)
+/* Of a message's beginning: a call is shorter, and what is no call is seen to be none before more of it is copied. */
+#define READ_FIRST_BYTES  ((size_t)4 << 10)
 #define ROUND_STEPS	  32
 #define OUTPUT_FULL_BYTES ((size_t)64 << 10)
 #define STUCK_USEC	  (UINT64_C(5) * 1000 * 1000)
@@ -88,6 +90,7 @@ static int output_append(struct zsd_connection *connection, const char *bytes, s
 	}
 	memcpy(connection->output + connection->output_end, bytes, length);
 	connection->output_end += length;
+	connection->handled_bytes += length;
 	return 0;
 }
 
@@ -302,13 +305,15 @@ static uint64_t now_usec(void)
 static int receive_some(struct zsd_connection *connection)
 {
 	char bytes[READ_BYTES];
-	ssize_t received = recv(connection->fd, bytes, sizeof(bytes), 0);
+	size_t wanted = zs_frames_partial(&connection->frames) ? sizeof(bytes) : READ_FIRST_BYTES;
+	ssize_t received = recv(connection->fd, bytes, wanted, 0);
 
 	if (received < 0)
 		return errno == EAGAIN || errno == EINTR ? 0 : -errno;
 	connection->ended = received == 0;
 	connection->drained = connection->drained && received == 0;
 	connection->used_usec = now_usec();
+	connection->handled_bytes += (size_t)received;
 	connection->on_used(connection, connection->owner);
 	return zs_frames_feed(&connection->frames, bytes, (size_t)received);
 }

@@ -44,6 +44,8 @@ struct zsd_connection {
 	bool timing;	   /* timer runs */
 	size_t timed_sent; /* bytes sent since the timer was set */
 
+	uint64_t handled_bytes; /* received and answered */
+
 	/* Called when the connection is of no more use: the owner unlinks and destroys it, perhaps at once. */
 	void (*on_closed)(struct zsd_connection *connection, void *owner);
 	/* Called when the client sent something. */

@@ -40,7 +40,7 @@ static enum zsctl_exit print(const struct zsctl_options *options, const struct z
 	const char *name;
 
 	if (options->json)
-		return zsctl_print_json(json_incref(result));
+		return zsctl_print_json(options, json_incref(result));
 	if (!backing)
 		puts("no backing file");
 	json_object_foreach(backing, name, value) print_value(options, name, value);

@@ -61,7 +61,7 @@ enum zsctl_exit cmd_ages(const struct zsctl_options *options, char *const *names
 	if (status)
 		return status;
 	if (options->json)
-		return zsctl_print_json(json_incref(result));
+		return zsctl_print_json(options, json_incref(result));
 	json_array_foreach(json_object_get(result, "ages"), i, row)
 		json_object_set_new(row, "age", json_string(range_text(number(row, "below_sec"), text)));
 	return zsctl_print_table(options, &selection, json_object_get(result, "ages"));
@@ -91,8 +91,9 @@ enum zsctl_exit cmd_idle(const struct zsctl_options *options, char *const *names
 	if (status)
 		return status;
 	if (options->json)
-		return zsctl_print_json(json_incref(result));
-	printf("marked %" JSON_INTEGER_FORMAT " blocks\n", number(result, "blocks"));
+		return zsctl_print_json(options, json_incref(result));
+	if (!options->quiet)
+		printf("marked %" JSON_INTEGER_FORMAT " blocks\n", number(result, "blocks"));
 	return ZSCTL_OK;
 }
 
@@ -156,19 +157,21 @@ static void catch_interrupts(void)
 }
 
 /* Until the task has ended, or was cancelled by a signal. result is the last look at it. */
-static enum zsctl_exit wait_for(struct zs_client *client, json_int_t task, json_t **ret_result)
+static enum zsctl_exit wait_for(const struct zsctl_options *options, struct zs_client *client, json_int_t task,
+				json_t **ret_result)
 {
 	static const struct timespec interval = {.tv_nsec = LOOK_NSEC};
 	enum zsctl_exit status = look(client, task, ret_result);
 
 	while (!status && !has_ended(json_array_get(json_object_get(*ret_result, "tasks"), 0))) {
-		print_progress(json_array_get(json_object_get(*ret_result, "tasks"), 0));
+		if (!options->quiet)
+			print_progress(json_array_get(json_object_get(*ret_result, "tasks"), 0));
 		if (interrupted)
 			cancel(client, task);
 		nanosleep(&interval, NULL);
 		status = look(client, task, ret_result);
 	}
-	if (isatty(STDERR_FILENO))
+	if (!options->quiet && isatty(STDERR_FILENO))
 		fputs("\r\033[K", stderr);
 	return status;
 }
@@ -193,33 +196,41 @@ static void print_training(const json_t *task)
 		       json_string_value(json_object_get(task, "name")));
 }
 
-static enum zsctl_exit print_end(const struct zsctl_options *options, json_t *task)
+static void print_work(const json_t *task, const char *state)
 {
-	const char *state = json_string_value(json_object_get(task, "state"));
-	char saved[ZS_SIZE_TEXT_BYTES];
 	bool done = strcmp(state, "done") == 0;
+	char saved[ZS_SIZE_TEXT_BYTES];
 
-	if (options->json)
-		zsctl_print_json(json_incref(task));
-	else if (json_object_get(task, "training") && done)
+	zs_size_format((uint64_t)number(task, "saved_bytes"), saved);
+	if (json_object_get(task, "training") && done)
 		print_training(task);
 	else if (strcmp(json_string_value(json_object_get(task, "kind")), "writeback") == 0)
 		printf("%s %" JSON_INTEGER_FORMAT " blocks, freed %s\n", done ? "written back:" : state,
-		       number(task, "blocks_changed"), zs_size_format((uint64_t)number(task, "saved_bytes"), saved));
+		       number(task, "blocks_changed"), saved);
 	else
 		printf("%s %" JSON_INTEGER_FORMAT " of %" JSON_INTEGER_FORMAT " blocks, saved %s\n",
 		       done ? "recompressed" : state, number(task, "blocks_changed"), number(task, "blocks_tried"),
-		       zs_size_format((uint64_t)number(task, "saved_bytes"), saved));
+		       saved);
+}
+
+static enum zsctl_exit print_end(const struct zsctl_options *options, json_t *task)
+{
+	const char *state = json_string_value(json_object_get(task, "state"));
+
+	if (options->json)
+		zsctl_print_json(options, json_incref(task));
+	else if (!options->quiet)
+		print_work(task, state);
 	if (json_object_get(task, "error"))
 		fprintf(stderr, "zsctl: task %" JSON_INTEGER_FORMAT ": %s\n", number(task, "task"),
 			json_string_value(json_object_get(task, "error")));
-	return done ? ZSCTL_OK : ZSCTL_ERROR;
+	return strcmp(state, "done") == 0 ? ZSCTL_OK : ZSCTL_ERROR;
 }
 
 static enum zsctl_exit print_started(const struct zsctl_options *options, json_int_t task)
 {
 	if (options->json)
-		return zsctl_print_json(json_pack("{s:I}", "task", task));
+		return zsctl_print_json(options, json_pack("{s:I}", "task", task));
 	printf("task %" JSON_INTEGER_FORMAT "\n", task);
 	return ZSCTL_OK;
 }
@@ -239,7 +250,7 @@ static enum zsctl_exit run_task(const struct zsctl_options *options, struct zs_c
 		return status;
 	if (options->detach)
 		return print_started(options, number(started, "task"));
-	status = wait_for(client, number(started, "task"), &result);
+	status = wait_for(options, client, number(started, "task"), &result);
 	return status ?: print_end(options, json_array_get(json_object_get(result, "tasks"), 0));
 }
 
@@ -312,7 +323,7 @@ enum zsctl_exit cmd_dictionaries(const struct zsctl_options *options, char *cons
 	if (status)
 		return status;
 	if (options->json)
-		return zsctl_print_json(json_incref(result));
+		return zsctl_print_json(options, json_incref(result));
 	json_array_foreach(json_object_get(result, "dictionaries"), i, row)
 	{
 		say_yes(row, "current");
@@ -363,7 +374,7 @@ enum zsctl_exit cmd_tasks(const struct zsctl_options *options, char *const *name
 		return status;
 	tasks = json_object_get(result, "tasks");
 	if (options->json)
-		return zsctl_print_json(json_pack("{s:o}", "tasks", zsctl_select_fields(&selection, tasks)));
+		return zsctl_print_json(options, json_pack("{s:o}", "tasks", zsctl_select_fields(&selection, tasks)));
 	return zsctl_print_table(options, &selection, tasks);
 }
 

@@ -116,7 +116,7 @@ enum zsctl_exit cmd_reload(const struct zsctl_options *options, char *const *nam
 			print_change(change);
 	}
 	if (options->json)
-		status = zsctl_print_json(json_incref(result));
+		status = zsctl_print_json(options, json_incref(result));
 	return status ?: failed ? ZSCTL_ERROR : ZSCTL_OK;
 }
 

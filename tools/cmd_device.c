@@ -78,8 +78,9 @@ enum zsctl_exit cmd_add(const struct zsctl_options *options, char *const *names)
 	if (options->persist)
 		status = zsctl_persist(directory, options, names[0]);
 	if (options->json)
-		return zsctl_print_json(zs_take(result)) ?: status;
-	puts(json_string_value(json_object_get(result, "file")) ?: "");
+		return zsctl_print_json(options, zs_take(result)) ?: status;
+	if (!options->quiet)
+		puts(json_string_value(json_object_get(result, "file")) ?: "");
 	return status;
 }
 
@@ -137,7 +138,8 @@ enum zsctl_exit cmd_list(const struct zsctl_options *options, char *const *names
 	if (status == ZSCTL_UNREACHABLE || (status && !json_array_size(rows)))
 		return status;
 	if (options->json)
-		printed = zsctl_print_json(json_pack("{s:o}", "devices", zsctl_select_fields(&selection, rows)));
+		printed = zsctl_print_json(options,
+					   json_pack("{s:o}", "devices", zsctl_select_fields(&selection, rows)));
 	else
 		printed = zsctl_print_table(options, &selection, rows);
 	return status ?: printed;

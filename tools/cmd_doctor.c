@@ -288,7 +288,7 @@ enum zsctl_exit cmd_doctor(const struct zsctl_options *options, char *const *nam
 	if (report.no_memory)
 		return zsctl_no_memory();
 	if (options->json)
-		status = zsctl_print_json(json_pack("{s:O}", "checks", checks));
+		status = zsctl_print_json(options, json_pack("{s:O}", "checks", checks));
 	else
 		print_checks(checks);
 	return status ?: report.failed ? ZSCTL_ERROR : ZSCTL_OK;
@@ -317,5 +317,5 @@ enum zsctl_exit cmd_dump_config(const struct zsctl_options *options, char *const
 		else if (json_object_set_new(object, values[i][0], json_string(values[i][1])))
 			return zsctl_no_memory();
 	}
-	return options->json ? zsctl_print_json(zs_take(object)) : ZSCTL_OK;
+	return options->json ? zsctl_print_json(options, zs_take(object)) : ZSCTL_OK;
 }

@@ -47,7 +47,7 @@ static enum zsctl_exit print(const struct zsctl_options *options, const struct z
 		return zsctl_print_table(options, selection, rows);
 	if (json_object_set_new(result, key, zsctl_select_fields(selection, rows)))
 		return zsctl_no_memory();
-	return zsctl_print_json(json_incref(result));
+	return zsctl_print_json(options, json_incref(result));
 }
 
 static enum zsctl_exit show(const struct zsctl_options *options, const struct zsctl_column *columns, const char *what,

@@ -26,7 +26,7 @@ static enum zsctl_exit show(const struct zsctl_options *options, const struct zs
 		return status;
 	rows = json_object_get(result, command);
 	if (options->json)
-		return zsctl_print_json(json_pack("{s:o}", command, zsctl_select_fields(&selection, rows)));
+		return zsctl_print_json(options, json_pack("{s:o}", command, zsctl_select_fields(&selection, rows)));
 	return zsctl_print_table(options, &selection, rows);
 }
 

@@ -188,7 +188,7 @@ static enum zsctl_exit report(const struct zsctl_options *options, const struct 
 		return status;
 	if (options->json) {
 		object = json_pack("{s:I, s:O}", "time_usec", (json_int_t)now->taken_usec, "devices", rows);
-		return plan->interval_sec ? zsctl_print_json_line(object) : zsctl_print_json(object);
+		return plan->interval_sec ? zsctl_print_json_line(object) : zsctl_print_json(options, object);
 	}
 	return options->histogram ? ZSCTL_OK : zsctl_print_table(options, selection, rows);
 }

@@ -103,7 +103,7 @@ enum zsctl_exit cmd_attach(const struct zsctl_options *options, char *const *nam
 	if (error)
 		return refuse("attach", names[0], error);
 	if (options->json)
-		return zsctl_print_json(json_pack("{s:s}", "loop", loop));
+		return zsctl_print_json(options, json_pack("{s:s}", "loop", loop));
 	puts(loop);
 	return ZSCTL_OK;
 }

@@ -25,8 +25,10 @@ static enum zsctl_exit print(const struct zsctl_options *options, json_int_t fre
 	char text[ZS_SIZE_TEXT_BYTES];
 
 	if (options->json)
-		return zsctl_print_json(json_pack("{s:I, s:I}", "freed_bytes", freed, "moved_objects", moved));
-	printf("freed %s, moved %" JSON_INTEGER_FORMAT " objects\n", zs_size_format((uint64_t)freed, text), moved);
+		return zsctl_print_json(options, json_pack("{s:I, s:I}", "freed_bytes", freed, "moved_objects", moved));
+	if (!options->quiet)
+		printf("freed %s, moved %" JSON_INTEGER_FORMAT " objects\n", zs_size_format((uint64_t)freed, text),
+		       moved);
 	return ZSCTL_OK;
 }
 

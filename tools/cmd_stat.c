@@ -105,8 +105,8 @@ static enum zsctl_exit print_stats(const struct zsctl_options *options, const st
 	enum zsctl_exit status;
 
 	if (options->json)
-		return zsctl_print_json(
-			json_pack("{s:O, s:o}", "pool", pool, "devices", zsctl_select_fields(selection, devices)));
+		return zsctl_print_json(options, json_pack("{s:O, s:o}", "pool", pool, "devices",
+							   zsctl_select_fields(selection, devices)));
 	/* Who names columns wants those of the devices, and nothing above them. */
 	if (!selection->whole_rows)
 		return zsctl_print_table(options, selection, devices);

@@ -84,7 +84,7 @@ enum zsctl_exit cmd_status(const struct zsctl_options *options, char *const *nam
 	if (status)
 		return status;
 	if (options->json)
-		return zsctl_print_json(zs_take(result));
+		return zsctl_print_json(options, zs_take(result));
 	print_daemon(result);
 	print_devices(result);
 	print_pool(json_object_get(result, "pool"));

@@ -61,7 +61,7 @@ enum zsctl_exit cmd_usage(const struct zsctl_options *options, char *const *name
 	if (options->json) {
 		rows = zsctl_select_fields(&selection, json_object_get(result, "usage"));
 		return json_object_set(result, "usage", rows) ? zsctl_no_memory()
-							      : zsctl_print_json(json_incref(result));
+							      : zsctl_print_json(options, json_incref(result));
 	}
 	rows = with_total(result);
 	status = rows ? zsctl_print_table(options, &selection, rows) : zsctl_no_memory();

@@ -32,6 +32,7 @@ enum kind {
 	COUNT, /* uint64_t; not 0 */
 	SPAN,  /* uint64_t; seconds, not 0 */
 	RANGE, /* struct zsctl_range */
+	STYLE, /* bool, and json_short by the value, which may be left out */
 };
 
 struct specification {
@@ -48,7 +49,7 @@ struct specification {
 
 static const struct specification specifications[] = {
 	{"socket", 'S', "PATH", ZSCTL_FOR_ALL, TEXT, MEMBER(socket), "control socket of the daemon"},
-	{"json", 'J', NULL, ZSCTL_FOR_ALL, FLAG, MEMBER(json), "print JSON; sizes are bytes"},
+	{"json", 'J', "[=STYLE]", ZSCTL_FOR_ALL, STYLE, MEMBER(json), "print JSON, pretty or short; sizes are bytes"},
 	{"help", 'h', NULL, ZSCTL_FOR_ALL, FLAG, MEMBER(help), "print this text"},
 	{"version", 'V', NULL, ZSCTL_FOR_ALL, FLAG, MEMBER(version), "print the version"},
 	{"size", 's', "SIZE", ZSCTL_FOR_ADD | ZSCTL_FOR_RUN | ZSCTL_FOR_TRAIN, SIZE, MEMBER(size_bytes),
@@ -74,6 +75,7 @@ static const struct specification specifications[] = {
 	{"origin", 0, NULL, ZSCTL_FOR_CONFIG, FLAG, MEMBER(origin), "show the file and line of each value, too"},
 	{"persist", 0, NULL, ZSCTL_FOR_ADD | ZSCTL_FOR_REMOVE, FLAG, MEMBER(persist),
 	 "in the configuration, too, for the next start"},
+	{"quiet", 'q', NULL, ZSCTL_FOR_QUIET, FLAG, MEMBER(quiet), "say nothing about what was done"},
 	{"once", 0, NULL, ZSCTL_FOR_TOP, FLAG, MEMBER(once), "print one picture and end"},
 	{"format", 0, "FORMAT", ZSCTL_FOR_METRICS, TEXT, MEMBER(format), "prometheus (default), or openmetrics"},
 	{"latency", 'l', NULL, ZSCTL_FOR_IOSTAT, FLAG, MEMBER(latency), "show how long requests took"},
@@ -146,10 +148,13 @@ static void fill_getopt(const char *first, uint64_t command, struct option optio
 	letters = stpcpy(letters, first);
 	for (size_t i = 0; i < NR_SPECIFICATIONS; i++) {
 		const struct specification *specification = &specifications[i];
-		bool has_argument = specification->kind != FLAG;
+		bool has_argument = specification->kind != FLAG && specification->kind != STYLE;
 
-		options[i] = (struct option){specification->name, has_argument ? required_argument : no_argument, NULL,
-					     FIRST_CODE + (int)i};
+		options[i] = (struct option){specification->name,
+					     has_argument		    ? required_argument
+					     : specification->kind == STYLE ? optional_argument
+									    : no_argument,
+					     NULL, FIRST_CODE + (int)i};
 		if (find_letter(specification->letter, command) != specification)
 			continue;
 		*letters++ = specification->letter;
@@ -244,6 +249,16 @@ static enum zsctl_exit take_range(const char *option, const char *value, struct 
 	return ZSCTL_USAGE;
 }
 
+static enum zsctl_exit take_style(const char *option, const char *value, struct zsctl_options *options)
+{
+	options->json = true;
+	options->json_short = value && strcmp(value, "short") == 0;
+	if (!value || options->json_short || strcmp(value, "pretty") == 0)
+		return ZSCTL_OK;
+	fprintf(stderr, "zsctl: --%s=%s: no such style; use pretty or short\n", option, value);
+	return ZSCTL_USAGE;
+}
+
 static enum zsctl_exit take_option(struct zsctl_options *options, const struct specification *specification,
 				   char *value)
 {
@@ -271,6 +286,8 @@ static enum zsctl_exit take_option(struct zsctl_options *options, const struct s
 		return take_span(specification->name, value, member);
 	case RANGE:
 		return take_range(specification->name, value, member);
+	case STYLE:
+		return take_style(specification->name, value, options);
 	}
 	return ZSCTL_OK;
 }
@@ -388,7 +405,8 @@ static void print_option(const struct specification *specification)
 
 	if (specification->letter)
 		snprintf(letter, sizeof(letter), "-%c, ", specification->letter);
-	snprintf(left, sizeof(left), "%s--%s%s%s", letter, specification->name, *argument ? " " : "", argument);
+	snprintf(left, sizeof(left), "%s--%s%s%s", letter, specification->name,
+		 *argument && specification->kind != STYLE ? " " : "", argument);
 	printf("  %-27s %s\n", left, specification->help);
 }
 

@@ -47,6 +47,9 @@ enum {
 	ZSCTL_FOR_TABLES = ZSCTL_FOR_LIST | ZSCTL_FOR_STATS | ZSCTL_FOR_GROUPS | ZSCTL_FOR_CLASSES | ZSCTL_FOR_CACHES |
 			   ZSCTL_FOR_USAGE | ZSCTL_FOR_IOSTAT | ZSCTL_FOR_AGES | ZSCTL_FOR_TASKS | ZSCTL_FOR_BACKING |
 			   ZSCTL_FOR_DICTIONARIES,
+	/* Those that say what they have done. */
+	ZSCTL_FOR_QUIET = ZSCTL_FOR_ADD | ZSCTL_FOR_REMOVE | ZSCTL_FOR_COMPACT | ZSCTL_FOR_IDLE | ZSCTL_FOR_RECOMPRESS |
+			  ZSCTL_FOR_WRITEBACK | ZSCTL_FOR_TRAIN,
 	ZSCTL_FOR_ALL = INT64_MAX,
 };
 
@@ -61,6 +64,7 @@ struct zsctl_options {
 	const char *socket; /* never NULL */
 	char *default_socket;
 	bool json;
+	bool json_short; /* on one line */
 	bool help;
 	bool version;
 
@@ -71,6 +75,8 @@ struct zsctl_options {
 	bool no_headings;
 	bool raw;
 	bool pairs;
+
+	bool quiet; /* of commands that change something */
 
 	/* add; sizes are bytes, 0 = not given */
 	uint64_t size_bytes;

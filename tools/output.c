@@ -266,11 +266,12 @@ json_t *zsctl_select_fields(const struct zsctl_selection *selection, json_t *row
 	return zs_take(result);
 }
 
-enum zsctl_exit zsctl_print_json(json_t *object)
+enum zsctl_exit zsctl_print_json(const struct zsctl_options *options, json_t *object)
 {
 	CLEANUP_JSON json_t *owned = object;
+	size_t style = options->json_short ? JSON_COMPACT : JSON_INDENT(2);
 
-	if (!owned || json_dumpf(owned, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(6)))
+	if (!owned || json_dumpf(owned, stdout, style | JSON_REAL_PRECISION(6)))
 		return zsctl_no_memory();
 	putchar('\n');
 	return ZSCTL_OK;

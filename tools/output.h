@@ -54,7 +54,7 @@ enum zsctl_exit zsctl_print_table(const struct zsctl_options *options, const str
 json_t *zsctl_select_fields(const struct zsctl_selection *selection, json_t *rows);
 
 /* Prints object as JSON; takes it over, also when it is NULL for lack of memory. ZSCTL_OK or ZSCTL_ERROR. */
-enum zsctl_exit zsctl_print_json(json_t *object);
+enum zsctl_exit zsctl_print_json(const struct zsctl_options *options, json_t *object);
 
 /* The same on one line, and at once: for what goes on. */
 enum zsctl_exit zsctl_print_json_line(json_t *object);

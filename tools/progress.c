@@ -18,7 +18,8 @@ void zsctl_progress_begin(struct zsctl_progress *progress, const struct zsctl_op
 			  uint64_t total)
 {
 	const char *terminal = getenv("TERM");
-	bool wanted = !options->json && isatty(STDERR_FILENO) && terminal && strcmp(terminal, "dumb");
+	bool wanted = !options->json && !options->quiet && isatty(STDERR_FILENO) && terminal &&
+		      strcmp(terminal, "dumb");
 
 	*progress = (struct zsctl_progress){.what = what, .total = wanted ? total : 0};
 }

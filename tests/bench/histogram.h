@@ -1,13 +1,13 @@
 #pragma once
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Histogram of latencies: 16 buckets an octave, so that a percentile is read to 6 % from 1 ns to centuries without
+ * Histogram of latencies: 64 buckets an octave, so that a percentile is read to 1.6 % from 1 ns to centuries without
  * choosing a range. Owned by one thread; histograms of several threads are merged afterwards.
  */
 
 #include <stdint.h>
 
-#define HISTOGRAM_STEP_BITS 4
+#define HISTOGRAM_STEP_BITS 6
 #define HISTOGRAM_STEPS	    (1U << HISTOGRAM_STEP_BITS)
 #define HISTOGRAM_BUCKETS   (64 * HISTOGRAM_STEPS)
 

@@ -49,6 +49,15 @@ class Report:
             theirs = self.median(metric, f"{peer}-{subject}") or self.median(metric, peer)
         return None if ours is None or not theirs else ours / theirs
 
+    def paired(self, metric, peer):
+        """
+        Lower quartile, median and upper quartile of ours divided by the peer's in the same round, or None: what
+        disturbs the machine for longer than a round disturbs both.
+        """
+        pairs = zip(self._samples.get((metric, self.ours[0]), ()), self._samples.get((metric, peer), ()))
+        ratios = [ours / theirs for ours, theirs in pairs if theirs]
+        return statistics.quantiles(ratios, n=4, method="inclusive") if len(ratios) > 1 else None
+
     def rows(self):
         rows = []
         for metric, unit in self._units.items():
@@ -104,6 +113,15 @@ class Report:
             ratios = [self.ratio(metric, peer, subject) for peer in peers]
             if any(ratio is not None for ratio in ratios):
                 lines.append([metric, *("-" if ratio is None else f"{ratio:.2f}" for ratio in ratios)])
+        return format_table(lines)
+
+    def paired_table(self, metrics, peers):
+        lines = [["", *(f"{self.ours[0]}/{peer}" for peer in peers)]]
+        for metric in metrics:
+            paired = [self.paired(metric, peer) for peer in peers]
+            if any(paired):
+                lines.append([metric, *("-" if not quartiles else "{1:.2f} [{0:.2f}-{2:.2f}]".format(*quartiles)
+                                        for quartiles in paired)])
         return format_table(lines)
 
     def write(self, path, ratio_metrics):

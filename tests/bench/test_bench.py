@@ -51,6 +51,14 @@ class ReportTest(unittest.TestCase):
              ("fast", "limit", 0.5), ("fast", "other", 6), ("fast", "best-limit", 0.5)],
         )
 
+    def test_rounds_are_compared_with_their_neighbours(self):
+        report = Report()
+        for noise in (1, 10, 3):
+            report.add("p99", "us", "zsd", 1.1 * noise)
+            report.add("p99", "us", "other", noise)
+        self.assertEqual(["1.10"] * 3, [f"{ratio:.2f}" for ratio in report.paired("p99", "other")])
+        self.assertIsNone(report.paired("p99", "none"))
+
     def test_there_is_no_ratio_without_both_sides(self):
         report = Report()
         report.add("speed", "GB/s", "peer", 1)

@@ -19,6 +19,7 @@
 
 #include "base/check.h"
 #include "base/log.h"
+#include "changes.h"
 #include "config.h"
 #include "control_connection.h"
 #include "frontend.h"
@@ -131,6 +132,7 @@ static void make_world(void)
 	service = (struct zsd_service){.lock_fd = -1, .mount = {.path = (char *)"/run/zsd/mnt", .fuse_fd = -1}};
 	service.store = test_store_create(LIMIT_BYTES);
 	zs_assert(sd_event_new(&service.event) >= 0);
+	zs_assert(!zsd_changes_create(1, &service.changes));
 	zs_assert(!zsd_tasks_create(service.store, &service.tasks));
 	zs_assert(!zsd_frontend_create(service.store, &service.frontend));
 	zs_assert(!zsd_config_load(NULL, false, &service.config));

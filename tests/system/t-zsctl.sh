@@ -56,6 +56,8 @@ fails 2 "no such column; did you mean SIZE?" list -o NAME,SIEZ
 fails 2 "no such column" list -o ''
 fails 2 "no such column" list -o NAME,,SIZE
 fails 2 "no such column; did you mean READS?" stats -o REEDS
+fails 2 "no such style; use pretty or short" list --json=loud
+fails 2 "--quiet: not an option of list" list -q
 fails 2 "not UTF-8" add $'\xff' --size 8G
 
 step "help and version"
@@ -80,6 +82,16 @@ start_daemon
 step "an empty list is a list"
 equal "the table" "$("$ZSCTL" list)" ""
 equal "the JSON" "$(json 'j' list)" "{'devices': []}"
+
+step "JSON on one line, or as people like it"
+equal "short" "$("$ZSCTL" --json=short list)" '{"devices":[]}'
+equal "pretty" "$("$ZSCTL" --json=pretty list)" "$("$ZSCTL" -J list)"
+
+step "quiet, but for errors"
+equal "what is said" "$("$ZSCTL" add -q quiet --size 1M 2>&1 && "$ZSCTL" idle -q quiet 2>&1 &&
+	"$ZSCTL" compact --quiet 2>&1 && "$ZSCTL" recompress -q quiet --recompress zstd 2>&1)" ""
+fails 1 "another size_bytes" add -q quiet --size 2M
+"$ZSCTL" remove -q quiet
 
 step "devices"
 equal "the path" "$("$ZSCTL" add vm0 --size 64M)" "$mnt/vm0"
