@@ -64,6 +64,8 @@ fi
 [[ $EUID -eq 0 ]] || skip "needs root"
 export SOURCE BUILD
 scratch=$(mktemp -d)
+# What is mounted there is hidden again if it lies below /var, as with TMPDIR=/var/tmp.
+chmod 755 "$scratch"
 trap 'rmdir "$scratch"' EXIT
 
 verbs=$(./dev | sed -nE 's/^  ([a-z]+) .*/\1/p')

@@ -53,13 +53,14 @@ step "tables"
 	echo
 	"$ZSCTL" groups -o NAME,DEVICES,DATA,COMPR,LIMIT
 	echo
-	"$ZSCTL" stats -n -o NAME,WRITTEN,DISCARDED,NO-SPACE,ERRORS,SAME-BLOCKS,OBJECTS,INCOMPRESSIBLE
+	# Without headings libsmartcols makes the columns as wide as them (2.38), or does not (2.41).
+	"$ZSCTL" stats -n -o NAME,WRITTEN,DISCARDED,NO-SPACE,ERRORS,SAME-BLOCKS,OBJECTS,INCOMPRESSIBLE | tr -s ' '
 } | sed 's/ *$//' | same tables.txt
 
 step "types of JSON"
 dd if="$mnt/vm0" of=/dev/null bs=4K count=8 iflag=direct status=none
 fallocate -p -o 0 -l 4096 "$mnt/vm0"
-cat >types.py <<'END'
+cat >members.py <<'END'
 import json, subprocess, sys
 seen = {}
 
@@ -81,5 +82,5 @@ for command in ("list", "status", "usage", "stats", "stats --owners", "groups", 
 for where in sorted(seen):
     print(where, seen[where])
 END
-python3 types.py "$ZSCTL" | grep -v '^doctor.*remedy\|compaction_end\|^dump-config\.' | same types.txt
+python3 members.py "$ZSCTL" | grep -v '^doctor.*remedy\|compaction_end\|^dump-config\.' | same types.txt
 stop_daemon

@@ -54,13 +54,10 @@ step "tasks can be watched and cancelled"
 dd if="$test_dir/data" of="$mnt/disk" bs=1M conv=notrunc status=none
 task=$("$ZSCTL" recompress disk --recompress zstd:19 --share 1 --detach | awk '{ print $2 }')
 state() { "$ZSCTL" tasks -n -r -o TASK,STATE | awk -v task="$task" '$1 == task { print $2 }'; }
-[[ $(state) == running || $(state) == waiting ]] || fail "task $task is $(state)"
+state_is() { [[ $(state) == "$1" ]]; }
+[[ $(state) =~ ^(running|waiting)$ ]] || fail "task $task is $(state)"
 check "cancelling" "$ZSCTL" cancel "$task"
-for _ in {1..100}; do
-	[[ $(state) == running ]] || break
-	sleep 0.05
-done
-equal "its state" "$(state)" cancelled
+eventually "cancelling task $task" state_is cancelled
 refused "it has ended" "$ZSCTL" cancel "$task"
 refused "there is none" "$ZSCTL" cancel 999
 cmp -n "$(stat -c %s "$test_dir/data")" "$test_dir/data" "$mnt/disk" || fail "data differs"
@@ -109,11 +106,7 @@ eventually "ending the task" is_cancelled
 step "a device that is removed takes its task along"
 task=$("$ZSCTL" recompress disk --again --recompress zstd:19 --share 1 --detach | awk '{ print $2 }')
 check "removing" "$ZSCTL" remove disk
-for _ in {1..100}; do
-	[[ $(state) == failed ]] && break
-	sleep 0.05
-done
-equal "its state" "$(state)" failed
+eventually "task $task fails" state_is failed
 
 step "a device so large that others have their turn while it is walked over"
 add large 12G
