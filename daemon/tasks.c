@@ -24,6 +24,7 @@
 #include "base/cleanup.h"
 #include "base/log.h"
 #include "base/size.h"
+#include "base/thread.h"
 #include "codec/stream.h"
 #include "store/cold.h"
 #include "store/device.h"
@@ -251,6 +252,7 @@ void *zsd_tasks_run(void *context)
 {
 	struct zsd_tasks *tasks = context;
 
+	zs_thread_set_background();
 	pthread_mutex_lock(&tasks->lock);
 	while (!tasks->stopping) {
 		struct zsd_task *task = zsd_task_place(tasks, tasks->running);

@@ -1,14 +1,24 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Numbers of threads. */
+/* Numbers of threads, and their share of the CPUs. */
 
 #include "base/thread.h"
 
 #include <assert.h>
 #include <pthread.h>
+#include <sched.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 #include "base/check.h"
 
 static_assert(ZS_THREADS_MAX == 64, "a bit for each in `taken`");
+
+/*
+ * By how much a thread in the background is nicer than the process. Each step is a factor of 1.25 in the share of a CPU
+ * (sched(7), "The nice value"), so that 5 leaves it a third of what another thread gets: writeback must keep up with
+ * clients that keep all CPUs busy. 10 and 19 are no better for who reads meanwhile.
+ */
+#define BACKGROUND_NICE 5
 
 static _Atomic uint64_t taken = UINT64_C(1) << ZS_THREAD_SHARED; /* bit per number */
 static _Atomic unsigned int highest;				 /* number that was ever given, plus 1 */
@@ -67,4 +77,19 @@ unsigned int zs_thread_number(void)
 unsigned int zs_thread_numbers(void)
 {
 	return atomic_load_explicit(&highest, memory_order_acquire);
+}
+
+/*
+ * SCHED_BATCH: a thread that wakes up does not interrupt another one that runs (sched(7)). The nice value is a thread's
+ * own on Linux, and that of the process is its first thread's (setpriority(2)); only getpriority() may answer -1
+ * without an error, and then it is right, too.
+ */
+void zs_thread_set_background(void)
+{
+	const struct sched_param none = {0};
+
+	if (sched_getscheduler(0) != SCHED_OTHER)
+		return;
+	(void)sched_setscheduler(0, SCHED_BATCH, &none);
+	(void)setpriority(PRIO_PROCESS, 0, getpriority(PRIO_PROCESS, (id_t)getpid()) + BACKGROUND_NICE);
 }

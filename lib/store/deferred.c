@@ -9,6 +9,7 @@
 #include <time.h>
 
 #include "base/check.h"
+#include "base/thread.h"
 #include "store/deferred_internal.h"
 #include "store/device_internal.h"
 #include "store/slot.h"
@@ -131,6 +132,7 @@ static void *maintain(void *argument)
 {
 	struct zs_deferred *deferred = argument;
 
+	zs_thread_set_background();
 	pthread_mutex_lock(&deferred->mutex);
 	while (atomic_load(&deferred->running)) {
 		bool is_time = deferred->is_crowded && has_passed(deferred->shrink_at);
@@ -199,6 +201,8 @@ int zs_deferred_start(struct zs_deferred *deferred)
 		atomic_store(&deferred->running, true);
 		error = -pthread_create(&deferred->thread, NULL, maintain, deferred);
 	}
+	if (!error)
+		pthread_setname_np(deferred->thread, "zsd-maintain");
 	if (!error)
 		zs_heap_set_shrinker(deferred->store->heap, wish_shrink, deferred);
 	if (error) {

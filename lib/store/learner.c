@@ -22,6 +22,7 @@
 
 #include "base/check.h"
 #include "base/cleanup.h"
+#include "base/thread.h"
 #include "codec/dictionary.h"
 
 enum learner_state { LEARNING, DONE, LEFT };
@@ -53,6 +54,7 @@ static void *learn(void *argument)
 	const struct zs_lesson *lesson = &learner->lesson;
 	bool is_left;
 
+	zs_thread_set_background();
 	learner->error = zs_dictionary_train(lesson->samples, lesson->sample_bytes, lesson->nr_samples, lesson->content,
 					     lesson->capacity, &learner->size);
 	pthread_mutex_lock(&learner->lock);

@@ -263,6 +263,13 @@ int zs_arena_populate(const struct zs_arena *arena, enum zs_region region, uint6
 	return result < 0 ? -ENOMEM : 0;
 }
 
+void zs_arena_unmap(const struct zs_arena *arena, enum zs_region region, uint64_t offset, uint64_t length)
+{
+	assert_range(arena, region, offset, length);
+	/* For speed only. The mapping is shared: the pages are the file's, which keeps them. */
+	(void)madvise(zs_arena_at(arena, region, offset), length, MADV_DONTNEED);
+}
+
 void zs_arena_punch(const struct zs_arena *arena, enum zs_region region, uint64_t offset, uint64_t length)
 {
 	int result;
@@ -352,4 +359,9 @@ void zs_reserve_free(void *memory, uint64_t size_bytes)
 void zs_reserve_drop(void *memory, uint64_t size_bytes)
 {
 	madvise(memory, size_bytes, MADV_DONTNEED);
+}
+
+void zs_advise_huge(void *memory, uint64_t size_bytes)
+{
+	(void)madvise(memory, size_bytes, MADV_HUGEPAGE);
 }

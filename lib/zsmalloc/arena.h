@@ -71,6 +71,12 @@ static inline void *zs_arena_at(const struct zs_arena *arena, enum zs_region reg
  */
 int zs_arena_populate(const struct zs_arena *arena, enum zs_region region, uint64_t offset, uint64_t length);
 
+/*
+ * Takes a page-aligned range out of the page tables. Its content stays, and who touches it finds it again, at the price
+ * of a page fault. Any thread may be using it.
+ */
+void zs_arena_unmap(const struct zs_arena *arena, enum zs_region region, uint64_t offset, uint64_t length);
+
 /* Gives a page-aligned range back to the system; it reads as zeros. It can't fail on a memfd. */
 void zs_arena_punch(const struct zs_arena *arena, enum zs_region region, uint64_t offset, uint64_t length);
 
@@ -99,3 +105,10 @@ void *zs_reserve(uint64_t size_bytes);
 void zs_reserve_free(void *memory, uint64_t size_bytes);
 /* Drops the content of whole pages of reserved memory. */
 void zs_reserve_drop(void *memory, uint64_t size_bytes);
+
+#define ZS_HUGE_PAGE_BYTES ((size_t)2 << 20)
+/*
+ * Asks for huge pages behind any private memory that was not touched yet, where it has whole ones (madvise(2),
+ * MADV_HUGEPAGE). For speed only: the system may have none.
+ */
+void zs_advise_huge(void *memory, uint64_t size_bytes);

@@ -29,7 +29,6 @@
 #include "zsmalloc/pages.h"
 
 #include <errno.h>
-#include <stdlib.h>
 
 #include "base/check.h"
 #include "zsmalloc/pages_internal.h"
@@ -186,26 +185,6 @@ static unsigned int take_batch(struct zs_pages *pages, bool all)
 	return count;
 }
 
-static void punch_pages(struct zs_pages *pages, uint32_t page, uint64_t nr)
-{
-	zs_arena_punch(pages->arena, ZS_REGION_PAGES, (uint64_t)page << ZS_PAGE_SHIFT, nr << ZS_PAGE_SHIFT);
-}
-
-/* Punches a batch, neighbours in one call. */
-static void punch_batch(struct zs_pages *pages, unsigned int count)
-{
-	struct zs_pages_run *batch = pages->batch;
-	uint32_t start, end;
-
-	qsort(batch, count, sizeof(batch[0]), pages_compare_runs);
-	for (unsigned int i = 0; i < count;) {
-		start = batch[i].page;
-		for (end = start; i < count && batch[i].page == end; i++)
-			end += batch[i].nr;
-		punch_pages(pages, start, end - start);
-	}
-}
-
 static void put_holes(struct zs_pages *pages, unsigned int count)
 {
 	ZS_LOCK_SCOPE(&pages->lock);
@@ -226,7 +205,7 @@ static uint64_t shrink(struct zs_pages *pages, bool all)
 
 	do {
 		count = take_batch(pages, all);
-		punch_batch(pages, count);
+		pages_punch_batch(pages, count);
 		put_holes(pages, count);
 		total += count;
 	} while (count == ZS_PAGES_BATCH);
@@ -317,8 +296,7 @@ int zs_pages_alloc(struct zs_pages *pages, unsigned int nr, enum zs_urgency urge
 	if (error == -ENOMEM && zs_pages_relieve(pages))
 		error = populate(pages, page, nr);
 	if (error) {
-		zs_arena_punch(pages->arena, ZS_REGION_PAGES, (uint64_t)page << ZS_PAGE_SHIFT,
-			       (uint64_t)nr << ZS_PAGE_SHIFT);
+		pages_punch(pages, page, nr);
 		ZS_LOCK_SCOPE(&pages->lock);
 		pages_list_push(pages, &pages->holes[nr], page);
 		pages->has_new_holes = true;
@@ -423,13 +401,13 @@ void zs_pages_rebuild_end(struct zs_pages *pages)
 		for (start = page; page < pages->fresh && !pages->map[page]; page++)
 			continue;
 		if (page > start) {
-			punch_pages(pages, start, page - start);
+			pages_punch(pages, start, page - start);
 			pages_add_holes(pages, start, page, ZS_RUN_MAX_PAGES);
 		}
 		while (page < pages->fresh && zs_pages_zspage(pages, page))
 			page++;
 	}
-	punch_pages(pages, pages->fresh, pages->nr_pages - pages->fresh);
+	pages_punch(pages, pages->fresh, pages->nr_pages - pages->fresh);
 }
 
 /* Counts the pages on a list and asserts that each run is free and inside. */

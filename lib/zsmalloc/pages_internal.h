@@ -1,6 +1,6 @@
 #pragma once
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What the files of zsmalloc/pages.h share: the lists of free runs. */
+/* What the files of zsmalloc/pages.h share: the lists of free runs, and giving their memory back. */
 
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -40,3 +40,8 @@ void pages_merge_holes(struct zs_pages *pages, unsigned int nr);
 
 /* For qsort(), by address. */
 int pages_compare_runs(const void *a, const void *b);
+
+/* Gives the memory of free pages back. */
+void pages_punch(struct zs_pages *pages, uint32_t page, uint64_t nr);
+/* Sorts the first count runs of pages->batch and punches them. Under pages->punch. */
+void pages_punch_batch(struct zs_pages *pages, unsigned int count);

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/thread.h"
 #include "cold_store.h"
 #include "codec/stream.h"
 #include "histogram.h"
@@ -99,6 +100,8 @@ void bench_hot(const struct bench_options *options)
 	zs_store_stats(hot.store.store, &stats);
 	share = stats.heap.used_bytes / options->nr_devices * (options->nr_devices - 1) / ROUNDS;
 	bench_threads_start(&reader, 1, options->seed, read_hot, &hot);
+	/* As the daemon's thread that writes back; the reader is none of these. */
+	zs_thread_set_background();
 	for (unsigned int i = 0; i < ROUNDS; i++)
 		measure_round(&hot, share);
 	atomic_store(&hot.phase, OVER);

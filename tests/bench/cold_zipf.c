@@ -16,6 +16,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/thread.h"
 #include "cold_store.h"
 #include "codec/stream.h"
 #include "store/age.h"
@@ -161,6 +162,7 @@ static void run_policy(struct bench_thread *thread)
 {
 	struct zipf *zipf = thread->context;
 
+	zs_thread_set_background();
 	while (!atomic_load(&zipf->is_over)) {
 		struct zs_writeback_request request = {.order = ZS_WRITEBACK_COLDEST, .limit_bytes = excess(zipf)};
 		struct zs_writeback_progress progress = {0};

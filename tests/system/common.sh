@@ -462,6 +462,18 @@ memory_of()
 	awk -v field="$2:" '$1 == field { print $2 }' "/proc/$1/status"
 }
 
+# background_threads: of lines of /proc/PID/task/TID/stat, the names of threads that let others go first, in order.
+# Those are SCHED_BATCH (3) and nicer than the first one; all others are as that one is.
+background_threads()
+{
+	# The kernel's workers are left out: whether there are any is its own decision.
+	sed -E 's/^([0-9]+) \((.*)\) /\1 \2 /' | sort -n | awk '$2 ~ /^iou-/ { next }
+		!seen++ { nice = $19; policy = $41 }
+		$19 == nice && $41 == policy { next }
+		$41 == 3 && $19 == (nice + 5 > 19 ? 19 : nice + 5) { print $2; next }
+		{ print $2 " has policy " $41 ", nice " $19 }' | sort | paste -sd " "
+}
+
 # How often threads of the daemon were scheduled so far.
 switches()
 {

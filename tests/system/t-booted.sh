@@ -76,6 +76,9 @@ grep -q '^NoNewPrivs:[[:space:]]*1$' <<<"$status" || fail "NoNewPrivileges= has 
 # CAP_SYS_RESOURCE at most, which is bit 24.
 grep -qE '^CapEff:[[:space:]]*00000000(01|00)000000$' <<<"$status" || fail "it has capabilities"
 grep -qE '^Seccomp:[[:space:]]*2$' <<<"$status" || fail "it has no system call filter"
+# The filter lets the thread that frees take a lower place.
+equal "threads in the background" \
+	"$(inside sh -c "cat /proc/$(property zsd.service MainPID)/task/*/stat" | background_threads)" zsd-maintain
 equal "its user" "$(inside stat -c %U "/proc/$(property zsd.service MainPID)")" zsd
 exposure=$(inside systemd-analyze --no-pager security zsd.service |
 	sed -nE 's/.*exposure level.*: ([0-9]+)\.([0-9]+) .*/\1\2/p')

@@ -75,6 +75,7 @@ equal "what is written back with what is idle" "$(stat_of disk written_back_byte
 "$ZSCTL" writeback >/dev/null || fail "writing back all"
 equal "what is left in memory" "$(in_memory disk)" 0
 same disk
+equal "threads in the background" "$(cat "/proc/$daemon"/task/*/stat | background_threads)" "zsd-maintain zsd-tasks"
 
 step "counters of what was written and read there"
 equal "blocks written" "$(stat_of disk backing_writes)" 6144

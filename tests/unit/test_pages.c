@@ -101,6 +101,27 @@ Test(pages, giving_back_more_than_was_charged_stops_the_program, .signal = SIGAB
 	zs_pages_uncharge(&pages, ZS_CHARGE_TABLE, 1);
 }
 
+Test(pages, what_is_between_freed_runs_keeps_its_content)
+{
+	uint32_t runs[1000];
+
+	for (unsigned int i = 0; i < ZS_ARRAY_SIZE(runs); i++) {
+		runs[i] = alloc(1);
+		memset(zs_pages_at(&pages, runs[i]), (int)(i % 255 + 1), ZS_PAGE_SIZE);
+	}
+	for (unsigned int i = 0; i < ZS_ARRAY_SIZE(runs); i += 2)
+		zs_pages_free(&pages, runs[i], 1);
+	zs_pages_shrink(&pages);
+	cr_assert_gt(pages.nr_punched, 300);
+	for (unsigned int i = 1; i < ZS_ARRAY_SIZE(runs); i += 2) {
+		const unsigned char *page = zs_pages_at(&pages, runs[i]);
+
+		cr_assert_eq(page[0], i % 255 + 1);
+		cr_assert_eq(page[ZS_PAGE_SIZE - 1], i % 255 + 1);
+	}
+	zs_pages_check(&pages);
+}
+
 Test(pages, freed_memory_goes_back_to_the_system_but_for_a_reserve)
 {
 	uint64_t before = zs_arena_resident_bytes(&arena);

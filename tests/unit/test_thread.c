@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <criterion/criterion.h>
 #include <pthread.h>
+#include <sched.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 #include "base/thread.h"
 
@@ -78,4 +81,75 @@ Test(thread, a_thread_keeps_its_number)
 	cr_assert_eq(zs_thread_number(), number);
 	for (unsigned int i = 0; i < 5; i++)
 		cr_assert_neq(numbers[i], number);
+}
+
+#define NICE_MAX 19
+
+struct place {
+	int policy;
+	int nice;
+};
+
+static struct place place_of_this_thread(void)
+{
+	return (struct place){sched_getscheduler(0), getpriority(PRIO_PROCESS, 0)};
+}
+
+static void *look(void *argument)
+{
+	struct place *place = argument;
+
+	*place = place_of_this_thread();
+	return NULL;
+}
+
+static struct place place_of_a_new_thread(void)
+{
+	struct place place;
+	pthread_t thread;
+
+	cr_assert_eq(pthread_create(&thread, NULL, look, &place), 0);
+	pthread_join(thread, NULL);
+	return place;
+}
+
+/* places: the thread's own, that of one which it makes, and its own when it has asked twice. */
+static void *go_to_the_background(void *argument)
+{
+	struct place *places = argument;
+
+	zs_thread_set_background();
+	places[0] = place_of_this_thread();
+	places[1] = place_of_a_new_thread();
+	zs_thread_set_background();
+	places[2] = place_of_this_thread();
+	return NULL;
+}
+
+Test(thread, one_in_the_background_and_those_that_it_makes_are_nicer_than_the_others)
+{
+	struct place before = place_of_this_thread(), places[3];
+	pthread_t thread;
+
+	cr_assert_eq(before.policy, SCHED_OTHER, "run me with 'chrt --other 0'");
+	cr_assert_eq(pthread_create(&thread, NULL, go_to_the_background, places), 0);
+	pthread_join(thread, NULL);
+	for (unsigned int i = 0; i < 3; i++) {
+		cr_assert_eq(places[i].policy, SCHED_BATCH, "%u", i);
+		cr_assert_eq(places[i].nice, before.nice + 5 > NICE_MAX ? NICE_MAX : before.nice + 5, "%u", i);
+	}
+	cr_assert_eq(place_of_this_thread().policy, SCHED_OTHER);
+	cr_assert_eq(place_of_this_thread().nice, before.nice);
+	cr_assert_eq(place_of_a_new_thread().nice, before.nice);
+}
+
+Test(thread, a_policy_that_was_chosen_for_the_process_is_kept)
+{
+	const struct sched_param none = {0};
+	int nice = getpriority(PRIO_PROCESS, 0);
+
+	cr_assert_eq(sched_setscheduler(0, SCHED_IDLE, &none), 0);
+	zs_thread_set_background();
+	cr_assert_eq(place_of_this_thread().policy, SCHED_IDLE);
+	cr_assert_eq(place_of_this_thread().nice, nice);
 }
