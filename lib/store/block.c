@@ -193,6 +193,19 @@ static void drop_slot(struct zs_device *device, unsigned int shard, uint64_t slo
 		zs_device_free_object(device, shard, handle);
 }
 
+/* What the object in memory that a slot holds is charged as. zs_obj_cost() may be more, where it was lent its room. */
+static size_t charged_cost(struct zs_device *device, uint64_t slot)
+{
+	struct zs_object object;
+	size_t cost;
+
+	if (zs_slot_state(slot) != ZS_SLOT_OBJECT || zs_obj_read_begin(device->pool, zs_slot_handle(slot), &object))
+		return 0;
+	cost = object.payload ? zs_pool_cost(object.info.size) : 0;
+	zs_obj_read_end(device->pool, &object);
+	return cost;
+}
+
 /*
  * How hard to try when the first try met a limit: a block that is there already may use the reserve, and one that
  * doesn't grow must be stored in any case, since it gives back as much as it takes.
@@ -201,8 +214,7 @@ static enum zs_urgency urgency_for(struct zs_device *device, uint64_t old, const
 {
 	if (!zs_slot_is_sound(old) || zs_slot_state(old) == ZS_SLOT_EMPTY)
 		return ZS_URGENCY_NEW;
-	if (zs_slot_state(old) == ZS_SLOT_OBJECT &&
-	    zs_obj_cost(device->pool, zs_slot_handle(old)) >= zs_pool_cost(candidate->info.size))
+	if (charged_cost(device, old) >= zs_pool_cost(candidate->info.size))
 		return ZS_URGENCY_MUST;
 	return ZS_URGENCY_RESERVE;
 }

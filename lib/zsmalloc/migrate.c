@@ -39,8 +39,8 @@ static void recharge(struct zs_heap *heap, const struct zspage *zspage, unsigned
 		struct zs_location location = {.page = zspage->page, .class = zspage->class, .index = (uint16_t)index};
 		uint32_t size;
 
-		/* Free, or being written or read back: not charged yet. */
-		if (!handle || !is_charged(heap, handle, location))
+		/* Free, or being written or read back: not charged yet. Nor is a damaged size to be believed. */
+		if (!handle || !is_charged(heap, handle, location) || !heap_size_is_sound(heap, location))
 			continue;
 		size = zs_object_info(header->meta).size;
 		if (charge)

@@ -19,8 +19,9 @@
  */
 #define SPAN_PAGES 512
 /*
- * The price: a fault for each 16 pages in use that lie in between, when they are touched. An interrupt and the system
- * call's share of it take longer than some faults, and most of the pages are not touched soon.
+ * The price: a fault for each page in use that lies in between when it is written, and for 16 of them when one is read.
+ * An interrupt and the system call's share of it take longer than some faults, and most of the pages are not touched
+ * soon.
  */
 #define SPAN_USED_PER_PART 64
 
@@ -34,7 +35,7 @@ struct span {
 
 static struct span next_span(const struct zs_pages_run *runs, unsigned int count)
 {
-	uint32_t start = runs[0].page, end = 0;
+	uint32_t start = runs[0].page, end = MAP_END;
 	struct span span = {0};
 
 	while (span.nr_runs < count && runs[span.nr_runs].page / SPAN_PAGES == start / SPAN_PAGES) {

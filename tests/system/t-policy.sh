@@ -77,9 +77,10 @@ is_compacting()
 	[[ $(pool_stat compaction) == running ]]
 }
 
+# Down to the threshold: what is discarded after the last run may leave as much behind.
 is_compacted()
 {
-	! freeable 3 && is_all_free
+	is_all_free && ! is_compacting && ! freeable 10
 }
 
 : >model

@@ -68,6 +68,7 @@ for _ in {1..3}; do
 	dd if="$test_dir/data" of="$mnt/disk" bs=64K conv=notrunc status=none
 done
 cmp -n "$(stat -c %s "$test_dir/data")" "$test_dir/data" "$mnt/disk" || fail "data differs"
+eventually "the task ends" state_is "done"
 
 step "who waits for a task and is ended by a signal, ends it"
 # begin_waiting [COMMAND]...: sets waiter, and task to what it waits for.

@@ -171,6 +171,52 @@ Test(pools, a_slot_gets_room_from_holes_as_an_object_does)
 	zs_device_put(two, stream);
 }
 
+/* Writes a block of noise of that length, and zeros: lz4 makes some 20 bytes more of it. */
+static int write_noise(struct zs_device *device, uint64_t block, size_t nr_bytes)
+{
+	struct test_random random = {.state = block + 1};
+	char data[BLOCK] = {0};
+	size_t done;
+
+	test_random_fill(&random, data, nr_bytes);
+	return zs_device_write(device, stream, block * BLOCK, data, BLOCK, &done);
+}
+
+/* Room for objects of 1080 bytes of noise, whose class then has a zspage to spare. */
+static void make_spare_room(struct zs_device *device)
+{
+	for (unsigned int i = 0; i < NR_BLOCKS; i++)
+		cr_assert_eq(write_noise(device, i, 1080), 0);
+	for (unsigned int i = 0; i < NR_BLOCKS; i++) {
+		if (i % 10)
+			cr_assert_eq(zs_device_discard(device, stream, (uint64_t)i * BLOCK, BLOCK), 0);
+	}
+	zs_store_flush(store);
+}
+
+Test(pools, an_overwrite_that_grows_where_it_was_lent_room_meets_the_limit_of_its_device)
+{
+	struct zs_device_options options = {
+		.name = "one", .size_bytes = 2 * NR_BLOCKS * BLOCK, .codec = lz4, .memory_limit_bytes = 64 << 20};
+	struct zs_pool_stats stats;
+	struct zs_device *device;
+	uint64_t id, charged;
+
+	cr_assert_eq(zs_store_add(store, &options, NULL, &id), 0);
+	device = zs_device_get(store, id, stream);
+	make_spare_room(device);
+	cr_assert_eq(write_noise(device, NR_BLOCKS, 1000), 0);
+	zs_pool_stats(device->pool, &stats);
+	cr_assert_eq(stats.lent_objects, 1);
+	charged = atomic_load(&device->budget.charged_bytes);
+	cr_assert_eq(zs_device_set_limit(device, charged), 0);
+	cr_assert_eq(write_noise(device, NR_BLOCKS, 1075), -ENOSPC);
+	cr_assert_eq(atomic_load(&device->budget.charged_bytes), charged);
+	/* As large as it was is never refused. */
+	cr_assert_eq(write_noise(device, NR_BLOCKS, 1000), 0);
+	zs_device_put(device, stream);
+}
+
 Test(pools, size_classes_are_summed_over_all_pools)
 {
 	struct zs_device *one = zs_device_get(store, add_full("one"), stream);
