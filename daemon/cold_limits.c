@@ -271,14 +271,15 @@ static bool is_member(const struct zsd_cold_policy *policy, uint64_t id, const s
 }
 
 /* Each of the group's devices in turn, where nothing can be written. */
-static bool recompress_member(struct zsd_cold_policy *policy, const struct zs_group_use *group, struct use use)
+static bool recompress_member(struct zsd_cold_policy *policy, const struct zs_group_use *group, uint64_t bytes)
 {
 	uint64_t id;
 
 	policy->group.recompressed = 0;
 	while (zs_store_next(policy->store, &policy->member_cursor, &id)) {
 		if (is_member(policy, id, group) &&
-		    recompress(policy, &policy->group, ZSD_REASON_GROUP_LIMIT, group->number + UINT64_C(1), id, use))
+		    zsd_cold_step_recompress(policy, &policy->group, ZSD_REASON_GROUP_LIMIT,
+					     group->number + UINT64_C(1), id, bytes))
 			return true;
 	}
 	return false;
@@ -296,7 +297,7 @@ static bool look_at_group(struct zsd_cold_policy *policy, const struct zs_group_
 	if (!id)
 		return false;
 	if (!zsd_cold_can_write(policy) || zsd_cold_rests(policy, &policy->group, ZSD_TASK_WRITEBACK, id))
-		return recompress_member(policy, group, use);
+		return recompress_member(policy, group, bytes);
 	/* What is charged is a little more than payload. */
 	return recompress(policy, &policy->group, ZSD_REASON_GROUP_LIMIT, group->number + UINT64_C(1), id, use) ||
 	       zsd_cold_step_write_back(policy, &policy->group, ZSD_REASON_GROUP_LIMIT, id,
