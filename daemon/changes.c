@@ -22,7 +22,7 @@
 struct seen {
 	uint64_t id;
 	uint64_t generation; /* 0 = nothing was seen yet */
-	bool again;	     /* the next look tells of it once more */
+	bool again;	     /* it was in use then: the next look tells of it once more */
 	struct zs_device_stats stats;
 };
 
@@ -47,9 +47,12 @@ void zsd_changes_destroy(struct zsd_changes *changes)
 	free(changes);
 }
 
-uint64_t zsd_changes_begin(struct zsd_changes *changes)
+uint64_t zsd_changes_begin(struct zsd_changes *changes, uint64_t first)
 {
-	return ++changes->generation;
+	/* Another look has begun meanwhile, and may be told of what this one finds from now on. */
+	if (changes->generation != first)
+		changes->generation++;
+	return first ?: changes->generation;
 }
 
 bool zsd_changes_look(struct zsd_changes *changes, struct zs_device *device, uint64_t since)
@@ -57,12 +60,15 @@ bool zsd_changes_look(struct zsd_changes *changes, struct zs_device *device, uin
 	uint64_t id = zs_device_id(device);
 	struct seen *seen = &changes->devices[zs_device_index(id)];
 	struct zs_device_stats stats;
-	bool differs;
 
 	zs_device_stats(device, &stats);
-	differs = !seen->generation || seen->id != id || memcmp(&seen->stats, &stats, sizeof(stats)) != 0;
-	if (differs || seen->again)
-		*seen = (struct seen){.id = id, .generation = changes->generation, .again = differs, .stats = stats};
+	if (!seen->generation || seen->again || seen->id != id || memcmp(&seen->stats, &stats, sizeof(stats)) != 0)
+		*seen = (struct seen){
+			.id = id,
+			.generation = changes->generation,
+			.again = zs_device_is_shared(device), /* after stats: it is about the requests in there */
+			.stats = stats,
+		};
 	/* What is still to come was given out by another daemon. */
 	return seen->generation > since || since >= changes->generation;
 }

@@ -20,12 +20,18 @@ struct zsd_changes;
 int zsd_changes_create(uint64_t first, struct zsd_changes **ret_changes);
 void zsd_changes_destroy(struct zsd_changes *changes);
 
-/* Begins a look, and answers its generation, which is to be given as since at the next one. */
-uint64_t zsd_changes_begin(struct zsd_changes *changes);
+/*
+ * Begins a step of a look, and answers the generation of its first step, which is to be given as since at the next
+ * look; first is that, and 0 at the first step. What a later step finds may be told once more then: other looks came
+ * between, and a change after this one must not be of a generation that was answered.
+ */
+uint64_t zsd_changes_begin(struct zsd_changes *changes, uint64_t first);
 
 /*
  * Looks at a device: true if it is new or was changed since that generation; always for 0, and for one that was not
- * given out. A change is told twice: what belongs to a request is counted one after the other, and some of it, such as
- * how long it took, a moment later.
+ * given out. A device that is in use by others just now is told of at the next look as well, whoever looks: what
+ * belongs to a request is counted one after the other, and how long it took last of all.
+ *
+ * The caller has borrowed the device once.
  */
 bool zsd_changes_look(struct zsd_changes *changes, struct zs_device *device, uint64_t since);

@@ -256,8 +256,7 @@ int zsd_report_all(struct zsd_call *call, zsd_report_function *report, struct zs
 
 int zsd_report_changed(struct zsd_call *call, zsd_report_function *report, struct zsd_answer *ret_answer)
 {
-	if (!call->generation)
-		call->generation = zsd_changes_begin(zsd_service_changes(call->service));
+	call->generation = zsd_changes_begin(zsd_service_changes(call->service), call->generation);
 	return zsd_report_all(call, report, ret_answer);
 }
 

@@ -96,8 +96,9 @@ static enum zsctl_exit ask_all(struct zs_client *client, const char *what, const
 			       json_int_t since, json_t **ret_result)
 {
 	CLEANUP_JSON json_t *result = NULL, *devices = since ? json_copy(before) : json_array();
-	enum zsctl_exit status = zsctl_call(client, what, method, json_pack("{s:I}", "changed_since", since), false,
-					    &result);
+	/* An older daemon knows no changed_since, and answers no generation: so it is never sent one. */
+	json_t *parameters = since ? json_pack("{s:I}", "changed_since", since) : json_object();
+	enum zsctl_exit status = zsctl_call(client, what, method, parameters, false, &result);
 
 	if (status)
 		return status;
@@ -243,12 +244,22 @@ static int add_latencies(json_t *row, const json_t *old, const json_t *device)
 	return 0;
 }
 
+/* Made in the same second; but then a counter that has gone back tells them apart. */
+static bool is_same(const json_t *old, const json_t *device)
+{
+	for (size_t i = 0; i < ZS_ARRAY_SIZE(counters); i++) {
+		if (difference(old, device, counters[i].name) < 0)
+			return false;
+	}
+	return number(old, "created_usec") == number(device, "created_usec");
+}
+
 /* The device of the sample before, unless another one has its name now. */
 const json_t *zsctl_find_before(const json_t *devices, size_t place, const json_t *device)
 {
 	const json_t *old = zsctl_find_named(devices, place, device);
 
-	return old && number(old, "created_usec") == number(device, "created_usec") ? old : NULL;
+	return old && is_same(old, device) ? old : NULL;
 }
 
 static json_t *make_row(const struct zsctl_sample *before, const struct zsctl_sample *now, size_t place,

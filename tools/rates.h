@@ -21,9 +21,9 @@ extern const char *const zsctl_operations[ZSCTL_NR_OPERATIONS];
 
 /* All zero: no sample. */
 struct zsctl_sample {
-	json_t *devices;     /* as Stats answers them; those that have not changed are shared with the sample before */
-	json_t *latencies;   /* as Latencies answers them; NULL if nobody asked */
-	uint64_t taken_usec; /* Unix time: devices say so, too */
+	json_t *devices;       /* as Stats answers them; what has not changed is shared with the sample before */
+	json_t *latencies;     /* as Latencies answers them; NULL if nobody asked */
+	uint64_t taken_usec;   /* Unix time: devices say so, too */
 	json_int_t nr_devices; /* that the daemon had */
 	json_int_t generation; /* of devices, and of latencies, as the daemon counts them */
 	json_int_t latencies_generation;

@@ -349,6 +349,11 @@ void zs_device_stats(struct zs_device *device, struct zs_device_stats *ret_stats
 	ret_stats->memory_bytes += table_pages * ZS_PAGE_SIZE;
 }
 
+bool zs_device_is_shared(const struct zs_device *device)
+{
+	return zs_shards_sum(&device->shards, ZS_COUNT_INFLIGHT) > 1;
+}
+
 void zs_device_add_latency(struct zs_device *device, struct zs_stream *stream, enum zs_operation operation,
 			   uint64_t nsec)
 {

@@ -104,6 +104,11 @@ uint64_t zs_device_size(const struct zs_device *device);
 size_t zs_device_block_size(const struct zs_device *device);
 void zs_device_info(struct zs_device *device, struct zs_device_info *ret_info);
 void zs_device_stats(struct zs_device *device, struct zs_device_stats *ret_stats);
+/*
+ * True if somebody else has borrowed the device as well. If not, the requests that zs_device_stats() has counted just
+ * before are over, and their latencies are there, too.
+ */
+bool zs_device_is_shared(const struct zs_device *device);
 
 /*
  * Notes how long a request took: whoever answers requests knows what belongs to one. A call of this file is not timed

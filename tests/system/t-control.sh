@@ -220,23 +220,57 @@ answers '"name":"c"' $control.List
 answers '"devices":3' $control.Stats
 
 step "with 'changed_since', what has changed"
-[[ $("$hostile" "$ZSD_SOCKET" call "{\"method\":\"$control.Stats\"}") =~ \"generation\":([0-9]+) ]]
-# A change is told twice.
-for _ in 1 2; do
-	[[ $("$hostile" "$ZSD_SOCKET" call \
-		"{\"method\":\"$control.Stats\",\"parameters\":{\"changed_since\":${BASH_REMATCH[1]}}}") =~ \
-		\"generation\":([0-9]+) ]]
-done
-answers '"devices":[]' $control.Stats "{\"changed_since\":${BASH_REMATCH[1]}}"
-answers '"devices":[]' $control.Stats "{\"changed_since\":${BASH_REMATCH[1]},\"name\":\"b\"}"
-answers '"devices":[]' $control.Latencies "{\"changed_since\":${BASH_REMATCH[1]}}"
+# tell: what Stats tells since the generation; the next one.
+generation=0
+tell()
+{
+	told=$("$hostile" "$ZSD_SOCKET" call \
+		"{\"method\":\"$control.Stats\",\"parameters\":{\"changed_since\":$generation}}")
+	[[ $told =~ \"generation\":([0-9]+) ]] || fail "Stats answered $told"
+	generation=${BASH_REMATCH[1]}
+}
+
+tells_nothing()
+{
+	tell
+	[[ $told == *'"devices":[]'* ]]
+}
+
+# names: of the devices that were told of.
+names()
+{
+	grep -o '"name":"[^"]*"' <<<"$told" | cut -d '"' -f 4
+}
+
+# A device that is in use just now, be it by the daemon, is told of once more.
+eventually "nothing new" tells_nothing
+answers '"devices":[]' $control.Stats "{\"changed_since\":$generation,\"name\":\"b\"}"
+answers '"devices":[]' $control.Latencies "{\"changed_since\":$generation}"
 head -c 4096 /dev/urandom | dd of="$mnt/b" bs=4096 oflag=direct conv=notrunc status=none
-answers '"devices":[{"name":"b"' $control.Stats "{\"changed_since\":${BASH_REMATCH[1]}}"
-answers '"devices":[{"name":"b","read":[],"write":[{' $control.Latencies "{\"changed_since\":${BASH_REMATCH[1]}}"
+answers '"devices":[{"name":"b"' $control.Stats "{\"changed_since\":$generation}"
+answers '"devices":[{"name":"b","read":[],"write":[{' $control.Latencies "{\"changed_since\":$generation}"
 answers '"devices":[{"name":"a"' $control.Stats '{"changed_since":-1}'
 answers '"devices":[{"name":"a"' $control.Stats '{"changed_since":9007199254740992}'
 for name in a b c; do
 	answers '{}' $control.Remove "{\"name\":\"$name\"}"
+done
+
+step "with 'changed_since', of more devices than one step of a call looks at"
+for ((i = 0; i < 60; i++)); do
+	answers '"created":true' $control.Add "{\"name\":\"d$i\",\"size_bytes\":4096}"
+done
+generation=0
+tell
+equal "devices at first" "$(names | wc -l)" 60
+eventually "nothing new" tells_nothing
+for name in d0 d59; do
+	head -c 4096 /dev/urandom | dd of="$mnt/$name" bs=4096 oflag=direct conv=notrunc status=none
+done
+tell
+equal "devices that were written to" "$(names | sort | xargs)" "d0 d59"
+eventually "nothing new" tells_nothing
+for ((i = 0; i < 60; i++)); do
+	answers '{}' $control.Remove "{\"name\":\"d$i\"}"
 done
 
 step "messages that are no calls"

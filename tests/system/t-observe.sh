@@ -108,11 +108,55 @@ dd if=data of="$mnt/vm2" bs=1M count=1 conv=notrunc oflag=direct status=none
 eventually "its data" last 'd["vm2"]["data_bytes"] == 1 << 20'
 eventually "the end of all reads" "$ZSCTL" remove vm0
 eventually "a removed device" last 'sorted(d) == ["vm1", "vm2"]'
-# One goes and one comes between two reports: there are as many as before.
+end_process "${started[-1]}"
+
+step "iostat: one goes and one comes between two reports, and there are as many as before"
+# has_reports NUMBER
+has_reports()
+{
+	[[ $(wc -l <reports) -ge $1 ]]
+}
+: >reports
+"$ZSCTL" iostat -J 1 >reports &
+started+=($!)
+eventually "a report" has_reports 1
 "$ZSCTL" remove vm2
 add vm0 64M
 eventually "one for another" last 'sorted(d) == ["vm0", "vm1"] and d["vm0"]["data_bytes"] == 0'
 end_process "${started[-1]}"
+
+step "iostat: a daemon before changed_since, and a name that is another device's within a second"
+cat >older.py <<'PYTHON'
+import json, os, socket, sys
+counters = [f"{way}{what}" for way in ("", "backing_") for what in ("reads", "writes", "read_bytes", "written_bytes")]
+reads = [100, 130, 0, 20]
+listener = socket.socket(socket.AF_UNIX)
+listener.bind(sys.argv[1] + ".new")
+listener.listen()
+os.rename(sys.argv[1] + ".new", sys.argv[1])
+connection = listener.accept()[0]
+while True:
+    message = b""
+    while not message.endswith(b"\0"):
+        message += connection.recv(65536) or sys.exit()
+    call = json.loads(message[:-1])
+    device = dict.fromkeys(counters, 0)
+    device.update(name="a", created_usec=10 ** 15, data_bytes=0, memory_bytes=0, discards=0, discarded_bytes=0)
+    answer = {"parameters": {"pool": {"devices": 1}, "devices": [device]}}
+    if "changed_since" in call.get("parameters", {}):
+        answer = {"error": "org.varlink.service.InvalidParameter", "parameters": {"parameter": "changed_since"}}
+    else:
+        device["reads"] = reads.pop(0)
+    connection.sendall(json.dumps(answer).encode() + b"\0")
+PYTHON
+start python3 older.py "$test_dir/older"
+eventually "listening" test -S older
+ZSD_SOCKET=$test_dir/older "$ZSCTL" iostat -J -z 0.05 4 >reports || fail "iostat at an older daemon"
+end_process "${started[-1]}"
+equal "reports at an older daemon" "$(python3 -c 'import json, sys
+for line in sys.stdin:
+    print([device["reads_per_sec"] > 0 for device in json.loads(line)["devices"]])' <reports | xargs)" \
+	"[True] [True] [] [True]"
 
 step "iostat: bad arguments"
 fails 2 "not an interval in seconds" iostat vm0 0
