@@ -9,7 +9,6 @@
 #include "changes.h"
 
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/check.h"
@@ -17,6 +16,7 @@
 #include "store/device.h"
 #include "store/entry.h"
 #include "store/store.h"
+#include "zsmalloc/arena.h"
 
 /* What was seen of a device. */
 struct seen {
@@ -33,7 +33,7 @@ struct zsd_changes {
 
 int zsd_changes_create(uint64_t first, struct zsd_changes **ret_changes)
 {
-	struct zsd_changes *changes = zs_calloc(1, sizeof(*changes));
+	struct zsd_changes *changes = zs_reserve(sizeof(*changes));
 
 	if (!changes)
 		return -ENOMEM;
@@ -44,7 +44,7 @@ int zsd_changes_create(uint64_t first, struct zsd_changes **ret_changes)
 
 void zsd_changes_destroy(struct zsd_changes *changes)
 {
-	free(changes);
+	zs_reserve_free(changes, sizeof(*changes));
 }
 
 uint64_t zsd_changes_begin(struct zsd_changes *changes, uint64_t first)
