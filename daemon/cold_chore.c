@@ -89,11 +89,8 @@ bool zsd_cold_next_in_round(const struct zsd_cold_policy *policy, struct zsd_cho
 	}
 	if (!round->is_over && next(policy->store, &round->cursor, ret_id) && round->cursor <= round->start)
 		return true;
+	round->is_over = true;
 	round->cursor = round->start;
-	if (round->was_in_vain)
-		round->is_over = true;
-	else
-		zsd_cold_begin_round(policy, chore);
 	return false;
 }
 

@@ -15,7 +15,7 @@ struct zsd_round {
 	unsigned int cursor, start;
 	bool has_wrapped; /* what is left is up to the start */
 	bool was_in_vain; /* something was done, and was of no use */
-	bool is_over;	  /* in vain */
+	bool is_over;
 	uint64_t began_usec;
 };
 
@@ -86,7 +86,7 @@ bool zsd_cold_can_write_of(const struct zsd_cold_policy *policy, const struct zs
 /* As zs_store_next(). */
 typedef bool zsd_cold_next(struct zs_store *store, unsigned int *cursor, uint64_t *ret_id);
 void zsd_cold_begin_round(const struct zsd_cold_policy *policy, struct zsd_chore *chore);
-/* Who is next. False once everybody had a turn; if that was in vain, until a round is begun. */
+/* Who is next. False once everybody had a turn, until a round is begun: by a look, unless this one was in vain. */
 bool zsd_cold_next_in_round(const struct zsd_cold_policy *policy, struct zsd_chore *chore, zsd_cold_next *next,
 			    uint64_t *ret_id);
 

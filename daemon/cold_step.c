@@ -15,8 +15,12 @@
 bool zsd_cold_step_is_due(struct zsd_cold_policy *policy, struct zsd_chore *chore,
 			  bool (*any_pressing)(const struct zsd_cold_policy *policy))
 {
-	if (zsd_cold_is_due(policy, chore))
+	if (zsd_cold_is_due(policy, chore)) {
+		/* Nothing was done yet in this round. */
+		if (!chore->round.was_in_vain)
+			zsd_cold_begin_round(policy, chore);
 		return true;
+	}
 	if (chore->recompressed && chore->task &&
 	    (policy->now_usec >= chore->began_usec + RECOMPRESS_MAX_USEC || any_pressing(policy)))
 		zsd_tasks_cancel(policy->tasks, chore->task);

@@ -109,7 +109,7 @@ static void write_noise(uint64_t id, size_t bytes)
 	policy->active_usec = ++policy->now_usec;
 }
 
-#define MANY 70 /* in more than the minute for which one rests; and more than there are tasks to be looked at */
+#define MANY (ZSD_RESTS + 10) /* more than are remembered that rest */
 
 static uint64_t last_task(void)
 {
