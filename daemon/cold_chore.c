@@ -81,15 +81,15 @@ bool zsd_cold_next_in_round(const struct zsd_cold_policy *policy, struct zsd_cho
 {
 	struct zsd_round *round = &chore->round;
 
-	if (!round->is_over && !round->has_wrapped) {
+	if (!round->has_wrapped) {
 		if (next(policy->store, &round->cursor, ret_id))
 			return true;
 		round->cursor = 0;
 		round->has_wrapped = true;
 	}
-	if (!round->is_over && next(policy->store, &round->cursor, ret_id) && round->cursor <= round->start)
+	if (next(policy->store, &round->cursor, ret_id) && round->cursor <= round->start)
 		return true;
-	round->is_over = true;
+	/* Where it is over, however often one asks. */
 	round->cursor = round->start;
 	return false;
 }

@@ -15,7 +15,6 @@ struct zsd_round {
 	unsigned int cursor, start;
 	bool has_wrapped; /* what is left is up to the start */
 	bool was_in_vain; /* something was done, and was of no use */
-	bool is_over;
 	uint64_t began_usec;
 };
 
