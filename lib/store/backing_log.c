@@ -24,9 +24,9 @@
 #include "store/backing_internal.h"
 
 /*
- * One huge page. Of buffers in pages of 4 KiB that lie anywhere a disk takes so many pieces at most in one request; of
- * these the kernel makes one request of several writes, and the disk interrupts some 700 times a gigabyte instead of
- * 2,000 times. Whoever reads blocks in memory on the CPU that gets these interrupts, and what they wake up, is late.
+ * Huge pages. Of buffers in pages of 4 KiB that lie anywhere a disk takes so many pieces at most in one request; of
+ * these the kernel makes one request of several writes, and the disk interrupts some 450 times a gigabyte instead of
+ * 1,600 times. Whoever reads blocks in memory on the CPU that gets these interrupts, and what they wake up, is late.
  */
 #define BUFFERS_BYTES ((size_t)ZS_CHUNKS * ZS_CHUNK_BYTES)
 static_assert(BUFFERS_BYTES % ZS_HUGE_PAGE_BYTES == 0, "the size of what is aligned to that");

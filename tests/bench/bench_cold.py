@@ -6,7 +6,7 @@ directory, O_DIRECT. fio: io_uring, O_DIRECT, one job.
 
 writeback_blocks_per_s   all blocks are written back, in the order of the device
            zsd     by the thread that writes back
-           fio     the same bytes, sequentially, 256 KiB at a time, 8 at once, as zsd writes them
+           fio     the same bytes, sequentially, 256 KiB at a time, 16 at once, as zsd writes them
            raw-4k  the same blocks as zram writes them: 4096 bytes each, 32 at once
            writeback_cpu            processor time of a block, of the thread that writes back and its system calls;
                                     the maintenance thread gives memory back meanwhile, up to 32 MiB behind
@@ -46,7 +46,7 @@ PAGE_BYTES = 4096
 QUEUE_DEPTH = 32
 # As the store has it: the size of a chunk, and how many of them it has.
 CHUNK_BYTES = 256 << 10
-CHUNKS = 8
+CHUNKS = 16
 SEGMENT_BYTES = 1 << 20
 HOT_DEVICES = 8  # of equal size, the first of which is hot
 HOT_BYTES = 4 << 30

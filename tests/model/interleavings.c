@@ -3,17 +3,19 @@
  * Two threads on one block, in every order in which one of them can come in between.
  *
  * The first thread of a child reads, writes, discards or modifies a block, writes it back, or reads it from the backing
- * file, again and again. The first time it is
- * stopped after its first instructions, the next time a little later, and so on; while it stands still a second thread
- * makes a burst of changes: to the same block, and to others that take over whatever has been freed. Then the first one
- * goes on. It must see the block as it was at some time in between, and leave it as one of the two wrote it last; all
- * other blocks are as the second thread wrote them.
+ * file, again and again. The first time it is stopped after its first instructions, the next time a little later, and
+ * so on; while it stands still a second thread makes a burst of changes: to the same block, and to others that take
+ * over whatever has been freed. Then the first one goes on. It must see the block as it was at some time in between,
+ * and leave it as one of the two wrote it last; all other blocks are as the second thread wrote them.
+ *
+ * Or the second thread changes nothing, but compacts: objects move, that of the block among them unless it is in use,
+ * and others take over where they were (interleave_fragments.h). The first one must not notice.
  *
  * Blocks are filled with an 8-byte word that names block and version: such blocks have an object, and no codec takes
  * tens of thousands of instructions that are of no interest here. Such objects are never written back: where a backing
- * file is in use each word is a bit different.
+ * file is in use each word is a bit different. So it is where an object is to be large, for a reader to see it torn.
  *
- * At the end a reader that is wrong on purpose shows that the method finds what it looks for.
+ * At the end readers that are wrong on purpose show that the method finds what it looks for.
  */
 
 #include <errno.h>
@@ -30,6 +32,8 @@
 #include "base/bits.h"
 #include "base/check.h"
 #include "codec/stream.h"
+#include "interleave_fragments.h"
+#include "interleave_words.h"
 #include "store/age.h"
 #include "store/device.h"
 #include "store/device_internal.h"
@@ -39,9 +43,8 @@
 #include "support/single_step.h"
 #include "support/small_store.h"
 
-#define BLOCK_SIZE 4096
-#define NR_BLOCKS  6
-#define TARGET	   2
+#define NR_BLOCKS 6
+#define TARGET	  2
 /* How long the second thread may take before it is taken for blocked by a lock that the stopped one holds. */
 #define BLOCKED_MSEC 5
 /* The whole store is checked each so many rounds. */
@@ -55,35 +58,53 @@ enum operation {
 	OPERATION_WRITE_BACK,
 	OPERATION_PROMOTE,
 	OPERATION_WRONG_READ,
-	NR_OPERATIONS
+	OPERATION_UNPINNED_READ,
 };
 
 /*
- * Every stride-th instruction: the time goes with the square of their number, and most belong to the loops that fill
- * and compare. The seed says which one is the first, so that each has its turn.
+ * Every stride-th instruction: the time goes with the square of their number, and most belong to the loops that fill.
+ * The seed says which one is the first, so that each has its turn.
  */
-static const struct {
+static const struct scenario {
 	const char *name;
+	enum operation operation;
 	unsigned int stride;
-} operations[] = {{"read", 10},	       {"write", 14},	 {"discard", 3},   {"modify", 40},
-		  {"write back", 280}, {"promote", 280}, {"wrong read", 1}};
+	bool compacts; /* the second thread does, and nothing else */
+	bool is_raw;
+} scenarios[] = {
+	{"read", OPERATION_READ, 10},
+	{"write", OPERATION_WRITE, 14},
+	{"discard", OPERATION_DISCARD, 3},
+	{"modify", OPERATION_MODIFY, 40},
+	{"write back", OPERATION_WRITE_BACK, 60, .is_raw = true},
+	{"promote", OPERATION_PROMOTE, 60, .is_raw = true},
+	{"read, compaction", OPERATION_READ, 10, .compacts = true},
+	{"read raw, compaction", OPERATION_READ, 10, .compacts = true, .is_raw = true},
+	{"write, compaction", OPERATION_WRITE, 14, .compacts = true},
+	{"discard, compaction", OPERATION_DISCARD, 3, .compacts = true},
+	{"modify, compaction", OPERATION_MODIFY, 20, .compacts = true},
+	{"wrong read", OPERATION_WRONG_READ, 1},
+	{"unpinned read, compaction", OPERATION_UNPINNED_READ, 1, .compacts = true, .is_raw = true},
+};
 
 /* Shared by parent and child. */
 struct shared {
 	_Atomic uint64_t violations;
 	_Atomic uint64_t seen_new; /* reads that saw what came in between */
+	_Atomic uint64_t moved;	   /* by compaction: the target's object */
 };
 
 struct run {
-	enum operation operation;
+	const struct scenario *scenario;
 	struct shared *shared;
 	int request[2]; /* pipe: parent to second thread, a byte a burst */
 	int reply[2];	/* and back */
-	bool is_waiting;
 	uint64_t blocked;
 	/* The child's. */
 	struct zs_store *store;
 	struct zs_device *device;
+	struct fragments fragments;
+	uint64_t buffer[BLOCK_WORDS];	  /* what the first thread writes, or reads */
 	char path[TEST_PATH_BYTES];	  /* of the backing file */
 	uint64_t step;			  /* from word to word of a block */
 	uint64_t version;		  /* last one given out; the threads take turns */
@@ -97,31 +118,14 @@ static uint64_t make_word(struct run *run, unsigned int block)
 	return (uint64_t)(block + 1) << 56 | ++run->version;
 }
 
-static void fill(struct run *run, uint64_t *buffer, uint64_t word)
-{
-	for (size_t i = 0; i < BLOCK_SIZE / sizeof(word); i++)
-		buffer[i] = word ^ i * run->step;
-}
-
 static void write_word(struct run *run, struct zs_stream *stream, unsigned int block, uint64_t word)
 {
-	uint64_t buffer[BLOCK_SIZE / sizeof(word)];
-	size_t done;
-
-	fill(run, buffer, word);
-	zs_assert(!zs_device_write(run->device, stream, (uint64_t)block * BLOCK_SIZE, buffer, BLOCK_SIZE, &done));
+	write_block(run->device, stream, block, word, run->step);
 }
 
-/* Answers the word that fills the block; all ones if it is not one word. */
 static uint64_t read_word(struct run *run, struct zs_stream *stream, unsigned int block)
 {
-	uint64_t buffer[BLOCK_SIZE / sizeof(uint64_t)], expected[BLOCK_SIZE / sizeof(uint64_t)];
-
-	if (zs_device_read(run->device, stream, (uint64_t)block * BLOCK_SIZE, buffer, BLOCK_SIZE))
-		return UINT64_MAX;
-	/* All zeros is an empty block. */
-	fill(run, expected, buffer[0]);
-	return memcmp(buffer, expected, BLOCK_SIZE) && (buffer[0] || buffer[1]) ? UINT64_MAX : buffer[0];
+	return read_block(run->device, stream, block, run->step);
 }
 
 /*
@@ -163,7 +167,10 @@ static void *second_thread(void *argument)
 
 	zs_assert(!zs_stream_create(1, &stream));
 	while (read(run->request[0], &byte, 1) == 1) {
-		burst(run, stream);
+		if (run->scenario->compacts)
+			run->shared->moved += fragments_close(&run->fragments, stream, run->device, TARGET);
+		else
+			burst(run, stream);
 		zs_assert(write(run->reply[1], &byte, 1) == 1);
 	}
 	zs_stream_destroy(stream);
@@ -174,17 +181,20 @@ static void *second_thread(void *argument)
  * the first thread
  */
 
-/* Reads as the store would without its second look at the slot. */
-static uint64_t wrong_read(struct run *run)
+/* Reads as the store would without its second look at the slot, or without a pin. */
+static void wrong_read(struct run *run, bool is_pinned)
 {
-	uint64_t slot = zs_table_load(&run->device->table, TARGET), word;
+	uint64_t slot = zs_table_load(&run->device->table, TARGET);
 	struct zs_object object;
 
+	run->buffer[0] = UINT64_MAX;
 	if (zs_obj_read_begin(run->store->pool, zs_slot_handle(slot), &object))
-		return UINT64_MAX;
-	memcpy(&word, object.payload, sizeof(word));
-	zs_obj_read_end(run->store->pool, &object);
-	return word;
+		return;
+	if (!is_pinned)
+		zs_obj_read_end(run->store->pool, &object);
+	memcpy(run->buffer, object.payload, object.info.size);
+	if (is_pinned)
+		zs_obj_read_end(run->store->pool, &object);
 }
 
 static bool is_cold(enum operation operation)
@@ -194,7 +204,7 @@ static bool is_cold(enum operation operation)
 
 static bool is_read(enum operation operation)
 {
-	return operation == OPERATION_READ || operation == OPERATION_PROMOTE || operation == OPERATION_WRONG_READ;
+	return operation == OPERATION_READ || operation == OPERATION_PROMOTE || operation >= OPERATION_WRONG_READ;
 }
 
 static void write_back(struct run *run)
@@ -208,37 +218,55 @@ static void write_back(struct run *run)
 	atomic_fetch_add(&run->shared->seen_new, progress.replaced_blocks);
 }
 
-/* Answers what was read or written; 0 is an empty block. */
-static uint64_t operate(struct run *run, struct zs_stream *stream, uint64_t word)
+/* The steps: none of them is the test's own, which has filled the buffer before and looks into it afterwards. */
+static void operate(struct run *run, struct zs_stream *stream)
 {
 	uint64_t start = (uint64_t)TARGET * BLOCK_SIZE;
 	size_t done;
 
-	switch (run->operation) {
+	switch (run->scenario->operation) {
 	case OPERATION_READ:
 	case OPERATION_PROMOTE:
-		return read_word(run, stream, TARGET);
+		if (zs_device_read(run->device, stream, start, run->buffer, BLOCK_SIZE))
+			run->buffer[0] = UINT64_MAX;
+		return;
 	case OPERATION_WRITE_BACK:
 		write_back(run);
-		return word;
+		return;
 	case OPERATION_WRITE:
-		write_word(run, stream, TARGET, word);
-		return word;
+		zs_assert(!zs_device_write(run->device, stream, start, run->buffer, BLOCK_SIZE, &done));
+		return;
 	case OPERATION_DISCARD:
 		zs_assert(!zs_device_discard(run->device, stream, start, BLOCK_SIZE));
-		return 0;
+		return;
 	case OPERATION_MODIFY:
 		/* What is there already, so that the block stays filled unless something comes in between. */
-		zs_assert(!zs_device_write(run->device, stream, start, &word, sizeof(word), &done));
-		return word;
+		zs_assert(!zs_device_write(run->device, stream, start, run->buffer, sizeof(run->buffer[0]), &done));
+		return;
 	default:
-		return wrong_read(run);
+		wrong_read(run, run->scenario->operation == OPERATION_WRONG_READ);
+	}
+}
+
+/* What operate() has read, or made of a block that was `before`; 0 is an empty one. */
+static uint64_t outcome(const struct run *run, uint64_t before)
+{
+	switch (run->scenario->operation) {
+	case OPERATION_DISCARD:
+		return 0;
+	case OPERATION_WRITE_BACK:
+		return before;
+	case OPERATION_WRONG_READ:
+		/* The payload of a word that is repeated. */
+		return run->buffer[0];
+	default:
+		return find_word(run->buffer, run->step);
 	}
 }
 
 static void violated(struct run *run, const char *what, uint64_t word)
 {
-	if (run->operation != OPERATION_WRONG_READ)
+	if (run->scenario->operation < OPERATION_WRONG_READ)
 		fprintf(stderr, "%s: %#" PRIx64 "; burst %#" PRIx64 " to %#" PRIx64 "\n", what, word, run->burst_first,
 			run->burst_last);
 	atomic_fetch_add(&run->shared->violations, 1);
@@ -258,7 +286,7 @@ static void judge_read(struct run *run, uint64_t before, uint64_t word)
 /* A modified block has its first word from the one or the other, and the rest from the burst: else that is lost. */
 static void judge_modified(struct run *run, struct zs_stream *stream, uint64_t word)
 {
-	uint64_t buffer[BLOCK_SIZE / sizeof(word)], rest = run->burst_last ? run->burst_last : word;
+	uint64_t buffer[BLOCK_WORDS], rest = run->burst_last ? run->burst_last : word;
 
 	zs_assert(!zs_device_read(run->device, stream, (uint64_t)TARGET * BLOCK_SIZE, buffer, BLOCK_SIZE));
 	if (buffer[1] != rest || memcmp(buffer + 1, buffer + 2, BLOCK_SIZE - 2 * sizeof(word)) != 0)
@@ -268,17 +296,34 @@ static void judge_modified(struct run *run, struct zs_stream *stream, uint64_t w
 	atomic_fetch_add(&run->shared->seen_new, buffer[0] != buffer[1]);
 }
 
+static bool stays(const struct run *run)
+{
+	return is_read(run->scenario->operation) || run->scenario->operation == OPERATION_WRITE_BACK;
+}
+
 /* The block must be what one of the two wrote last. */
 static void judge_target(struct run *run, struct zs_stream *stream, uint64_t before, uint64_t word)
 {
 	uint64_t found = read_word(run, stream, TARGET);
-	bool stays = is_read(run->operation) || run->operation == OPERATION_WRITE_BACK;
 
-	if (run->operation == OPERATION_MODIFY)
+	if (run->scenario->operation == OPERATION_MODIFY)
 		judge_modified(run, stream, word);
-	else if (stays ? found != (run->burst_last ? run->burst_last : before)
-		       : found != word && found != run->burst_last)
+	else if (stays(run) ? found != (run->burst_last ? run->burst_last : before)
+			    : found != word && found != run->burst_last)
 		violated(run, "the target", found);
+}
+
+/* The block must be what the first thread has read or made of it, as if nothing had happened. */
+static void judge_unmoved(struct run *run, struct zs_stream *stream, uint64_t before, uint64_t word)
+{
+	uint64_t found = read_word(run, stream, TARGET);
+
+	if (stays(run) && word != before)
+		violated(run, "read", word);
+	if (found != (stays(run) ? before : word))
+		violated(run, "the target", found);
+	if (!fragments_are_whole(&run->fragments, stream))
+		violated(run, "an object around it", 0);
 }
 
 static void judge_others(struct run *run, struct zs_stream *stream)
@@ -289,28 +334,46 @@ static void judge_others(struct run *run, struct zs_stream *stream)
 	}
 }
 
-/* One time: a known block, the operation, and what came of it. */
-static void one_round(struct run *run, struct zs_stream *stream)
+/* A known block, and a buffer for the operation. */
+static uint64_t prepare(struct run *run, struct zs_stream *stream)
 {
-	uint64_t before = make_word(run, TARGET), word;
-	char byte;
+	uint64_t before = make_word(run, TARGET);
+	bool modifies = run->scenario->operation == OPERATION_MODIFY;
 
 	run->version++; /* before + 1 is the first thread's */
+	if (run->scenario->compacts)
+		fragments_fill(&run->fragments, stream);
 	write_word(run, stream, TARGET, before);
-	if (run->operation == OPERATION_PROMOTE)
+	if (run->scenario->compacts)
+		fragments_thin(&run->fragments, stream);
+	if (run->scenario->operation == OPERATION_PROMOTE)
 		write_back(run);
+	fill_words(run->buffer, modifies ? before : before + 1, run->step);
 	run->burst_first = run->burst_last = 0;
 	/* So that a read has its access to note. */
 	atomic_fetch_add(&zs_age_skew_sec, ZS_TICK_SEC);
+	return before;
+}
+
+static void one_round(struct run *run, struct zs_stream *stream)
+{
+	uint64_t before = prepare(run, stream), word;
+	char byte;
+
 	single_step_begin();
-	word = operate(run, stream, run->operation == OPERATION_MODIFY ? before : before + 1);
+	operate(run, stream);
 	single_step_end();
 	/* There was a burst in every round but the last, and it may be still going on. */
 	if (!single_step_is_over())
 		zs_assert(read(run->reply[0], &byte, 1) == 1);
-	if (is_read(run->operation))
-		judge_read(run, before, word);
-	judge_target(run, stream, before, word);
+	word = outcome(run, before);
+	if (run->scenario->compacts) {
+		judge_unmoved(run, stream, before, word);
+	} else {
+		if (is_read(run->scenario->operation))
+			judge_read(run, before, word);
+		judge_target(run, stream, before, word);
+	}
 	judge_others(run, stream);
 }
 
@@ -323,14 +386,16 @@ static void child(void *context)
 	uint64_t id;
 
 	run->store = test_store_create(0);
-	if (is_cold(run->operation)) {
+	run->step = run->scenario->is_raw ? RAW_STEP : 0;
+	if (is_cold(run->scenario->operation)) {
 		test_backing_attach(run->store, run->path, 0);
 		zs_store_set_promotion(run->store, 1);
-		run->step = UINT64_C(0x9e3779b97f4a7c15);
 	}
 	id = test_device_add(run->store, "device", NR_BLOCKS * BLOCK_SIZE, BLOCK_SIZE, lz4);
 	zs_assert(!zs_stream_create(0, &stream));
 	run->device = zs_device_get(run->store, id, stream);
+	if (run->scenario->compacts)
+		fragments_init(&run->fragments, run->store, stream, run->step);
 	for (unsigned int block = 0; block < NR_BLOCKS; block++) {
 		run->content[block] = make_word(run, block);
 		write_word(run, stream, block, run->content[block]);
@@ -360,34 +425,42 @@ static void between(void *context)
 		run->blocked++;
 }
 
-static void run_operation(enum operation operation, uint64_t seed, struct shared *shared)
+static void report(const struct run *run, uint64_t points)
 {
-	struct run run = {.operation = operation, .shared = shared};
-	/* Instrumented code makes about three times as many steps. */
-	uint64_t stride = operations[operation].stride * (TEST_SANITIZED ? 24 : 1);
+	const struct shared *shared = run->shared;
+
+	printf("%-25s %6" PRIu64 " points, %6" PRIu64 " saw the new block, %6" PRIu64 " moved, %4" PRIu64
+	       " times blocked, %6" PRIu64 " violations\n",
+	       run->scenario->name, points, shared->seen_new, shared->moved, run->blocked, shared->violations);
+	fflush(stdout);
+	zs_assert(points > (TEST_SANITIZED ? 5 : 20));
+	/* Others move in each burst; this one stays as long as it is pinned. */
+	zs_assert(!run->scenario->compacts || shared->moved);
+	if (run->scenario->operation >= OPERATION_WRONG_READ)
+		zs_assert_msg(shared->violations, "a reader that is wrong was not found out");
+	else
+		zs_assert(!shared->violations);
+}
+
+static void run_scenario(const struct scenario *scenario, uint64_t seed, struct shared *shared)
+{
+	struct run run = {.scenario = scenario, .shared = shared};
+	/* Instrumented code makes up to ten times as many steps. */
+	uint64_t stride = scenario->stride * (TEST_SANITIZED ? 24 : 1);
 	uint64_t points;
 
-	atomic_store(&shared->violations, 0);
-	atomic_store(&shared->seen_new, 0);
-	if (is_cold(operation))
+	*shared = (struct shared){0};
+	if (is_cold(scenario->operation))
 		test_backing_create(run.path);
 	zs_assert(!pipe(run.request) && !pipe(run.reply));
 	points = single_step_run_each(child, between, &run, 1 + seed % stride, stride);
-	if (is_cold(operation))
+	if (is_cold(scenario->operation))
 		unlink(run.path);
 	for (unsigned int i = 0; i < 2; i++) {
 		close(run.request[i]);
 		close(run.reply[i]);
 	}
-	printf("%-10s %6" PRIu64 " points, %6" PRIu64 " saw the new block, %4" PRIu64 " times blocked, %6" PRIu64
-	       " violations\n",
-	       operations[operation].name, points, shared->seen_new, run.blocked, shared->violations);
-	fflush(stdout);
-	zs_assert(points > (TEST_SANITIZED ? 5 : 20));
-	if (operation == OPERATION_WRONG_READ)
-		zs_assert_msg(shared->violations, "a reader that is wrong was not found out");
-	else
-		zs_assert(!shared->violations);
+	report(&run, points);
 }
 
 int main(int argc, char **argv)
@@ -397,8 +470,8 @@ int main(int argc, char **argv)
 
 	test_options_parse(&options, argc, argv);
 	zs_assert(shared != MAP_FAILED);
-	for (enum operation operation = 0; operation < NR_OPERATIONS; operation++)
-		run_operation(operation, options.seed, shared);
+	for (unsigned int i = 0; i < ZS_ARRAY_SIZE(scenarios); i++)
+		run_scenario(&scenarios[i], options.seed, shared);
 	munmap(shared, sizeof(*shared));
 	return 0;
 }

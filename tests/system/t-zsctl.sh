@@ -87,12 +87,6 @@ step "JSON on one line, or as people like it"
 equal "short" "$("$ZSCTL" --json=short list)" '{"devices":[]}'
 equal "pretty" "$("$ZSCTL" --json=pretty list)" "$("$ZSCTL" -J list)"
 
-step "quiet, but for errors"
-equal "what is said" "$("$ZSCTL" add -q quiet --size 1M 2>&1 && "$ZSCTL" idle -q quiet 2>&1 &&
-	"$ZSCTL" compact --quiet 2>&1 && "$ZSCTL" recompress -q quiet --recompress zstd 2>&1)" ""
-fails 1 "another size_bytes" add -q quiet --size 2M
-"$ZSCTL" remove -q quiet
-
 step "devices"
 equal "the path" "$("$ZSCTL" add vm0 --size 64M)" "$mnt/vm0"
 equal "the path in JSON" "$(json 'j["file"]' add vm1 --size 1.5G -a zstd:9 -B 16K -l 1G -m 0640)" "$mnt/vm1"
@@ -246,4 +240,10 @@ for i in range(1000):
 END
 equal "number of devices" "$(json 'len(j["devices"])' list)" 1000
 equal "lines of the table" "$("$ZSCTL" list -n | wc -l)" 1000
+
+step "quiet, but for errors"
+equal "what is said" "$("$ZSCTL" add -q quiet --size 1M 2>&1 && "$ZSCTL" idle -q quiet 2>&1 &&
+	"$ZSCTL" compact --quiet 2>&1 && "$ZSCTL" recompress -q quiet --recompress zstd 2>&1)" ""
+fails 1 "another size_bytes" add -q quiet --size 2M
+"$ZSCTL" remove -q quiet
 stop_daemon

@@ -126,6 +126,17 @@ static void free_some(unsigned int above, unsigned int nr_zspages, const struct 
 		drop(handles[i % nr_zspages * objects_above(above) + i / nr_zspages]);
 }
 
+/* Frees what that has left. */
+static void free_others(unsigned int above, unsigned int nr_zspages, const struct zs_handle *handles, unsigned int nr)
+{
+	unsigned int objects = objects_above(above);
+
+	for (unsigned int i = 0; i < nr_zspages * objects; i++) {
+		if (i % objects * nr_zspages + i / objects >= nr)
+			drop(handles[i]);
+	}
+}
+
 /* Two zspages of a class, with that many free objects in both together. */
 static void make_lender(unsigned int above, unsigned int nr_free)
 {
@@ -233,10 +244,13 @@ Test(room, compaction_moves_lent_objects_and_they_stay_sound)
 	for (unsigned int i = 0; i < nr; i++)
 		lent[i] = store(SMALL);
 	cr_assert_eq(stats().lent_objects, nr);
+	free_others(1, 3, handles, 2 * nr - 1);
 	for (unsigned int i = 0; i < nr; i++) {
 		if (i % 3)
 			drop(lent[i]);
 	}
+	/* Nothing else is left that could be moved. */
+	cr_assert_eq(stats().objects, zs_div_round_up(nr, 3));
 	zs_pool_compact(pool, UINT64_MAX);
 	cr_assert_gt(stats().moved_objects, 0);
 	zs_pool_check(pool);
