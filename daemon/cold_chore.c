@@ -3,15 +3,18 @@
  * Chores: one task at a time, and what is to be learnt from its end.
  *
  *   a writeback ended with     so
- *   no room, budget, errors    nothing is written for a minute, by any chore: it is the file that is to blame
- *   no block                   this chore writes nothing back of that device for a minute
+ *   no room, budget, errors    nothing is written for a minute, by any chore: it is the file that is to blame. Requests
+ *                              that wait for room have it tried all the same
+ *   no block                   this chore writes nothing back of that device for a minute, and until data is used
  *
- * Likewise a chore doesn't recompress a device for a minute when that has saved nothing. Others go on meanwhile.
+ * Likewise a chore doesn't recompress a device when that has saved nothing. Others go on meanwhile.
+ *
+ * A chore that has many things to do takes them in rounds. What is of use begins a round anew; a whole round without is
+ * the last one until somebody uses the data.
  */
 
 #include <errno.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/bits.h"
 #include "base/log.h"
@@ -21,14 +24,6 @@
 
 /* At least the largest record, or nothing would be written for a device that is just above its mark. */
 #define WRITE_MIN_BYTES ((uint64_t)128 << 10)
-
-uint64_t zsd_cold_now_usec(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * USEC_PER_SEC + (uint64_t)now.tv_nsec / 1000;
-}
 
 /*
  * rests
@@ -40,20 +35,18 @@ static void rest(struct zsd_cold_policy *policy, const struct zsd_chore *chore, 
 		.chore = chore,
 		.kind = kind,
 		.device_id = chore->device_id,
-		.until_usec = zsd_cold_now_usec() + RETRY_USEC,
+		.began_usec = policy->now_usec,
 	};
 }
 
 bool zsd_cold_rests(const struct zsd_cold_policy *policy, const struct zsd_chore *chore, enum zsd_task_kind kind,
 		    uint64_t device_id)
 {
-	uint64_t now = zsd_cold_now_usec();
-
 	for (unsigned int i = 0; i < zs_min(policy->nr_rests, ZSD_RESTS); i++) {
 		const struct zsd_rest *found = &policy->rests[i];
 
 		if (found->chore == chore && found->kind == kind && found->device_id == device_id &&
-		    found->until_usec > now)
+		    (policy->now_usec < found->began_usec + RETRY_USEC || policy->active_usec < found->began_usec))
 			return true;
 	}
 	return false;
@@ -61,8 +54,44 @@ bool zsd_cold_rests(const struct zsd_cold_policy *policy, const struct zsd_chore
 
 bool zsd_cold_can_write(const struct zsd_cold_policy *policy)
 {
-	return zs_store_backing(policy->store) && zsd_cold_now_usec() >= policy->file_usec &&
+	return zs_store_backing(policy->store) && policy->now_usec >= policy->file_usec &&
 	       zs_store_has_writeback_budget(policy->store);
+}
+
+bool zsd_cold_can_write_of(const struct zsd_cold_policy *policy, const struct zsd_chore *chore, uint64_t device_id)
+{
+	return zsd_cold_can_write(policy) && !zsd_cold_rests(policy, chore, ZSD_TASK_WRITEBACK, device_id);
+}
+
+/*
+ * rounds
+ */
+
+void zsd_cold_begin_round(const struct zsd_cold_policy *policy, struct zsd_chore *chore)
+{
+	chore->round = (struct zsd_round){
+		.cursor = chore->round.cursor,
+		.start = chore->round.cursor,
+		.began_usec = policy->now_usec,
+	};
+}
+
+bool zsd_cold_next_in_round(const struct zsd_cold_policy *policy, struct zsd_chore *chore, zsd_cold_next *next,
+			    uint64_t *ret_id)
+{
+	struct zsd_round *round = &chore->round;
+
+	if (!round->has_wrapped) {
+		if (next(policy->store, &round->cursor, ret_id))
+			return true;
+		round->cursor = 0;
+		round->has_wrapped = true;
+	}
+	if (next(policy->store, &round->cursor, ret_id) && round->cursor <= round->start)
+		return true;
+	/* Where it is over, however often one asks. */
+	round->cursor = round->start;
+	return false;
 }
 
 /*
@@ -74,29 +103,42 @@ static bool is_of_file(int error)
 	return error == -ENOSPC || error == -EDQUOT || error == -EIO;
 }
 
-void zsd_cold_settle(struct zsd_cold_policy *policy, struct zsd_chore *chore, const struct zsd_task_info *info)
+static void was_of_use(const struct zsd_cold_policy *policy, struct zsd_chore *chore, enum zsd_task_kind kind)
 {
-	bool was_of_use = info->finished_blocks || info->recompress.saved_bytes;
+	if (kind == ZSD_TASK_WRITEBACK)
+		chore->turn = 0;
+	zsd_cold_begin_round(policy, chore);
+}
 
-	chore->task = 0;
+/* The chore's task is over: what is to be known of it. */
+static void settle(struct zsd_cold_policy *policy, struct zsd_chore *chore, const struct zsd_task_info *info)
+{
+	bool is_idle = info->reason == ZSD_REASON_IDLE;
+
+	chore->round.was_in_vain = true;
 	if (info->kind == ZSD_TASK_WRITEBACK && is_of_file(info->error))
-		policy->file_usec = zsd_cold_now_usec() + RETRY_USEC;
-	else if (!was_of_use && info->state != ZSD_TASK_CANCELLED && info->reason != ZSD_REASON_IDLE)
+		policy->file_usec = policy->now_usec + RETRY_USEC;
+	else if (info->finished_blocks || info->recompress.saved_bytes)
+		was_of_use(policy, chore, info->kind);
+	else if (info->state != ZSD_TASK_CANCELLED && !is_idle)
 		rest(policy, chore, info->kind);
+	/* Nobody would look for idle blocks again. */
+	if (info->kind == ZSD_TASK_WRITEBACK && is_idle && info->error)
+		chore->next_usec = zs_min(chore->next_usec, policy->now_usec + RETRY_USEC);
 }
 
 bool zsd_cold_is_due(struct zsd_cold_policy *policy, struct zsd_chore *chore)
 {
 	struct zsd_task_info info;
 
-	if (zsd_cold_now_usec() < chore->next_usec)
-		return false;
-	if (!chore->task || zsd_tasks_info(policy->tasks, chore->task, &info))
-		return true;
-	if (info.state <= ZSD_TASK_RUNNING)
-		return false;
-	zsd_cold_settle(policy, chore, &info);
-	return true;
+	if (chore->task && !zsd_tasks_info(policy->tasks, chore->task, &info)) {
+		if (info.state <= ZSD_TASK_RUNNING)
+			return false;
+		settle(policy, chore, &info);
+	}
+	/* Over, or so long ago that nobody knows of it. */
+	chore->task = 0;
+	return policy->now_usec >= chore->next_usec;
 }
 
 /*
@@ -117,7 +159,7 @@ bool zsd_cold_write_back(struct zsd_cold_policy *policy, struct zsd_chore *chore
 		return true;
 	chore->task = 0;
 	if (r != -ENODEV && r != -EBUSY)
-		chore->next_usec = zsd_cold_now_usec() + RETRY_USEC;
+		chore->next_usec = policy->now_usec + RETRY_USEC;
 	zs_log(ZS_LOG_DEBUG, "can't start writing back: reason=%s: %s", zsd_task_reason_name(reason), strerror(-r));
 	return false;
 }

@@ -9,26 +9,16 @@
  *                    that find no room don't wait for it, but they wait
  *   3. write back    the coldest blocks
  *
- * Where nothing can be written (no backing file, one that is full or fails, no budget) the third step is the next
- * device's second one, however near the limit is: nothing else helps. What counts against the limits of devices and
- * groups is less by compression only, and compaction is a matter of the pool.
+ * Where nothing can be written (no backing file, one that is full or fails, no budget, or nothing was found to write
+ * lately) the third step is the next device's second one, however near the limit is: nothing else helps. What counts
+ * against the limits of devices and groups is less by compression only, and compaction is a matter of the pool.
  */
 
-#include <string.h>
-
 #include "base/bits.h"
-#include "base/log.h"
-#include "base/size.h"
 #include "cold_policy_internal.h"
 #include "store/cold.h"
 #include "store/device.h"
 #include "store/group.h"
-
-/* At a look: it is the control thread that does it, and takes 2 ms at most. */
-#define COMPACT_PAGES 1024
-
-#define RECOMPRESS_SHARE_PERCENT 50
-#define RECOMPRESS_MAX_USEC	 (10 * USEC_PER_SEC)
 
 /* Of a limit; 0 = there is none. */
 struct use {
@@ -47,87 +37,46 @@ static uint64_t excess(const struct zsd_cold_policy *policy, struct use use)
 	return use.used_bytes - stop_bytes;
 }
 
-/* There is no time for recompression, and something faster to do. */
-static bool is_pressing(const struct zsd_cold_policy *policy, struct use use)
+/* There is no time for recompression. */
+static bool is_pressed(const struct zsd_cold_policy *policy, struct use use)
 {
-	return use.limit_bytes && zsd_cold_can_write(policy) &&
-	       use.used_bytes >= use.limit_bytes / 400 * (300 + policy->options.start_percent);
+	return use.limit_bytes && use.used_bytes >= use.limit_bytes / 400 * (300 + policy->options.start_percent);
 }
 
-/*
- * steps
- */
-
-bool zsd_cold_step_is_due(struct zsd_cold_policy *policy, struct zsd_chore *chore,
-			  bool (*any_pressing)(const struct zsd_cold_policy *policy))
+/* ... and something faster to do: the chore can write back of this device (0: all). */
+static bool is_pressing(const struct zsd_cold_policy *policy, const struct zsd_chore *chore, uint64_t device_id,
+			struct use use)
 {
-	if (zsd_cold_is_due(policy, chore))
+	return is_pressed(policy, use) && zsd_cold_can_write_of(policy, chore, device_id);
+}
+
+/* Goes round once more if the data is used since. */
+static bool next_of(const struct zsd_cold_policy *policy, struct zsd_chore *chore, zsd_cold_next *next,
+		    uint64_t *ret_id)
+{
+	if (zsd_cold_next_in_round(policy, chore, next, ret_id))
 		return true;
-	if (chore->recompressed && chore->task &&
-	    (zsd_cold_now_usec() >= chore->began_usec + RECOMPRESS_MAX_USEC || any_pressing(policy)))
-		zsd_tasks_cancel(policy->tasks, chore->task);
-	return false;
-}
-
-bool zsd_cold_compact(struct zsd_cold_policy *policy, struct zsd_chore *chore)
-{
-	uint64_t pages = policy->options.compacts ? zs_store_compact(policy->store, COMPACT_PAGES) : 0;
-
-	chore->compacted_pages += pages;
-	return pages;
-}
-
-void zsd_cold_log_compaction(struct zsd_chore *chore, enum zsd_task_reason reason)
-{
-	char freed[ZS_SIZE_TEXT_BYTES];
-
-	if (chore->compacted_pages)
-		zs_log(ZS_LOG_INFO, "compacted: reason=%s freed=%s", zsd_task_reason_name(reason),
-		       zs_size_format(chore->compacted_pages * ZS_PAGE_SIZE, freed));
-	chore->compacted_pages = 0;
-}
-
-bool zsd_cold_step_recompress(struct zsd_cold_policy *policy, struct zsd_chore *chore, enum zsd_task_reason reason,
-			      uint64_t turn, uint64_t device_id, uint64_t bytes)
-{
-	struct zs_recompress_request request = {.types = ZS_RECOMPRESS_ALL, .max_saved_bytes = bytes};
-
-	if (chore->recompressed == turn || zsd_cold_rests(policy, chore, ZSD_TASK_RECOMPRESS, device_id) ||
-	    zsd_cold_recompress(policy, chore, reason, device_id, &request, RECOMPRESS_SHARE_PERCENT))
+	if (chore->round.began_usec >= policy->active_usec)
 		return false;
-	chore->recompressed = turn;
-	chore->began_usec = zsd_cold_now_usec();
-	return true;
+	zsd_cold_begin_round(policy, chore);
+	return zsd_cold_next_in_round(policy, chore, next, ret_id);
 }
 
-bool zsd_cold_step_write_back(struct zsd_cold_policy *policy, struct zsd_chore *chore, enum zsd_task_reason reason,
-			      uint64_t device_id, uint64_t bytes)
-{
-	const struct zsd_task_writeback wanted = {
-		.device_id = device_id, .order = ZS_WRITEBACK_COLDEST, .limit_bytes = bytes};
-
-	chore->recompressed = 0;
-	return zsd_cold_can_write(policy) && !zsd_cold_rests(policy, chore, ZSD_TASK_WRITEBACK, device_id) &&
-	       zsd_cold_write_back(policy, chore, reason, &wanted);
-}
-
-/* The same, if there is time for it. */
-static bool recompress(struct zsd_cold_policy *policy, struct zsd_chore *chore, enum zsd_task_reason reason,
-		       uint64_t turn, uint64_t device_id, struct use use)
-{
-	return !is_pressing(policy, use) &&
-	       zsd_cold_step_recompress(policy, chore, reason, turn, device_id, excess(policy, use));
-}
-
-/* Those of one kind, in turn from the cursor on; start_next() is false, and the cursor 0, at the end. */
-static void look_at_each(struct zsd_cold_policy *policy, struct zsd_chore *chore, const unsigned int *cursor,
+/* Each in its turn, which lasts until something was written back, or nothing can be done for it. */
+static void look_at_each(struct zsd_cold_policy *policy, struct zsd_chore *chore, zsd_cold_next *next,
 			 bool (*any_pressing)(const struct zsd_cold_policy *policy),
-			 bool (*start_next)(struct zsd_cold_policy *policy))
+			 bool (*start)(struct zsd_cold_policy *policy, uint64_t turn))
 {
-	bool is_amid = *cursor > 0;
-
-	if (zsd_cold_step_is_due(policy, chore, any_pressing) && !start_next(policy) && is_amid)
-		start_next(policy);
+	if (!zsd_cold_step_is_due(policy, chore, any_pressing) || (chore->turn && start(policy, chore->turn)))
+		return;
+	do {
+		chore->recompressed = 0;
+		chore->member = 0;
+		if (!next_of(policy, chore, next, &chore->turn)) {
+			chore->turn = 0;
+			return;
+		}
+	} while (!start(policy, chore->turn));
 }
 
 /*
@@ -144,21 +93,20 @@ static struct use pool_use(const struct zsd_cold_policy *policy)
 
 static bool pool_is_pressing(const struct zsd_cold_policy *policy)
 {
-	return !zsd_cold_rests(policy, &policy->pool, ZSD_TASK_WRITEBACK, 0) && is_pressing(policy, pool_use(policy));
+	return is_pressing(policy, &policy->pool, 0, pool_use(policy));
 }
 
 /* One device each time that the pool is near its limit, in turn. */
 static bool recompress_for_pool(struct zsd_cold_policy *policy, struct use use)
 {
+	struct zsd_chore *chore = &policy->pool;
 	uint64_t id;
 
-	/* Those up to the cursor are looked at in the second round. */
-	for (unsigned int round = 0; round < 2; round++) {
-		while (zs_store_next(policy->store, &policy->pool_cursor, &id)) {
-			if (recompress(policy, &policy->pool, ZSD_REASON_POOL_LIMIT, 1, id, use))
-				return true;
-		}
-		policy->pool_cursor = 0;
+	if (chore->recompressed || is_pressing(policy, chore, 0, use))
+		return false;
+	while (next_of(policy, chore, zs_store_next, &id)) {
+		if (zsd_cold_step_recompress(policy, chore, ZSD_REASON_POOL_LIMIT, 1, id, excess(policy, use)))
+			return true;
 	}
 	return false;
 }
@@ -175,11 +123,9 @@ static void look_at_pool(struct zsd_cold_policy *policy)
 		use = pool_use(policy);
 	else
 		zsd_cold_log_compaction(chore, ZSD_REASON_POOL_LIMIT);
-	if (!excess(policy, use) || !zsd_cold_can_write(policy))
+	if (!excess(policy, use) || !zsd_cold_can_write_of(policy, chore, 0))
 		chore->recompressed = 0;
-	if (!excess(policy, use))
-		return;
-	if (chore->recompressed || !recompress_for_pool(policy, use))
+	if (excess(policy, use) && !recompress_for_pool(policy, use))
 		zsd_cold_step_write_back(policy, chore, ZSD_REASON_POOL_LIMIT, 0, excess(policy, use));
 }
 
@@ -211,121 +157,116 @@ static bool any_device_is_pressing(const struct zsd_cold_policy *policy)
 	uint64_t id;
 
 	while (zs_store_next(policy->store, &cursor, &id)) {
-		if (!zsd_cold_rests(policy, &policy->device, ZSD_TASK_WRITEBACK, id) &&
-		    is_pressing(policy, device_use(policy, id)))
+		if (is_pressing(policy, &policy->device, id, device_use(policy, id)))
 			return true;
 	}
 	return false;
 }
 
-/* Each in its turn, from the cursor on. True if something was started; false at the end of the table. */
-static bool start_for_device(struct zsd_cold_policy *policy)
+static bool start_for_device(struct zsd_cold_policy *policy, uint64_t id)
 {
-	unsigned int cursor = policy->device_cursor, next = cursor;
 	struct zsd_chore *chore = &policy->device;
-	struct use use;
-	uint64_t id;
+	struct use use = device_use(policy, id);
+	uint64_t bytes = excess(policy, use);
 
-	for (; zs_store_next(policy->store, &next, &id); cursor = next) {
-		use = device_use(policy, id);
-		if (!excess(policy, use))
-			continue;
-		/* Then its turn isn't over. */
-		policy->device_cursor = cursor;
-		if (recompress(policy, chore, ZSD_REASON_DEVICE_LIMIT, id, id, use))
-			return true;
-		policy->device_cursor = next;
-		if (zsd_cold_step_write_back(policy, chore, ZSD_REASON_DEVICE_LIMIT, id, excess(policy, use)))
-			return true;
-	}
-	policy->device_cursor = 0;
-	return false;
+	if (!bytes)
+		return false;
+	if (!is_pressing(policy, chore, id, use) &&
+	    zsd_cold_step_recompress(policy, chore, ZSD_REASON_DEVICE_LIMIT, id, id, bytes))
+		return true;
+	return zsd_cold_step_write_back(policy, chore, ZSD_REASON_DEVICE_LIMIT, id, bytes);
 }
 
 /*
  * groups
  */
 
-static bool any_group_is_pressing(const struct zsd_cold_policy *policy)
+static bool next_group(struct zs_store *store, unsigned int *cursor, uint64_t *ret_number)
 {
 	struct zs_group_use group;
-	unsigned int cursor = 0;
 
-	while (zs_store_next_limited_group(policy->store, &cursor, &group)) {
-		if (is_pressing(policy, (struct use){group.charged_bytes, group.memory_limit_bytes}))
+	if (!zs_store_next_limited_group(store, cursor, &group))
+		return false;
+	*ret_number = group.number;
+	return true;
+}
+
+static struct use group_use(const struct zsd_cold_policy *policy, uint64_t number)
+{
+	unsigned int cursor = (unsigned int)number - 1;
+	struct zs_group_use group;
+
+	if (!zs_store_next_limited_group(policy->store, &cursor, &group) || group.number != number)
+		return (struct use){0};
+	return (struct use){group.charged_bytes, group.memory_limit_bytes};
+}
+
+static bool writes_nothing_back(const void *context, uint64_t id)
+{
+	const struct zsd_cold_policy *policy = context;
+
+	return zsd_cold_rests(policy, &policy->group, ZSD_TASK_WRITEBACK, id);
+}
+
+/* The device of a group that is to be written back; 0 if there is none, or nothing can be written. */
+static uint64_t find_member(const struct zsd_cold_policy *policy, uint64_t number, uint64_t keep_bytes,
+			    uint64_t *ret_above_bytes)
+{
+	if (!zsd_cold_can_write(policy))
+		return 0;
+	return zs_store_group_device(policy->store, (unsigned int)number, keep_bytes, writes_nothing_back, policy,
+				     ret_above_bytes);
+}
+
+static bool any_group_is_pressing(const struct zsd_cold_policy *policy)
+{
+	unsigned int cursor = 0;
+	uint64_t number, above;
+
+	while (next_group(policy->store, &cursor, &number)) {
+		if (is_pressed(policy, group_use(policy, number)) && find_member(policy, number, 0, &above))
 			return true;
 	}
 	return false;
 }
 
-static bool is_member(const struct zsd_cold_policy *policy, uint64_t id, const struct zs_group_use *group)
-{
-	struct zs_device *device = zs_device_get(policy->store, id, NULL);
-	struct zs_device_info info;
-
-	if (!device)
-		return false;
-	zs_device_info(device, &info);
-	zs_device_put(device, NULL);
-	return strcmp(info.group, group->name) == 0;
-}
-
 /* Each of the group's devices in turn, where nothing can be written. */
-static bool recompress_member(struct zsd_cold_policy *policy, const struct zs_group_use *group, uint64_t bytes)
+static bool recompress_members(struct zsd_cold_policy *policy, uint64_t number, uint64_t bytes)
 {
+	struct zsd_chore *chore = &policy->group;
 	uint64_t id;
 
-	policy->group.recompressed = 0;
-	while (zs_store_next(policy->store, &policy->member_cursor, &id)) {
-		if (is_member(policy, id, group) &&
-		    zsd_cold_step_recompress(policy, &policy->group, ZSD_REASON_GROUP_LIMIT,
-					     group->number + UINT64_C(1), id, bytes))
+	chore->recompressed = 0;
+	while (zs_store_next_in_group(policy->store, (unsigned int)number, &chore->member, &id)) {
+		if (zsd_cold_step_recompress(policy, chore, ZSD_REASON_GROUP_LIMIT, number, id, bytes))
 			return true;
 	}
 	return false;
 }
 
 /* True if something was started for one of the group's devices. The others' turn comes while it is still above. */
-static bool look_at_group(struct zsd_cold_policy *policy, const struct zs_group_use *group)
+static bool start_for_group(struct zsd_cold_policy *policy, uint64_t number)
 {
-	struct use use = {group->charged_bytes, group->memory_limit_bytes};
+	struct zsd_chore *chore = &policy->group;
+	struct use use = group_use(policy, number);
 	uint64_t bytes = excess(policy, use), above, id;
 
 	if (!bytes)
 		return false;
-	id = zs_store_group_device(policy->store, group->number, use.used_bytes - bytes, &above);
+	id = find_member(policy, number, use.used_bytes - bytes, &above);
 	if (!id)
-		return false;
-	if (!zsd_cold_can_write(policy) || zsd_cold_rests(policy, &policy->group, ZSD_TASK_WRITEBACK, id))
-		return recompress_member(policy, group, bytes);
-	/* What is charged is a little more than payload. */
-	return recompress(policy, &policy->group, ZSD_REASON_GROUP_LIMIT, group->number + UINT64_C(1), id, use) ||
-	       zsd_cold_step_write_back(policy, &policy->group, ZSD_REASON_GROUP_LIMIT, id,
-					above ? zs_min(bytes, above) : bytes);
-}
-
-/* As start_for_device(). */
-static bool start_for_group(struct zsd_cold_policy *policy)
-{
-	unsigned int cursor = policy->group_cursor, next = cursor;
-	struct zs_group_use group;
-
-	for (; zs_store_next_limited_group(policy->store, &next, &group); cursor = next) {
-		if (!look_at_group(policy, &group)) {
-			policy->member_cursor = 0;
-			continue;
-		}
-		/* After a recompression its turn isn't over. */
-		policy->group_cursor = policy->group.recompressed ? cursor : next;
+		return recompress_members(policy, number, bytes);
+	if (!is_pressed(policy, use) &&
+	    zsd_cold_step_recompress(policy, chore, ZSD_REASON_GROUP_LIMIT, number, id, bytes))
 		return true;
-	}
-	policy->group_cursor = 0;
-	return false;
+	/* What is charged is a little more than payload. */
+	return zsd_cold_step_write_back(policy, chore, ZSD_REASON_GROUP_LIMIT, id,
+					above ? zs_min(bytes, above) : bytes);
 }
 
 void zsd_cold_look_at_limits(struct zsd_cold_policy *policy)
 {
 	look_at_pool(policy);
-	look_at_each(policy, &policy->device, &policy->device_cursor, any_device_is_pressing, start_for_device);
-	look_at_each(policy, &policy->group, &policy->group_cursor, any_group_is_pressing, start_for_group);
+	look_at_each(policy, &policy->device, zs_store_next, any_device_is_pressing, start_for_device);
+	look_at_each(policy, &policy->group, next_group, any_group_is_pressing, start_for_group);
 }

@@ -17,6 +17,7 @@
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/bits.h"
@@ -54,30 +55,17 @@ static uint64_t next_look(const struct zsd_cold_policy *policy, uint64_t idle_se
 	return zs_min(looked_usec + zs_max(idle_sec * USEC_PER_SEC / 2, SLACK_USEC), last_usec);
 }
 
-/* The last look may have ended by an error, after which nobody would look again. */
-static void settle_idle(struct zsd_cold_policy *policy)
-{
-	struct zsd_task_info info;
-
-	if (!policy->idle.task || zsd_tasks_info(policy->tasks, policy->idle.task, &info) ||
-	    info.state <= ZSD_TASK_RUNNING)
-		return;
-	zsd_cold_settle(policy, &policy->idle, &info);
-	if (info.error)
-		policy->idle.next_usec = zs_min(policy->idle.next_usec, zsd_cold_now_usec() + RETRY_USEC);
-}
-
-static void look_at_idle(struct zsd_cold_policy *policy)
+void zsd_cold_look_at_idle(struct zsd_cold_policy *policy)
 {
 	const struct zsd_task_writeback wanted = {.type = ZS_WRITEBACK_IDLE, .idle_sec = policy->options.idle_sec};
-	uint64_t now = zsd_cold_now_usec();
+	struct zsd_chore *chore = &policy->idle;
 
-	settle_idle(policy);
-	if (!policy->options.idle_sec || !zsd_cold_is_due(policy, &policy->idle))
+	if (!zsd_cold_is_due(policy, chore) || !policy->options.idle_sec)
 		return;
-	zsd_cold_write_back(policy, &policy->idle, ZSD_REASON_IDLE, &wanted);
-	if (policy->idle.task)
-		policy->idle.next_usec = next_look(policy, policy->options.idle_sec, now) ?: UINT64_MAX;
+	if (!zsd_cold_can_write(policy))
+		chore->next_usec = policy->now_usec + RETRY_USEC;
+	else if (zsd_cold_write_back(policy, chore, ZSD_REASON_IDLE, &wanted))
+		chore->next_usec = next_look(policy, policy->options.idle_sec, policy->now_usec) ?: UINT64_MAX;
 }
 
 /* Returns 0, or an error after which the round goes on later. */
@@ -92,7 +80,7 @@ static int recompress_device(struct zsd_cold_policy *policy, uint64_t id)
 static void look_at_recompression(struct zsd_cold_policy *policy)
 {
 	unsigned int cursor = policy->recompress_cursor, next = cursor;
-	uint64_t now = zsd_cold_now_usec(), id;
+	uint64_t now = policy->now_usec, id;
 
 	if (!policy->options.recompress_sec || !zsd_cold_is_due(policy, &policy->recompress))
 		return;
@@ -112,29 +100,37 @@ static void look_at_recompression(struct zsd_cold_policy *policy)
 /* What was discarded or overwritten is dead in the file now. */
 static void look_at_file(struct zsd_cold_policy *policy)
 {
-	if (zsd_cold_now_usec() < policy->tidied_usec + TIDY_USEC)
+	if (policy->now_usec < policy->tidied_usec + TIDY_USEC)
 		return;
 	zsd_tasks_tidy(policy->tasks);
-	policy->tidied_usec = zsd_cold_now_usec();
+	policy->tidied_usec = policy->now_usec;
 	policy->tidied_all = policy->active_usec + TIDY_USEC < policy->tidied_usec;
 }
 
 /* When a walk is amid the blocks it goes on with the next look. */
 static void look_at_ages(struct zsd_cold_policy *policy)
 {
-	if (zsd_cold_now_usec() >= policy->age_usec && !zs_store_age(policy->store, &policy->age_walk, AGE_BLOCKS))
-		policy->age_usec = zsd_cold_now_usec() + AGE_USEC;
+	if (policy->now_usec >= policy->age_usec && !zs_store_age(policy->store, &policy->age_walk, AGE_BLOCKS))
+		policy->age_usec = policy->now_usec + AGE_USEC;
 }
 
 /*
  * looks
  */
 
+static void take_time(struct zsd_cold_policy *policy)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	policy->now_usec = (uint64_t)now.tv_sec * USEC_PER_SEC + (uint64_t)now.tv_nsec / 1000;
+}
+
 static void schedule(struct zsd_cold_policy *policy, uint64_t at_usec)
 {
-	uint64_t now = zsd_cold_now_usec(), delay = at_usec > now ? at_usec - now : 0;
+	uint64_t delay = at_usec > policy->now_usec ? at_usec - policy->now_usec : 0;
 
-	sd_event_source_set_time(policy->timer, now + delay);
+	sd_event_source_set_time(policy->timer, policy->now_usec + delay);
 	sd_event_source_set_time_accuracy(policy->timer, zs_max(zs_min(delay / 4, LOOK_USEC), 1));
 	sd_event_source_set_enabled(policy->timer, SD_EVENT_ONESHOT);
 }
@@ -149,26 +145,27 @@ static uint64_t next_usec(const struct zsd_cold_policy *policy, bool has_backing
 	if (has_backing && policy->options.idle_sec)
 		next = zs_min(next, policy->idle.next_usec);
 	if (policy->idle.task)
-		next = zs_min(next, zsd_cold_now_usec() + TIDY_USEC);
+		next = zs_min(next, policy->now_usec + TIDY_USEC);
 	/* Recompression may not be enough, or other devices may still be above. */
 	if (policy->pool.recompressed || policy->device.task || policy->group.task || policy->pressed_goal_bytes)
-		next = zsd_cold_now_usec();
+		next = policy->now_usec;
 	if (has_backing && !policy->tidied_all)
 		next = zs_min(next, policy->tidied_usec + TIDY_USEC);
-	return zs_max(next, zsd_cold_now_usec() + LOOK_USEC);
+	return zs_max(next, policy->now_usec + LOOK_USEC);
 }
 
 static void look(struct zsd_cold_policy *policy)
 {
 	bool has_backing = zs_store_backing(policy->store) != NULL;
 
+	take_time(policy);
 	if (!policy->watches)
 		zsd_frontend_watch_activity(policy->frontend, ZSD_WATCHER_COLD, policy->activity_fd);
 	policy->watches = true;
 	zsd_cold_look_at_limits(policy);
 	zsd_cold_look_at_pressure(policy);
 	if (has_backing) {
-		look_at_idle(policy);
+		zsd_cold_look_at_idle(policy);
 		look_at_file(policy);
 	}
 	look_at_recompression(policy);
@@ -186,10 +183,12 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *userdata)
 static int on_activity(sd_event_source *source, int fd, uint32_t events, void *userdata)
 {
 	struct zsd_cold_policy *policy = userdata;
-	uint64_t count, now = zsd_cold_now_usec();
+	uint64_t count, now;
 
 	if (read(fd, &count, sizeof(count)) < 0 && errno != EAGAIN)
 		return -errno;
+	take_time(policy);
+	now = policy->now_usec;
 	policy->watches = false;
 	policy->active_usec = now;
 	policy->tidied_all = false;
@@ -207,6 +206,7 @@ static int on_pressure(sd_event_source *source, int fd, uint32_t events, void *u
 {
 	if (events & EPOLLERR)
 		return sd_event_source_set_enabled(source, SD_EVENT_OFF);
+	take_time(userdata);
 	if (zsd_cold_pressed(userdata))
 		look(userdata);
 	return 0;
@@ -279,9 +279,13 @@ void zsd_cold_policy_set_options(struct zsd_cold_policy *policy, const struct zs
 
 	policy->options = *options;
 	policy->options.compacts = compacts;
-	/* What is idle by the new time may not have been by the old one. */
-	policy->idle.next_usec = policy->recompress.next_usec = zsd_cold_now_usec() + LOOK_USEC;
-	schedule(policy, zsd_cold_now_usec() + LOOK_USEC);
+	take_time(policy);
+	/* What is idle, or near a limit, by the new options may not have been by the old ones. */
+	zsd_cold_begin_round(policy, &policy->pool);
+	zsd_cold_begin_round(policy, &policy->device);
+	zsd_cold_begin_round(policy, &policy->group);
+	policy->idle.next_usec = policy->recompress.next_usec = policy->now_usec + LOOK_USEC;
+	schedule(policy, policy->now_usec + LOOK_USEC);
 }
 
 void zsd_cold_policy_destroy(struct zsd_cold_policy *policy)

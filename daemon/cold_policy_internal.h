@@ -10,6 +10,14 @@
 /* After what was of no use. */
 #define RETRY_USEC (60 * USEC_PER_SEC)
 
+/* Through a table, from where the last one ended. */
+struct zsd_round {
+	unsigned int cursor, start;
+	bool has_wrapped; /* what is left is up to the start */
+	bool was_in_vain; /* something was done, and was of no use */
+	uint64_t began_usec;
+};
+
 /* A thing that is done again and again. */
 struct zsd_chore {
 	uint64_t next_usec; /* not before */
@@ -19,6 +27,9 @@ struct zsd_chore {
 	uint64_t recompressed;
 	uint64_t began_usec;	  /* with recompressing it */
 	uint64_t compacted_pages; /* not logged yet */
+	struct zsd_round round;	  /* over the devices or groups */
+	uint64_t turn;		  /* whose it is; 0 = the next one's */
+	unsigned int member;	  /* a cursor: the next device of the group whose turn it is */
 };
 
 /* What was of no use, and is not tried again for a while. */
@@ -26,7 +37,7 @@ struct zsd_rest {
 	const struct zsd_chore *chore;
 	enum zsd_task_kind kind;
 	uint64_t device_id;
-	uint64_t until_usec;
+	uint64_t began_usec;
 };
 
 /* Each chore may add one at a look: enough for a minute. */
@@ -39,6 +50,7 @@ struct zsd_cold_policy {
 	struct zsd_cold_options options;
 	int activity_fd, pressure_fd;
 	sd_event_source *activity, *pressure, *timer;
+	uint64_t now_usec;    /* when this look began; nothing else asks for the time */
 	bool watches;	      /* the next request tells */
 	uint64_t active_usec; /* when the last request that we know of came */
 	uint64_t age_usec;    /* when the next walk over all ages begins, or has begun */
@@ -46,11 +58,7 @@ struct zsd_cold_policy {
 	uint64_t tidied_usec;
 	bool tidied_all; /* since the last request */
 	struct zsd_chore idle, recompress, pool, pressed;
-	struct zsd_chore device, group; /* of all devices with limits, and of all groups: one at a time */
-	unsigned int pool_cursor;	/* the device that is recompressed next for the pool */
-	unsigned int device_cursor, group_cursor;
-	unsigned int member_cursor;	  /* the same for the group whose turn it is */
-	unsigned int pressed_cursor;	  /* and for who is short of memory */
+	struct zsd_chore device, group;	  /* of all devices with limits, and of all groups: one at a time */
 	uint64_t pressed_goal_bytes;	  /* what the pool is to come down to for that; 0 = memory isn't short */
 	bool pressed_again;		  /* it still is, or once more */
 	uint64_t file_usec;		  /* nothing can be written to the file before */
@@ -59,22 +67,27 @@ struct zsd_cold_policy {
 	unsigned int recompress_cursor;	  /* where the devices of this round go on; 0 = the next round begins */
 };
 
-uint64_t zsd_cold_now_usec(void);
-
 /*
  * chores: cold_chore.c
  */
 
-/* True if it may be done now: its last task is over. */
+/* True if it may be done now: its last task is over, and what is to be learnt from that is known. */
 bool zsd_cold_is_due(struct zsd_cold_policy *policy, struct zsd_chore *chore);
-/* The chore's task is over: what is to be known of it. */
-void zsd_cold_settle(struct zsd_cold_policy *policy, struct zsd_chore *chore, const struct zsd_task_info *info);
 
 /* Writing back is possible: there is a file, it answered no error lately, and its budget isn't used up. */
 bool zsd_cold_can_write(const struct zsd_cold_policy *policy);
 /* True if such a task for this device (0: all) was of no use for the chore lately. */
 bool zsd_cold_rests(const struct zsd_cold_policy *policy, const struct zsd_chore *chore, enum zsd_task_kind kind,
 		    uint64_t device_id);
+/* True if the chore may write back of this device (0: all). */
+bool zsd_cold_can_write_of(const struct zsd_cold_policy *policy, const struct zsd_chore *chore, uint64_t device_id);
+
+/* As zs_store_next(). */
+typedef bool zsd_cold_next(struct zs_store *store, unsigned int *cursor, uint64_t *ret_id);
+void zsd_cold_begin_round(const struct zsd_cold_policy *policy, struct zsd_chore *chore);
+/* Who is next. False once everybody had a turn, until a round is begun: by a look, unless this one was in vain. */
+bool zsd_cold_next_in_round(const struct zsd_cold_policy *policy, struct zsd_chore *chore, zsd_cold_next *next,
+			    uint64_t *ret_id);
 
 /* Starts a task. False if that fails; unless its device is gone, or many tasks wait, the chore is put off then. */
 bool zsd_cold_write_back(struct zsd_cold_policy *policy, struct zsd_chore *chore, enum zsd_task_reason reason,
@@ -88,7 +101,7 @@ int zsd_cold_recompress(struct zsd_cold_policy *policy, struct zsd_chore *chore,
 			uint64_t id, struct zs_recompress_request *request, unsigned int share_percent);
 
 /*
- * steps: cold_limits.c
+ * steps: cold_step.c
  */
 
 /*
@@ -106,6 +119,9 @@ bool zsd_cold_step_recompress(struct zsd_cold_policy *policy, struct zsd_chore *
 /* True if it was started. Ends the turn. device_id 0: all. */
 bool zsd_cold_step_write_back(struct zsd_cold_policy *policy, struct zsd_chore *chore, enum zsd_task_reason reason,
 			      uint64_t device_id, uint64_t bytes);
+
+/* Writes idle blocks back: cold_policy.c */
+void zsd_cold_look_at_idle(struct zsd_cold_policy *policy);
 
 /* Starts what pool, devices and groups need that are near their limits. */
 void zsd_cold_look_at_limits(struct zsd_cold_policy *policy);

@@ -9,6 +9,7 @@
  * is something faster to do, there is no time for it any more.
  */
 
+#include "base/bits.h"
 #include "cold_policy_internal.h"
 
 #define PARTS	   20
@@ -34,6 +35,7 @@ bool zsd_cold_pressed(struct zsd_cold_policy *policy)
 	if (!(used / PARTS))
 		return false;
 	policy->pressed_goal_bytes = used - used / PARTS;
+	zsd_cold_begin_round(policy, &policy->pressed);
 	return true;
 }
 
@@ -43,24 +45,24 @@ static void end(struct zsd_cold_policy *policy)
 	policy->pressed_goal_bytes = 0;
 	policy->pressed_again = false;
 	policy->pressed.recompressed = 0;
-	policy->pressed.next_usec = zsd_cold_now_usec() + PAUSE_USEC;
+	/* A start that failed may have put it off for longer. */
+	policy->pressed.next_usec = zs_max(policy->pressed.next_usec, policy->now_usec + PAUSE_USEC);
 }
 
 static bool is_pressing(const struct zsd_cold_policy *policy)
 {
-	return policy->pressed_again && zsd_cold_can_write(policy);
+	return policy->pressed_again && zsd_cold_can_write_of(policy, &policy->pressed, 0);
 }
 
-/* The next device in turn; false, and the first one's turn again, if there is none any more. */
+/* The next device in turn; false if all had theirs. */
 static bool recompress(struct zsd_cold_policy *policy, uint64_t bytes)
 {
 	uint64_t id;
 
-	while (zs_store_next(policy->store, &policy->pressed_cursor, &id)) {
+	while (zsd_cold_next_in_round(policy, &policy->pressed, zs_store_next, &id)) {
 		if (zsd_cold_step_recompress(policy, &policy->pressed, ZSD_REASON_PRESSURE, 1, id, bytes))
 			return true;
 	}
-	policy->pressed_cursor = 0;
 	return false;
 }
 
@@ -74,7 +76,7 @@ void zsd_cold_look_at_pressure(struct zsd_cold_policy *policy)
 	used = used_bytes(policy);
 	if (used > goal && zsd_cold_compact(policy, chore))
 		used = used_bytes(policy);
-	if (!zsd_cold_can_write(policy))
+	if (!zsd_cold_can_write_of(policy, chore, 0))
 		chore->recompressed = 0;
 	if (used > goal && !chore->recompressed && recompress(policy, used - goal))
 		return;

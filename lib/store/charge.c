@@ -121,7 +121,7 @@ static uint64_t weight_of(const struct zs_device *device)
 
 /* Under store->lock; see zs_store_group_device(). */
 static uint64_t find_greediest(struct zs_store *store, const struct zs_group *group, uint64_t keep_bytes,
-			       uint64_t *ret_above_bytes)
+			       zs_group_spares *spares, const void *context, uint64_t *ret_above_bytes)
 {
 	uint64_t found = 0, found_bytes = 0, share;
 	double weights = 0, found_weight = 1;
@@ -137,7 +137,8 @@ static uint64_t find_greediest(struct zs_store *store, const struct zs_group *gr
 		weights += weight;
 		/* What has left memory can't leave it again. */
 		bytes = zs_shards_sum(&device->shards, ZS_COUNT_COMPRESSED_BYTES);
-		if ((double)bytes * found_weight > (double)found_bytes * weight) {
+		if ((double)bytes * found_weight > (double)found_bytes * weight &&
+		    !(spares && spares(context, device->own_id))) {
 			found = device->own_id;
 			found_bytes = bytes;
 			found_weight = weight;
@@ -149,14 +150,14 @@ static uint64_t find_greediest(struct zs_store *store, const struct zs_group *gr
 }
 
 uint64_t zs_store_group_device(struct zs_store *store, unsigned int number, uint64_t keep_bytes,
-			       uint64_t *ret_above_bytes)
+			       zs_group_spares *spares, const void *context, uint64_t *ret_above_bytes)
 {
 	ZS_LOCK_SCOPE(&store->lock);
 
 	*ret_above_bytes = 0;
 	if (!number || number > store->nr_groups)
 		return 0;
-	return find_greediest(store, &store->groups[number - 1], keep_bytes, ret_above_bytes);
+	return find_greediest(store, &store->groups[number - 1], keep_bytes, spares, context, ret_above_bytes);
 }
 
 uint64_t zs_device_short_of(struct zs_device *device)
@@ -167,6 +168,6 @@ uint64_t zs_device_short_of(struct zs_device *device)
 	if (is_short(&device->budget, device->block_size))
 		return device->own_id;
 	if (device->group && is_short(&device->group->budget, device->block_size))
-		return find_greediest(device->store, device->group, 0, &above) ?: device->own_id;
+		return find_greediest(device->store, device->group, 0, NULL, NULL, &above) ?: device->own_id;
 	return 0;
 }

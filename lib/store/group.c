@@ -310,6 +310,21 @@ bool zs_store_next_limited_group(struct zs_store *store, unsigned int *cursor, s
 	return false;
 }
 
+bool zs_store_next_in_group(struct zs_store *store, unsigned int number, unsigned int *cursor, uint64_t *ret_id)
+{
+	ZS_LOCK_SCOPE(&store->lock);
+
+	while (*cursor < store->nr_entries) {
+		const struct zs_device *device = atomic_load(&store->devices[(*cursor)++]);
+
+		if (!device || device->state != ZS_DEVICE_ACTIVE || zs_group_number(device) != number)
+			continue;
+		*ret_id = device->own_id;
+		return true;
+	}
+	return false;
+}
+
 /* Where in an answer each group is. */
 struct answer {
 	struct zs_group_stats *groups;

@@ -44,7 +44,7 @@ int zs_store_set_group_limit(struct zs_store *store, const char *name, uint64_t 
 
 /* What of a group counts against its limit. */
 struct zs_group_use {
-	unsigned int number; /* for zs_store_group_device() */
+	unsigned int number; /* for the two below */
 	char name[ZS_DEVICE_NAME_BYTES];
 	uint64_t memory_limit_bytes, charged_bytes;
 };
@@ -56,10 +56,15 @@ bool zs_store_next_limited_group(struct zs_store *store, unsigned int *cursor, s
  * Whose data is to leave memory first if a group is to keep no more than keep_bytes. Each of its devices has a share of
  * that, in proportion to its own limit, or to the group's if it has none; who is below its share leaves the rest to
  * others. Returns the id of the device that is most above its share in proportion, 0 if none has an object in memory,
- * and the payload that it has above its share.
+ * and the payload that it has above its share. Those that are spared are none of them; NULL: nobody is. It is asked
+ * with the store's lock held.
  */
+typedef bool zs_group_spares(const void *context, uint64_t id);
 uint64_t zs_store_group_device(struct zs_store *store, unsigned int number, uint64_t keep_bytes,
-			       uint64_t *ret_above_bytes);
+			       zs_group_spares *spares, const void *context, uint64_t *ret_above_bytes);
+
+/* As zs_store_next(), of one group. */
+bool zs_store_next_in_group(struct zs_store *store, unsigned int number, unsigned int *cursor, uint64_t *ret_id);
 
 /* Fills ret_stats, room for ZS_GROUPS_MAX, in no particular order. Returns how many there are. */
 unsigned int zs_store_groups(struct zs_store *store, struct zs_group_stats *ret_stats);

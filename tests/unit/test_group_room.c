@@ -62,6 +62,13 @@ static uint64_t short_of(uint64_t id)
 	return found;
 }
 
+static uint64_t spared;
+
+static bool spares(const void *context, uint64_t id)
+{
+	return id == *(const uint64_t *)context;
+}
+
 static uint64_t greediest(const char *name, uint64_t keep_bytes, uint64_t *ret_above_bytes)
 {
 	struct zs_group_use use;
@@ -69,7 +76,7 @@ static uint64_t greediest(const char *name, uint64_t keep_bytes, uint64_t *ret_a
 
 	while (zs_store_next_limited_group(store, &cursor, &use)) {
 		if (!strcmp(use.name, name))
-			return zs_store_group_device(store, use.number, keep_bytes, ret_above_bytes);
+			return zs_store_group_device(store, use.number, keep_bytes, spares, &spared, ret_above_bytes);
 	}
 	return UINT64_MAX;
 }
@@ -111,9 +118,30 @@ Test(group_room, have_those_make_room_who_are_most_above_their_share)
 	set_limit_of(small, 100 * MIB);
 	cr_assert_eq(greediest("g", 100 * MIB, &above), large);
 	cr_assert_eq(above, 0);
+	spared = large;
+	cr_assert_eq(greediest("g", 2 * MIB, &above), small);
 	cr_assert_eq(zs_store_set_group_limit(store, "g", 3 * MIB), 0);
 	cr_assert_eq(short_of(small), large);
 	set_limit_of(small, 0);
+}
+
+Test(group_room, list_their_own_devices)
+{
+	struct zs_group_use use;
+	unsigned int groups = 0, cursor = 0;
+	uint64_t own[2], id;
+
+	cr_assert_eq(zs_store_add_group(store, "g", MIB), 0);
+	add("stranger", NULL);
+	own[0] = add("a", "g");
+	add("other", "h");
+	own[1] = add("b", "g");
+	cr_assert(zs_store_next_limited_group(store, &groups, &use));
+	for (unsigned int i = 0; i < 2; i++) {
+		cr_assert(zs_store_next_in_group(store, use.number, &cursor, &id));
+		cr_assert_eq(id, own[i]);
+	}
+	cr_assert_not(zs_store_next_in_group(store, use.number, &cursor, &id));
 }
 
 Test(group_room, that_are_short_name_the_writer_if_nobody_has_anything)
