@@ -144,15 +144,19 @@ static enum zsctl_exit cancel(struct zs_client *client, json_int_t task)
 	return zsctl_call(client, "cancel", "CancelTask", json_pack("{s:I}", "task", task), false, &result);
 }
 
-/* What ends us ends the task, but for what we are to ignore: as nohup(1) has it, it goes on then. */
+/*
+ * What ends us ends the task, but for what we are to ignore: as nohup(1) has it, it goes on then. The second signal of
+ * a kind ends us at once.
+ */
 static void catch_interrupts(void)
 {
 	static const int signals[] = {SIGINT, SIGTERM, SIGHUP};
+	const struct sigaction catch = {.sa_handler = on_interrupt, .sa_flags = SA_RESTART | SA_RESETHAND};
 	struct sigaction now;
 
 	for (size_t i = 0; i < ZS_ARRAY_SIZE(signals); i++) {
 		if (!sigaction(signals[i], NULL, &now) && now.sa_handler != SIG_IGN)
-			signal(signals[i], on_interrupt);
+			sigaction(signals[i], &catch, NULL);
 	}
 }
 
