@@ -10,7 +10,6 @@
  *   neither                                   the segment is closed as soon as its writes are over; take another one
  */
 
-#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,14 +21,6 @@
 #include "base/check.h"
 #include "base/log.h"
 #include "store/backing_internal.h"
-
-/*
- * Huge pages. Of buffers in pages of 4 KiB that lie anywhere a disk takes so many pieces at most in one request; of
- * these the kernel makes one request of several writes, and the disk interrupts some 450 times a gigabyte instead of
- * 1,600 times. Whoever reads blocks in memory on the CPU that gets these interrupts, and what they wake up, is late.
- */
-#define BUFFERS_BYTES ((size_t)ZS_CHUNKS * ZS_CHUNK_BYTES)
-static_assert(BUFFERS_BYTES % ZS_HUGE_PAGE_BYTES == 0, "the size of what is aligned to that");
 
 /* What is in flight between them all fails when a disk does: one more than once is no accident. */
 #define FAILURES_MAX	3
@@ -56,11 +47,10 @@ int zs_log_init(struct zs_backing *backing)
 {
 	struct zs_log *log = &backing->log;
 
-	log->buffers = zs_fault() ? NULL : aligned_alloc(ZS_HUGE_PAGE_BYTES, BUFFERS_BYTES);
+	log->buffers = zs_fault() ? NULL : aligned_alloc(ZS_PAGE_SIZE, (size_t)ZS_CHUNKS * ZS_CHUNK_BYTES);
 	log->pending = zs_malloc((size_t)ZS_CHUNKS * ZS_CHUNK_RECORDS * sizeof(log->pending[0]));
 	if (!log->buffers || !log->pending)
 		return -ENOMEM;
-	zs_advise_huge(log->buffers, BUFFERS_BYTES);
 	for (unsigned int i = 0; i < ZS_CHUNKS; i++) {
 		log->chunks[i].buffer = log->buffers + (size_t)i * ZS_CHUNK_BYTES;
 		log->chunks[i].pending = log->pending + (size_t)i * ZS_CHUNK_RECORDS;

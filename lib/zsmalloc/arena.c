@@ -360,8 +360,3 @@ void zs_reserve_drop(void *memory, uint64_t size_bytes)
 {
 	madvise(memory, size_bytes, MADV_DONTNEED);
 }
-
-void zs_advise_huge(void *memory, uint64_t size_bytes)
-{
-	(void)madvise(memory, size_bytes, MADV_HUGEPAGE);
-}

@@ -105,10 +105,3 @@ void *zs_reserve(uint64_t size_bytes);
 void zs_reserve_free(void *memory, uint64_t size_bytes);
 /* Drops the content of whole pages of reserved memory. */
 void zs_reserve_drop(void *memory, uint64_t size_bytes);
-
-#define ZS_HUGE_PAGE_BYTES ((size_t)2 << 20)
-/*
- * Asks for huge pages behind any private memory that was not touched yet, where it has whole ones (madvise(2),
- * MADV_HUGEPAGE). For speed only: the system may have none.
- */
-void zs_advise_huge(void *memory, uint64_t size_bytes);
