@@ -192,6 +192,16 @@ void test_policy_look_on(void)
 	}
 }
 
+void test_policy_look_on_held(void)
+{
+	test_policy_hold(true);
+	test_policy_look();
+	test_policy_wait_until_held();
+	test_policy_look();
+	test_policy_hold(false);
+	test_policy_look_on();
+}
+
 /* "R one, W all, ": recompressed and written back, in the order in which it was asked for. */
 const char *test_policy_story(void)
 {

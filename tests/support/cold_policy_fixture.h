@@ -52,5 +52,7 @@ void test_policy_wait(void);
 void test_policy_look(void);
 /* Often, each time until what was started is over. */
 void test_policy_look_on(void);
+/* The same, but the recompression that the first look starts isn't over at the second one. */
+void test_policy_look_on_held(void);
 /* "R one, W all, ": recompressed and written back, in the order in which it was asked for. */
 const char *test_policy_story(void);

@@ -68,12 +68,7 @@ Test(cold_rounds, a_group_that_can_write_nothing_back_does_not_cancel_recompress
 	test_policy_look_on();
 	two = test_policy_add("two", 0, "h", true);
 	test_policy_write(two, BYTES);
-	test_policy_hold(true);
-	test_policy_look();
-	test_policy_wait_until_held();
-	test_policy_look();
-	test_policy_hold(false);
-	test_policy_look_on();
+	test_policy_look_on_held();
 	cr_assert_str_eq(test_policy_story(), "W one, R two, ");
 	test_policy_pin(one, objects, false);
 }
