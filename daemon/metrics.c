@@ -289,6 +289,7 @@ static const struct {
 } families[] = {
 	{"zsd_device_size_bytes", "gauge", FIGURE(info.size_bytes), "Size of the device."},
 	{"zsd_device_memory_bytes", "gauge", FIGURE(stats.memory_bytes), "Memory that it costs, with all overhead."},
+	{"zsd_device_memory_peak_bytes", "gauge", FIGURE(stats.peak_bytes), "The most memory that it has cost so far."},
 	{"zsd_device_memory_limit_bytes", "gauge", FIGURE(info.memory_limit_bytes),
 	 "The most memory that it may cost; 0 is no limit."},
 	{"zsd_device_read_bytes", "counter", FIGURE(stats.read_bytes), "Bytes read."},
