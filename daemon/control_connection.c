@@ -42,7 +42,7 @@
 #define PROGRESS_BYTES	((size_t)64 << 10)
 #define STUCK_USEC	(UINT64_C(5) * 1000 * 1000)
 #define PIECES_MAX	8
-#define PIECE_USEC	(UINT64_C(10) * 1000)
+#define PIECE_USEC	(UINT64_C(40) * 1000)
 #define PIECE_SHIFT_MAX 6
 
 static void connection_destroyp(struct zsd_connection **connection)

@@ -242,7 +242,7 @@ int zs_store_try_add(struct zs_store *store, const struct zs_device_options *opt
 	error = add(store, &complete, ret_id);
 	if (!is_in_the_way(error))
 		return error;
-	if (atomic_load(&store->deferred.waiting_devices) && zs_deferred_help(&store->deferred, NULL))
+	if (zs_deferred_can_finish_devices(&store->deferred) && zs_deferred_help(&store->deferred, NULL))
 		return -EAGAIN;
 	/* Perhaps the maintenance thread had just finished the last of them. */
 	return add(store, &complete, ret_id);
