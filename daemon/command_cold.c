@@ -41,8 +41,9 @@ int zsd_command_borrow(struct zsd_call *call, struct zs_device **ret_device, str
 
 int zsd_command_check_numbers(const struct zsd_call *call, struct zsd_answer *ret_answer)
 {
-	static const char *const names[] = {"age_sec",	  "first_block", "last_block",	     "threshold_bytes",
-					    "max_blocks", "max_bytes",	 "daily_limit_bytes"};
+	static const char *const names[] = {"age_sec",		 "first_block",	      "last_block",
+					    "threshold_bytes",	 "max_blocks",	      "max_bytes",
+					    "daily_limit_bytes", "total_limit_bytes", "batch_bytes"};
 
 	for (size_t i = 0; i < ZS_ARRAY_SIZE(names); i++) {
 		json_int_t number = zsd_call_int(call, names[i], 0);
@@ -468,6 +469,7 @@ const struct zsd_method zsd_cold_methods[] = {
 				{"ranges", ZSD_PARAMETER_STRING, false},
 				{"max_blocks", ZSD_PARAMETER_INT, false},
 				{"max_bytes", ZSD_PARAMETER_INT, false},
+				{"batch_bytes", ZSD_PARAMETER_INT, false},
 			},
 		.run = zsd_command_writeback,
 	},
@@ -480,6 +482,12 @@ const struct zsd_method zsd_cold_methods[] = {
 		.changes = true,
 		.parameters = {{"daily_limit_bytes", ZSD_PARAMETER_INT, true}},
 		.run = zsd_command_set_daily_limit,
+	},
+	{
+		.name = "SetTotalLimit",
+		.changes = true,
+		.parameters = {{"total_limit_bytes", ZSD_PARAMETER_INT, false}},
+		.run = zsd_command_set_total_limit,
 	},
 	{},
 };
