@@ -67,12 +67,12 @@ static int read_choice(const struct zsd_call *call, struct zsd_task_writeback *w
 	int found_type = find_word(types, type), found_order = find_word(orders, order);
 
 	if (found_type < 0)
-		return zsd_reply_invalid_value(ret_answer, "type", type,
-					       "no such type; use all, idle, huge, huge_idle or incompressible")
+		return zsd_reply_bad_value(call, ret_answer, "type", type,
+					   "no such type; use all, idle, huge, huge_idle or incompressible")
 			       ?: 1;
 	if (found_order < 0)
-		return zsd_reply_invalid_value(ret_answer, "order", order,
-					       "no such order; use index, largest or coldest")
+		return zsd_reply_bad_value(call, ret_answer, "order", order,
+					   "no such order; use index, largest or coldest")
 			       ?: 1;
 	wanted->type = (enum zs_writeback_type)found_type;
 	wanted->order = (enum zs_writeback_order)found_order;
@@ -111,15 +111,15 @@ static int read_ranges(const struct zsd_call *call, struct zsd_task_writeback *w
 	if (!text)
 		return 0;
 	if (!wanted->device_id)
-		return zsd_reply_invalid_value(ret_answer, "ranges", text, "blocks of which device? name it") ?: 1;
+		return zsd_reply_bad_value(call, ret_answer, "ranges", text, "blocks of which device? name it") ?: 1;
 	switch (parse_ranges(text, wanted)) {
 	case 0:
 		return 0;
 	case -E2BIG:
-		return zsd_reply_invalid_value(ret_answer, "ranges", text, "too many; use 64 in one call") ?: 1;
+		return zsd_reply_bad_value(call, ret_answer, "ranges", text, "too many; use 64 in one call") ?: 1;
 	default:
-		return zsd_reply_invalid_value(ret_answer, "ranges", text,
-					       "not ranges of blocks; write them as in '0-1023 4096-8191'")
+		return zsd_reply_bad_value(call, ret_answer, "ranges", text,
+					   "not ranges of blocks; write them as in '0-1023 4096-8191'")
 			       ?: 1;
 	}
 }
@@ -132,7 +132,7 @@ static int read_batch(const struct zsd_call *call, struct zsd_task_writeback *wa
 	wanted->batch_bytes = (uint64_t)bytes;
 	if (!bytes || (wanted->batch_bytes >= ZS_BATCH_MIN_BYTES && wanted->batch_bytes <= ZS_BATCH_MAX_BYTES))
 		return 0;
-	return zsd_reply_invalid_number(ret_answer, "batch_bytes", bytes, ZSD_BATCH_REASON) ?: 1;
+	return zsd_reply_bad_number(call, ret_answer, "batch_bytes", bytes, ZSD_BATCH_REASON) ?: 1;
 }
 
 static int answer_refused(const struct zsd_call *call, int error, struct zsd_answer *ret_answer)
@@ -143,11 +143,11 @@ static int answer_refused(const struct zsd_call *call, int error, struct zsd_ans
 	case -EOPNOTSUPP:
 		return reply_no_backing(ret_answer);
 	case -EINVAL:
-		return zsd_reply_invalid_value(ret_answer, "ranges", ranges,
-					       "one ends before it begins; write it as FIRST-LAST");
+		return zsd_reply_bad_value(call, ret_answer, "ranges", ranges,
+					   "one ends before it begins; write it as FIRST-LAST");
 	case -ERANGE:
-		return zsd_reply_invalid_value(ret_answer, "ranges", ranges,
-					       "one ends beyond the device; stay within its blocks");
+		return zsd_reply_bad_value(call, ret_answer, "ranges", ranges,
+					   "one ends beyond the device; stay within its blocks");
 	default:
 		return zsd_command_task_refused(ret_answer, error);
 	}
