@@ -3,8 +3,7 @@
  * Chores: one task at a time, and what is to be learnt from its end.
  *
  *   a writeback ended with     so
- *   no room, budget, errors    nothing is written for a minute, by any chore: it is the file that is to blame. Requests
- *                              that wait for room have it tried all the same
+ *   no room, budget, errors    nothing is written for a while, by any chore: the file is to blame (cold_file.c)
  *   no block                   this chore writes nothing back of that device for a minute, and until data is used
  *
  * Likewise a chore doesn't recompress a device when that has saved nothing. Others go on meanwhile.
@@ -52,12 +51,6 @@ bool zsd_cold_rests(const struct zsd_cold_policy *policy, const struct zsd_chore
 	return false;
 }
 
-bool zsd_cold_can_write(const struct zsd_cold_policy *policy)
-{
-	return zs_store_backing(policy->store) && policy->now_usec >= policy->file_usec &&
-	       zs_store_has_writeback_budget(policy->store);
-}
-
 bool zsd_cold_can_write_of(const struct zsd_cold_policy *policy, const struct zsd_chore *chore, uint64_t device_id)
 {
 	return zsd_cold_can_write(policy) && !zsd_cold_rests(policy, chore, ZSD_TASK_WRITEBACK, device_id);
@@ -98,11 +91,6 @@ bool zsd_cold_next_in_round(const struct zsd_cold_policy *policy, struct zsd_cho
  * ends
  */
 
-static bool is_of_file(int error)
-{
-	return error == -ENOSPC || error == -EDQUOT || error == -EIO;
-}
-
 static void was_of_use(const struct zsd_cold_policy *policy, struct zsd_chore *chore, enum zsd_task_kind kind)
 {
 	if (kind == ZSD_TASK_WRITEBACK)
@@ -116,12 +104,12 @@ static void settle(struct zsd_cold_policy *policy, struct zsd_chore *chore, cons
 	bool is_idle = info->reason == ZSD_REASON_IDLE;
 
 	chore->round.was_in_vain = true;
-	if (info->kind == ZSD_TASK_WRITEBACK && is_of_file(info->error))
-		policy->file_usec = policy->now_usec + RETRY_USEC;
-	else if (info->finished_blocks || info->recompress.saved_bytes)
-		was_of_use(policy, chore, info->kind);
-	else if (info->state != ZSD_TASK_CANCELLED && !is_idle)
-		rest(policy, chore, info->kind);
+	if (info->kind != ZSD_TASK_WRITEBACK || !zsd_cold_note_file_error(policy, info->error)) {
+		if (info->finished_blocks || info->recompress.saved_bytes)
+			was_of_use(policy, chore, info->kind);
+		else if (info->state != ZSD_TASK_CANCELLED && !is_idle)
+			rest(policy, chore, info->kind);
+	}
 	/* Nobody would look for idle blocks again. */
 	if (info->kind == ZSD_TASK_WRITEBACK && is_idle && info->error)
 		chore->next_usec = zs_min(chore->next_usec, policy->now_usec + RETRY_USEC);

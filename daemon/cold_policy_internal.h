@@ -62,6 +62,7 @@ struct zsd_cold_policy {
 	uint64_t pressed_goal_bytes;	  /* what the pool is to come down to for that; 0 = memory isn't short */
 	bool pressed_again;		  /* it still is, or once more */
 	uint64_t file_usec;		  /* nothing can be written to the file before */
+	uint64_t full_unused_bytes;	  /* nor before so much of it is not in use; 0 = it was never full */
 	struct zsd_rest rests[ZSD_RESTS]; /* a ring */
 	unsigned int nr_rests;		  /* so far */
 	unsigned int recompress_cursor;	  /* where the devices of this round go on; 0 = the next round begins */
@@ -74,8 +75,6 @@ struct zsd_cold_policy {
 /* True if it may be done now: its last task is over, and what is to be learnt from that is known. */
 bool zsd_cold_is_due(struct zsd_cold_policy *policy, struct zsd_chore *chore);
 
-/* Writing back is possible: there is a file, it answered no error lately, and its budget isn't used up. */
-bool zsd_cold_can_write(const struct zsd_cold_policy *policy);
 /* True if such a task for this device (0: all) was of no use for the chore lately. */
 bool zsd_cold_rests(const struct zsd_cold_policy *policy, const struct zsd_chore *chore, enum zsd_task_kind kind,
 		    uint64_t device_id);
@@ -99,6 +98,17 @@ bool zsd_cold_write_back(struct zsd_cold_policy *policy, struct zsd_chore *chore
  */
 int zsd_cold_recompress(struct zsd_cold_policy *policy, struct zsd_chore *chore, enum zsd_task_reason reason,
 			uint64_t id, struct zs_recompress_request *request, unsigned int share_percent);
+
+/*
+ * the file: cold_file.c
+ */
+
+/* Writing back is possible: there is a file, it has room and answered no error lately, and there is a budget left. */
+bool zsd_cold_can_write(const struct zsd_cold_policy *policy);
+/* If it isn't: when it may be if nobody does anything; UINT64_MAX: it will not be. */
+uint64_t zsd_cold_next_write_usec(const struct zsd_cold_policy *policy);
+/* A writeback has just ended with this. True if it is the file, or its budget, that is to blame. */
+bool zsd_cold_note_file_error(struct zsd_cold_policy *policy, int error);
 
 /*
  * steps: cold_step.c

@@ -278,6 +278,7 @@ static int answer_set(const struct zsd_call *call, int error, struct zsd_answer 
 	if (error)
 		return reply_no_backing(ret_answer);
 	zsd_tasks_keep_budget(zsd_service_tasks(call->service));
+	zsd_service_limits_changed(call->service);
 	return zsd_reply(ret_answer, NULL, json_object());
 }
 

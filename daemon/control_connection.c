@@ -20,11 +20,11 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/check.h"
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/log.h"
 
 #define READ_BYTES ((size_t)64 << 10)
@@ -296,10 +296,7 @@ static int work(struct zsd_connection *connection)
 
 static uint64_t now_usec(void)
 {
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+	return zs_clock_nsec() / 1000;
 }
 
 static int receive_some(struct zsd_connection *connection)

@@ -9,9 +9,8 @@
 
 #include "base/lock.h"
 
-#include <time.h>
-
 #include "base/check.h"
+#include "base/clock.h"
 
 #ifdef ZS_DEBUG
 /* Locks of each rank that the calling thread holds. */
@@ -60,14 +59,6 @@ void zs_lock_deinit(struct zs_lock *lock)
 	zs_assert(!pthread_mutex_destroy(&lock->mutex));
 }
 
-static uint64_t now_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
-}
-
 /* For a counter that has one writer at a time. */
 static void add(_Atomic uint64_t *counter, uint64_t amount)
 {
@@ -78,11 +69,11 @@ static void add(_Atomic uint64_t *counter, uint64_t amount)
 /* Out of the way of zs_lock(): its fast path shall stay short. */
 static __attribute__((noinline)) void lock_taken(struct zs_lock *lock)
 {
-	uint64_t start = now_ns();
+	uint64_t start = zs_clock_nsec();
 
 	zs_assert(!pthread_mutex_lock(&lock->mutex));
 	add(&lock->nr_waits, 1);
-	add(&lock->waited_ns, now_ns() - start);
+	add(&lock->waited_ns, zs_clock_nsec() - start);
 }
 
 void zs_lock(struct zs_lock *lock)

@@ -83,7 +83,7 @@ static void count_object(struct zs_device *device, unsigned int shard, const str
 	if (__builtin_expect(info->dictionary, 0))
 		zs_dictionary_count_object(device->store, info->dictionary, sign);
 	zs_count(&device->shards, shard, ZS_COUNT_COMPRESSED_BYTES, size * sign);
-	zs_count(&device->shards, shard, ZS_COUNT_COST_BYTES, (zs_pool_cost(size) + sizeof(uint64_t)) * sign);
+	zs_device_add_cost(device, shard, (zs_pool_cost(size) + sizeof(uint64_t)) * sign);
 }
 
 /*
@@ -160,7 +160,7 @@ static int make_object(struct zs_device *device, struct candidate *candidate, en
 static void free_backed(struct zs_device *device, unsigned int shard, uint32_t units)
 {
 	zs_uncharge(device, sizeof(uint64_t));
-	zs_count(&device->shards, shard, ZS_COUNT_COST_BYTES, -sizeof(uint64_t));
+	zs_device_add_cost(device, shard, -sizeof(uint64_t));
 	zs_cold_count(device, shard, units, UINT64_MAX);
 }
 

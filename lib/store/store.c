@@ -87,6 +87,7 @@ int zs_device_start(struct zs_device *device, const struct zs_device_options *op
 	atomic_store(&device->budget.limit_bytes, options->memory_limit_bytes);
 	atomic_store(&device->budget.charged_bytes, 0);
 	zs_shards_reset(&device->shards);
+	atomic_store_explicit(&device->peak_bytes, 0, memory_order_relaxed);
 	error = zs_table_init(&device->table, &store->arena, store->heap, table_offset,
 			      options->size_bytes / options->block_size);
 	if (error)

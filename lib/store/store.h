@@ -94,6 +94,7 @@ struct zs_device_stats {
 	uint64_t zstd_bytes;
 	uint64_t compressed_bytes; /* payload of all objects in memory, without headers: zram's compr_data_size */
 	uint64_t memory_bytes;	   /* the objects' share of pages, handle words, slot table pages, dictionaries */
+	uint64_t peak_bytes;	   /* the most that memory_bytes was, see zs_device_add_cost() */
 	uint64_t reads, read_bytes;
 	uint64_t writes, written_bytes;
 	uint64_t discards, discarded_bytes;

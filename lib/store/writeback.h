@@ -105,5 +105,8 @@ void zs_store_keep_writeback_budget(struct zs_store *store);
 
 /* Returns 0 or -EOPNOTSUPP. Lock: the store's. */
 int zs_store_writeback_budget(struct zs_store *store, struct zs_writeback_budget *ret_budget);
-/* False if nothing can be written before tomorrow, or before the budget is set anew; or there is no backing file. */
+/*
+ * False if nothing can be written before tomorrow, or before the budget is set anew: it is used up, or what is left was
+ * too little for the last block; or there is no backing file.
+ */
 bool zs_store_has_writeback_budget(struct zs_store *store);

@@ -94,6 +94,8 @@ static int take_portion(struct writeback *run, uint64_t bytes)
 	if (portion >= bytes) {
 		spend(&budget, portion);
 		run->allowance_bytes = portion;
+	} else {
+		run->store->cold.short_bytes = left;
 	}
 	zs_backing_set_budget(backing, &budget);
 	return portion < bytes ? -EDQUOT : 0;
@@ -171,6 +173,14 @@ static bool is_wanted(enum zs_limit_source source, uint64_t configured, uint64_t
 	return source != ZS_LIMIT_AT_START || configured != bytes;
 }
 
+/* Under store->lock. */
+static void put_limits(struct zs_store *store, const struct zs_backing_budget *budget)
+{
+	zs_backing_set_budget(store->cold.backing, budget);
+	store->cold.short_bytes = 0;
+	atomic_store_explicit(&store->cold.limit_is_new, true, memory_order_relaxed);
+}
+
 int zs_store_set_daily_limit(struct zs_store *store, uint64_t bytes, enum zs_limit_source source)
 {
 	struct zs_backing_budget budget;
@@ -184,8 +194,7 @@ int zs_store_set_daily_limit(struct zs_store *store, uint64_t bytes, enum zs_lim
 	budget.limit_bytes = bytes;
 	if (source != ZS_LIMIT_BY_COMMAND)
 		budget.configured_limit_bytes = bytes;
-	zs_backing_set_budget(store->cold.backing, &budget);
-	atomic_store_explicit(&store->cold.limit_is_new, true, memory_order_relaxed);
+	put_limits(store, &budget);
 	return 0;
 }
 
@@ -205,9 +214,8 @@ int zs_store_set_total_limit(struct zs_store *store, uint64_t bytes, enum zs_lim
 	budget.remaining_bytes = bytes;
 	if (source != ZS_LIMIT_BY_COMMAND)
 		budget.configured_total_bytes = bytes;
-	zs_backing_set_budget(store->cold.backing, &budget);
 	store->cold.total_is_new = true;
-	atomic_store_explicit(&store->cold.limit_is_new, true, memory_order_relaxed);
+	put_limits(store, &budget);
 	return 0;
 }
 
@@ -236,5 +244,5 @@ bool zs_store_has_writeback_budget(struct zs_store *store)
 	if (!store->cold.backing)
 		return false;
 	budget = load(store->cold.backing);
-	return available(&budget) > 0;
+	return available(&budget) > store->cold.short_bytes;
 }

@@ -190,7 +190,7 @@ Test(cold_rounds, a_task_that_nobody_knows_any_more_is_over)
 }
 
 /*
- * shortness of memory, and idle blocks
+ * shortness of memory
  */
 
 Test(cold_rounds, short_memory_is_recompressed_each_time)
@@ -247,21 +247,4 @@ Test(cold_rounds, short_memory_without_a_file_leaves_out_nobody_wherever_the_rou
 	test_policy_look_on();
 	cr_assert_eq(strncmp(test_policy_story(), "R two, R one, ", 14), 0, "%s", test_policy_story());
 	cr_assert_eq(policy->pressed_goal_bytes, 0, "it doesn't end");
-}
-
-Test(cold_rounds, idle_blocks_wait_for_the_budget)
-{
-	test_policy_add_full("one", 0, false);
-	test_backing_attach(store, test_policy_path, 0);
-	test_policy_set_budget(0);
-	policy->options.idle_sec = 1;
-	policy->idle.next_usec = 0;
-	zsd_cold_look_at_idle(policy);
-	cr_assert_str_eq(test_policy_story(), "");
-	cr_assert_eq(policy->idle.next_usec, policy->now_usec + RETRY_USEC);
-	test_policy_set_budget(BYTES);
-	policy->now_usec += RETRY_USEC;
-	zsd_cold_look_at_idle(policy);
-	cr_assert_str_eq(test_policy_story(), "W all, ");
-	test_policy_wait();
 }
