@@ -276,6 +276,7 @@ void *zsd_tasks_run(void *context)
 			run_locked(tasks, task);
 		tasks->running++;
 	}
+	keep_budget_locked(tasks);
 	pthread_mutex_unlock(&tasks->lock);
 	return NULL;
 }

@@ -93,6 +93,10 @@ step "what a command has set outlives the daemon, until the configuration change
 configure DailyLimit=1G TotalLimit=5M BatchSize=512K
 killed
 equal "what is left" "$(backing total_limit_left_bytes)" "$left"
+"$ZSCTL" backing --total-limit 4M >/dev/null
+stop_daemon
+start_daemon --config "$test_dir/zsd.conf"
+equal "what was set last of all" "$(backing total_limit_left_bytes)" $((4 << 20))
 stop_daemon
 configure TotalLimit=6M
 start_daemon --config "$test_dir/zsd.conf"
