@@ -65,6 +65,7 @@ static int write_back(struct zsd_tasks *tasks, struct zsd_task *task)
 		.order = wanted->order,
 		.limit_blocks = wanted->limit_blocks,
 		.limit_bytes = wanted->limit_bytes,
+		.batch_bytes = wanted->batch_bytes,
 	};
 
 	return zs_store_writeback(tasks->store, &request, &task->writeback);
@@ -198,6 +199,17 @@ static void run_urgent_locked(struct zsd_tasks *tasks)
 		run_locked(tasks, task);
 }
 
+/* Under tasks->lock, which is free meanwhile. */
+static void keep_budget_locked(struct zsd_tasks *tasks)
+{
+	if (!tasks->keep)
+		return;
+	tasks->keep = false;
+	pthread_mutex_unlock(&tasks->lock);
+	zs_store_keep_writeback_budget(tasks->store);
+	pthread_mutex_lock(&tasks->lock);
+}
+
 /* Until the task has ended. Under tasks->lock, which is not held while it works. */
 static void run_locked(struct zsd_tasks *tasks, struct zsd_task *task)
 {
@@ -213,6 +225,7 @@ static void run_locked(struct zsd_tasks *tasks, struct zsd_task *task)
 		more = work(tasks, task);
 		begin = zs_clock_nsec() - begin;
 		pthread_mutex_lock(&tasks->lock);
+		keep_budget_locked(tasks);
 		if (more > 0)
 			pause_locked(tasks, task, begin);
 		if (more > 0)
@@ -230,6 +243,10 @@ static void rest_locked(struct zsd_tasks *tasks)
 {
 	bool more;
 
+	if (tasks->keep) {
+		keep_budget_locked(tasks);
+		return;
+	}
 	if (!tasks->tidy) {
 		pthread_cond_wait(&tasks->wanted, &tasks->lock);
 		return;
@@ -259,6 +276,7 @@ void *zsd_tasks_run(void *context)
 			run_locked(tasks, task);
 		tasks->running++;
 	}
+	keep_budget_locked(tasks);
 	pthread_mutex_unlock(&tasks->lock);
 	return NULL;
 }

@@ -73,7 +73,7 @@ struct zsd_task_writeback {
 	enum zs_writeback_type type;
 	enum zs_writeback_order order;
 	uint64_t idle_sec;
-	uint64_t limit_blocks, limit_bytes;
+	uint64_t limit_blocks, limit_bytes, batch_bytes;
 	unsigned int nr_ranges; /* 0 = all blocks */
 	struct zs_writeback_range ranges[ZSD_TASK_RANGES_MAX];
 };
@@ -113,6 +113,12 @@ int zsd_tasks_train(struct zsd_tasks *tasks, const struct zs_train_request *requ
  * again), or why nothing could be freed, as zs_store_writeback(); -ENOSPC if nothing is left to write back.
  */
 int zsd_tasks_make_room(struct zsd_tasks *tasks, uint64_t device_id);
+
+/*
+ * Has the budget written to the backing file soon: the caller doesn't wait for a disk. Without a thread, and memory to
+ * make one, it is written with the next task that writes back.
+ */
+void zsd_tasks_keep_budget(struct zsd_tasks *tasks);
 
 /* Has what is free in the backing file given back to its file system, when nothing else is to be done. */
 void zsd_tasks_tidy(struct zsd_tasks *tasks);

@@ -51,6 +51,7 @@ int zs_log_init(struct zs_backing *backing)
 	log->pending = zs_malloc((size_t)ZS_CHUNKS * ZS_CHUNK_RECORDS * sizeof(log->pending[0]));
 	if (!log->buffers || !log->pending)
 		return -ENOMEM;
+	log->max_writes = ZS_CHUNKS;
 	for (unsigned int i = 0; i < ZS_CHUNKS; i++) {
 		log->chunks[i].buffer = log->buffers + (size_t)i * ZS_CHUNK_BYTES;
 		log->chunks[i].pending = log->pending + (size_t)i * ZS_CHUNK_RECORDS;
@@ -334,13 +335,18 @@ static void put_segment_header(struct zs_backing *backing, struct zs_chunk *chun
 	chunk->bytes = sizeof(*header);
 }
 
-/* The next chunk, at the end of the segment. Waits if all are being written. */
+static unsigned int max_writes(const struct zs_log *log)
+{
+	return log->run_max_writes ?: atomic_load_explicit(&log->max_writes, memory_order_relaxed);
+}
+
+/* The next chunk, at the end of the segment. Waits if as many are being written as may be. */
 static void start_chunk(struct zs_backing *backing)
 {
 	struct zs_log *log = &backing->log;
 	struct zs_chunk *chunk;
 
-	while (log->next - log->first == ZS_CHUNKS)
+	while (log->next - log->first >= max_writes(log))
 		reap(backing, true);
 	chunk = chunk_at(log, log->next);
 	chunk->bytes = 0;

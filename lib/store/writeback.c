@@ -307,8 +307,10 @@ int zs_store_writeback(struct zs_store *store, const struct zs_writeback_request
 	error = writeback_check_request(store, request) ?: run_init(&run);
 	if (error)
 		return error;
+	zs_backing_use_batch(store->cold.backing, request->batch_bytes);
 	error = writeback_select(&run);
 	drain(&run);
+	zs_backing_use_batch(store->cold.backing, 0);
 	writeback_budget_settle(&run);
 	zs_backing_set_soon(store->cold.backing, NULL);
 	zs_backing_set_done(store->cold.backing, NULL, NULL);

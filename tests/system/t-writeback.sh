@@ -145,6 +145,8 @@ step "no more than may be written each day"
 fill disk
 refused "Disk quota exceeded" "$ZSCTL" writeback disk
 same disk
+# The file is used again.
+"$ZSCTL" backing --daily-limit none >/dev/null || fail "taking the daily limit away"
 stop_daemon
 
 # Half of it is superfluous, which lz4 doesn't see.

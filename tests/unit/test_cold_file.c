@@ -93,7 +93,7 @@ Test(cold_file, idle_blocks_wait_for_the_next_day_if_that_has_a_budget)
 	test_policy_add_full("one", 0, false);
 	test_backing_attach(store, test_policy_path, 0);
 	/* Some of it is left, but less than a block takes. */
-	cr_assert_eq(zs_store_set_writeback_budget(store, &(struct zs_writeback_budget){.day_bytes = 60000}), 0);
+	cr_assert_eq(zs_store_set_daily_limit(store, 60000, ZS_LIMIT_BY_COMMAND), 0);
 	policy->idle.next_usec = 0;
 	cr_assert(idle_is_tried());
 	used = test_task_look(tasks, 1).written_bytes;
