@@ -119,7 +119,7 @@ static void look_at_pool(struct zsd_cold_policy *policy)
 	if (!zsd_cold_step_is_due(policy, chore, pool_is_pressing))
 		return;
 	use = pool_use(policy);
-	if (excess(policy, use) && zsd_cold_compact(policy, chore))
+	if (excess(policy, use) && zsd_cold_compact(policy, chore, ZSD_REASON_POOL_LIMIT))
 		use = pool_use(policy);
 	else
 		zsd_cold_log_compaction(chore, ZSD_REASON_POOL_LIMIT);

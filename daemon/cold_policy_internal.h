@@ -124,8 +124,8 @@ bool zsd_cold_note_file_error(struct zsd_cold_policy *policy, int error);
  */
 bool zsd_cold_step_is_due(struct zsd_cold_policy *policy, struct zsd_chore *chore,
 			  bool (*any_pressing)(const struct zsd_cold_policy *policy));
-/* As the owner allows; true if memory was freed. It is logged when there is no more of it. */
-bool zsd_cold_compact(struct zsd_cold_policy *policy, struct zsd_chore *chore);
+/* As the owner allows; true if memory was freed. It is counted, and logged when there is no more of it. */
+bool zsd_cold_compact(struct zsd_cold_policy *policy, struct zsd_chore *chore, enum zsd_task_reason reason);
 void zsd_cold_log_compaction(struct zsd_chore *chore, enum zsd_task_reason reason);
 /* True if it was started. turn says for whom, and is not 0: not twice without writing back in between. */
 bool zsd_cold_step_recompress(struct zsd_cold_policy *policy, struct zsd_chore *chore, enum zsd_task_reason reason,

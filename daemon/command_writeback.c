@@ -247,6 +247,7 @@ static json_t *report_reason(struct zsd_tasks *tasks, enum zsd_task_reason reaso
 	zsd_tasks_sums(tasks, reason, &sums);
 	const struct zsd_field fields[] = {
 		{"tasks", sums.tasks},
+		{"compacted_bytes", sums.compacted_bytes},
 		{"written_back_blocks", sums.written_blocks},
 		{"written_back_bytes", sums.written_bytes},
 		{"freed_bytes", sums.freed_bytes},

@@ -130,6 +130,7 @@ static int create_store(struct zsd_service *service, const struct zsd_options *w
 	r = zsd_changes_create(service->started_usec, &service->changes);
 	if (!r)
 		r = zsd_tasks_create(service->store, &service->tasks);
+	service->facts.tasks = service->tasks;
 	if (!r)
 		r = zsd_frontend_create(service->store, &service->frontend);
 	if (r)

@@ -288,6 +288,13 @@ void zsd_tasks_sums(struct zsd_tasks *tasks, enum zsd_task_reason reason, struct
 	pthread_mutex_unlock(&tasks->lock);
 }
 
+void zsd_tasks_count_compacted(struct zsd_tasks *tasks, enum zsd_task_reason reason, uint64_t bytes)
+{
+	pthread_mutex_lock(&tasks->lock);
+	tasks->sums[reason].compacted_bytes += bytes;
+	pthread_mutex_unlock(&tasks->lock);
+}
+
 /*
  * watching
  */
