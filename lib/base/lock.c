@@ -12,6 +12,7 @@
 #include <time.h>
 
 #include "base/check.h"
+#include "base/counter.h"
 
 #ifdef ZS_DEBUG
 /* Locks of each rank that the calling thread holds. */
@@ -68,21 +69,14 @@ static uint64_t now_ns(void)
 	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
 }
 
-/* For a counter that has one writer at a time. */
-static void add(_Atomic uint64_t *counter, uint64_t amount)
-{
-	atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + amount,
-			      memory_order_relaxed);
-}
-
 /* Out of the way of zs_lock(): its fast path shall stay short. */
 static __attribute__((noinline)) void lock_taken(struct zs_lock *lock)
 {
 	uint64_t start = now_ns();
 
 	zs_assert(!pthread_mutex_lock(&lock->mutex));
-	add(&lock->nr_waits, 1);
-	add(&lock->waited_ns, now_ns() - start);
+	zs_counter_add(&lock->nr_waits, 1);
+	zs_counter_add(&lock->waited_ns, now_ns() - start);
 }
 
 void zs_lock(struct zs_lock *lock)

@@ -272,6 +272,8 @@ void zs_backing_submit(struct zs_backing *backing)
 	log->segment_used += bytes;
 	log->is_filling = false;
 	log->next++;
+	/* Not record by record: the lock would wait until each of them is in the cache. */
+	zs_segments_add_live(&backing->segments, chunk->segment, chunk->units, chunk->nr);
 	zs_uring_write(log->uring, (unsigned int)(chunk - log->chunks), bytes, chunk->offset);
 }
 
@@ -345,6 +347,7 @@ static void start_chunk(struct zs_backing *backing)
 	chunk = chunk_at(log, log->next);
 	chunk->bytes = 0;
 	chunk->nr = 0;
+	chunk->units = 0;
 	chunk->segment = log->segment;
 	chunk->offset = zs_segment_offset(&backing->segments, log->segment) + log->segment_used;
 	chunk->is_last = chunk->is_over = false;
@@ -400,8 +403,8 @@ int zs_log_append(struct zs_backing *backing, const struct zs_record *record, co
 	place.unit = (chunk->offset + chunk->bytes) / ZS_UNIT_BYTES;
 	zs_record_encode(backing, record, &place, chunk->buffer + chunk->bytes);
 	chunk->bytes += (uint32_t)bytes;
+	chunk->units += place.units;
 	chunk->pending[chunk->nr++] = (struct zs_pending){
 		.cookie = cookie, .place = place, .from = *from, .handle = record->handle};
-	zs_segments_add_live(&backing->segments, place.unit, place.units);
 	return 0;
 }
