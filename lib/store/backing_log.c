@@ -27,8 +27,8 @@
 #define PAUSE_MIN_NSEC	UINT64_C(1000000000)
 #define PAUSE_MAX_NSEC	UINT64_C(60000000000)
 #define PAUSE_FULL_NSEC UINT64_C(10000000000)
-/* So much more at once. */
-#define LENGTHEN_BYTES ((uint64_t)64 << 20)
+/* So much more at once: nothing is written meanwhile, for 2 to 3 ms. */
+#define LENGTHEN_BYTES ((uint64_t)256 << 20)
 /* Records between what is told of and what is announced: some 100 ns each, as long as memory takes. */
 #define SOON 6
 /* How often a write is asked for that tests hold back. */
