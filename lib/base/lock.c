@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/counter.h"
 
 /* Looks at a lock that is taken, before its thread sleeps: about a microsecond, and less than sleeping costs. */
 #define SPINS 20
@@ -51,13 +52,6 @@ void zs_lock_deinit(struct zs_lock *lock)
 	zs_assert(atomic_load_explicit(&lock->state, memory_order_relaxed) == ZS_LOCK_FREE);
 }
 
-/* For a counter that has one writer at a time. */
-static void add(_Atomic uint64_t *counter, uint64_t amount)
-{
-	atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + amount,
-			      memory_order_relaxed);
-}
-
 static void relax(void)
 {
 #ifdef __x86_64__
@@ -89,8 +83,8 @@ void zs_lock_wait(struct zs_lock *lock)
 
 	if (!spin(lock))
 		sleep_for(lock);
-	add(&lock->nr_waits, 1);
-	add(&lock->waited_ns, zs_clock_nsec() - start);
+	zs_counter_add(&lock->nr_waits, 1);
+	zs_counter_add(&lock->waited_ns, zs_clock_nsec() - start);
 }
 
 void zs_lock_wake(struct zs_lock *lock)

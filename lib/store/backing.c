@@ -267,7 +267,7 @@ int zs_backing_adopt(struct zs_backing *backing, const struct zs_place *place)
 {
 	if (!zs_segments_holds(&backing->segments, place->unit, place->units))
 		return -EBADMSG;
-	zs_segments_add_live(&backing->segments, place->unit, place->units);
+	zs_segments_add_live(&backing->segments, zs_segment_of(&backing->segments, place->unit), place->units, 1);
 	return 0;
 }
 
@@ -335,10 +335,10 @@ int zs_backing_append(struct zs_backing *backing, const struct zs_record *record
 
 	if (error)
 		return error;
-	zs_backing_count(backing, ZS_BACKING_COUNT_APPENDED_RECORDS, 1);
-	zs_backing_count(backing, ZS_BACKING_COUNT_APPENDED_BYTES,
-			 zs_record_length(backing, record->meta) * ZS_UNIT_BYTES);
-	zs_backing_count(backing, ZS_BACKING_COUNT_PAYLOAD_BYTES, zs_object_info(record->meta).size);
+	zs_backing_count_cold(backing, ZS_BACKING_COUNT_APPENDED_RECORDS, 1);
+	zs_backing_count_cold(backing, ZS_BACKING_COUNT_APPENDED_BYTES,
+			      zs_record_length(backing, record->meta) * ZS_UNIT_BYTES);
+	zs_backing_count_cold(backing, ZS_BACKING_COUNT_PAYLOAD_BYTES, zs_object_info(record->meta).size);
 	return 0;
 }
 

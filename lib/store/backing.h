@@ -64,9 +64,9 @@ struct zs_backing_stats {
 	uint32_t segment_bytes;
 	uint64_t free_segments; /* of all that fit into size_bytes */
 	uint64_t inflight_segments, valid_segments, quarantined_segments;
-	uint64_t live_bytes; /* records, headers included */
-	uint64_t dead_bytes; /* in segments that are in use, but no record */
-	uint64_t live_records;
+	uint64_t live_bytes;		/* records, headers included */
+	uint64_t dead_bytes;		/* in segments that are in use, but no record */
+	uint64_t live_records;		/* all but those that are not submitted yet, as in the two above */
 	uint64_t writes, written_bytes; /* all that went to the file */
 	uint64_t appended_records, appended_bytes;
 	uint64_t payload_bytes; /* of the records appended */
@@ -154,7 +154,7 @@ uint64_t zs_backing_room(struct zs_backing *backing);
  * Collection makes room of it, if enough of it is together. Any thread.
  */
 bool zs_backing_is_full(struct zs_backing *backing, uint64_t *ret_unused_bytes);
-/* How many records were appended and not told of. */
+/* How many records were submitted and not told of. */
 uint64_t zs_backing_pending(const struct zs_backing *backing);
 
 /*

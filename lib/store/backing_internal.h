@@ -4,6 +4,7 @@
 
 #include <stdatomic.h>
 
+#include "base/counter.h"
 #include "store/backing.h"
 #include "store/backing_file.h"
 #include "store/segments.h"
@@ -34,6 +35,7 @@ struct zs_chunk {
 	char *buffer;
 	uint32_t bytes; /* filled; whole pages when it is written */
 	uint32_t nr;	/* pending */
+	uint32_t units; /* of these records, live from when it is written on */
 	uint64_t offset;
 	uint32_t segment;
 	bool is_last; /* of its segment */
@@ -114,6 +116,12 @@ struct zs_backing {
 static inline void zs_backing_count(struct zs_backing *backing, enum zs_backing_count what, uint64_t amount)
 {
 	atomic_fetch_add_explicit(&backing->counts[what], amount, memory_order_relaxed);
+}
+
+/* The same, of what only the cold thread counts. */
+static inline void zs_backing_count_cold(struct zs_backing *backing, enum zs_backing_count what, uint64_t amount)
+{
+	zs_counter_add(&backing->counts[what], amount);
 }
 
 uint64_t zs_backing_now_ns(const struct zs_backing *backing);

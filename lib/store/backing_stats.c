@@ -101,7 +101,7 @@ uint64_t zs_backing_pending(const struct zs_backing *backing)
 	const struct zs_log *log = &backing->log;
 	uint64_t nr = 0;
 
-	for (uint64_t i = log->first; i < log->next + log->is_filling; i++)
+	for (uint64_t i = log->first; i < log->next; i++)
 		nr += log->chunks[i % ZS_CHUNKS].nr;
 	return nr;
 }

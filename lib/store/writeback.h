@@ -47,7 +47,7 @@ struct zs_writeback_request {
 	uint64_t batch_bytes; /* being written at a time, as zs_backing_set_batch(); 0 = as the file's */
 };
 
-/* Kept up while it goes on; relaxed, for any thread. */
+/* Kept up while it goes on; relaxed, for any thread to read. */
 struct zs_writeback_progress {
 	_Atomic uint64_t scanned_blocks;  /* looked at, if in an order more than once */
 	_Atomic uint64_t written_blocks;  /* handed over to the file */
