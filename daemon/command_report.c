@@ -208,8 +208,9 @@ static bool is_known(struct zsd_call *call, struct zs_device *device)
 {
 	json_int_t since = zsd_call_int(call, "changed_since", 0);
 
-	return call->generation &&
-	       !zsd_changes_look(zsd_service_changes(call->service), device, (uint64_t)zs_max(since, 0));
+	return call->generation && !zsd_changes_look(zsd_service_changes(call->service), device,
+						     zsd_service_open_count(call->service, zs_device_id(device)),
+						     (uint64_t)zs_max(since, 0));
 }
 
 /* Returns 0, -ENODEV (gone meanwhile) or -ENOMEM. */
@@ -342,6 +343,7 @@ json_t *zsd_report_pool(struct zsd_service *service)
 		{"freeable_bytes", stats.pool.freeable_pages * ZS_PAGE_SIZE},
 		{"compacted_bytes", stats.pool.compacted_pages * ZS_PAGE_SIZE},
 		{"moved_objects", stats.pool.moved_objects},
+		{"lent_objects", stats.pool.lent_objects},
 		{"compaction_runs", policy.runs},
 		{"compaction_freed_bytes", policy.freed_pages * ZS_PAGE_SIZE},
 		{"lock_waits", stats.pool.lock_waits},
