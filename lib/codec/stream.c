@@ -8,11 +8,11 @@
 
 #include <errno.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include "base/bits.h"
 #include "base/check.h"
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "codec/dictionary.h"
 #include "codec/times.h"
 
@@ -104,20 +104,12 @@ struct timed {
 	uint64_t began_nsec;
 };
 
-static uint64_t now_nsec(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
-}
-
 static struct timed timed_begin(struct zs_stream *stream, enum zs_codec_work work)
 {
 	struct timed timed = {.weight = zs_sampler_next(&stream->samplers[work])};
 
 	if (__builtin_expect(timed.weight, 0))
-		timed.began_nsec = now_nsec();
+		timed.began_nsec = zs_clock_nsec();
 	return timed;
 }
 
@@ -125,7 +117,7 @@ static void timed_end(const struct zs_stream *stream, const struct timed *timed,
 		      enum zs_codec_work work)
 {
 	if (__builtin_expect(timed->weight, 0))
-		zs_codec_add_nsec(stream->shard, codec, work, (now_nsec() - timed->began_nsec) * timed->weight);
+		zs_codec_add_nsec(stream->shard, codec, work, (zs_clock_nsec() - timed->began_nsec) * timed->weight);
 }
 
 /*
