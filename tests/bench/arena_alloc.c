@@ -20,7 +20,7 @@
  * needs besides the objects is in it. It is taken at the end of each round, and its mean over the second half of the
  * rounds is the result, since compaction comes and goes.
  *
- * Compaction is that of daemon/policy.c as it is by default, but by the workers in turn, between their steps and
+ * Compaction is that of daemon/policy.c as it is by default, but by the workers, between their steps and
  * on their time, and not paced by the clock: a minute of a busy device passes here in a second.
  */
 
@@ -55,8 +55,8 @@ struct alloc {
 	struct zs_heap *heap; /* NULL: malloc */
 	struct zs_pool *pool; /* the same */
 	pthread_barrier_t barrier;
-	/* Compaction; all but turn belong to the worker whose turn it is. */
-	_Atomic unsigned int turn;
+	/* Compaction; all but busy belong to the worker who has set that. */
+	_Atomic bool busy;
 	bool running;
 	uint64_t freeable_pages, stop_pages; /* of this run: left by what was freed, and where it ends */
 	uint64_t compact_ns;		     /* processor time of it */
@@ -154,24 +154,25 @@ static void slice(struct alloc *alloc)
 	alloc->running = freed && alloc->freeable_pages > alloc->stop_pages;
 }
 
-/* In turn: done by one of them, it would make the others wait for that one at the end of each round. */
-static void maintain(struct alloc *alloc, unsigned int number, uint32_t step)
+/*
+ * By each worker for its own steps: done by one of them, it would make the others wait for that one at the end of each
+ * round, and in turn, it would wait for who is not running.
+ */
+static void maintain(struct alloc *alloc, uint32_t step)
 {
 	uint64_t start;
 
 	/* acquire: pairs with the release below */
 	if (step % (SLICE_STEPS * alloc->nr_threads) ||
-	    atomic_load_explicit(&alloc->turn, memory_order_acquire) != number)
-		return;
-	if (!alloc->running && step % (LOOK_STEPS * alloc->nr_threads))
+	    atomic_exchange_explicit(&alloc->busy, true, memory_order_acquire))
 		return;
 	start = bench_thread_cpu_ns();
 	if (alloc->running)
 		slice(alloc);
-	else
+	else if (!(step % (LOOK_STEPS * alloc->nr_threads)))
 		look(alloc);
 	alloc->compact_ns += bench_thread_cpu_ns() - start;
-	atomic_store_explicit(&alloc->turn, (number + 1) % alloc->nr_threads, memory_order_release);
+	atomic_store_explicit(&alloc->busy, false, memory_order_release);
 }
 
 static uint32_t any_index(struct churn *churn)
@@ -236,7 +237,7 @@ static void worker(struct bench_thread *thread)
 		pthread_barrier_wait(&alloc->barrier);
 		for (uint32_t i = 0; i < nr_steps; i++) {
 			if (alloc->compact)
-				maintain(alloc, thread->number, i);
+				maintain(alloc, i);
 			step(alloc, &churn);
 		}
 		pthread_barrier_wait(&alloc->barrier);
