@@ -265,6 +265,7 @@ int zsd_command_set_daily_limit(struct zsd_call *call, struct zsd_answer *ret_an
 	if (!error) {
 		budget.day_bytes = (uint64_t)zsd_call_int(call, "daily_limit_bytes", 0);
 		error = zs_store_set_writeback_budget(store, &budget);
+		zsd_service_limits_changed(call->service);
 	}
 	return error ? reply_no_backing(ret_answer) : zsd_reply(ret_answer, NULL, json_object());
 }

@@ -116,8 +116,8 @@ static const char *group_of(const char *heading)
 	return name + strspn(name, " \t");
 }
 
-int zsd_live_apply_global(struct zsd_service *service, const char *heading, const char *key,
-			  const struct zsd_config *config)
+static int apply_global(struct zsd_service *service, const char *heading, const char *key,
+			const struct zsd_config *config)
 {
 	if (is_group(heading))
 		return apply_group(service, group_of(heading), config);
@@ -126,6 +126,15 @@ int zsd_live_apply_global(struct zsd_service *service, const char *heading, cons
 			return globals[i].apply(service, config);
 	}
 	return -EOPNOTSUPP;
+}
+
+int zsd_live_apply_global(struct zsd_service *service, const char *heading, const char *key,
+			  const struct zsd_config *config)
+{
+	int error = apply_global(service, heading, key, config);
+
+	zsd_service_limits_changed(service);
+	return error;
 }
 
 /*
@@ -199,5 +208,6 @@ int zsd_live_apply_device(struct zsd_service *service, const char *name, const c
 			error = device_keys[i].apply(device, options);
 	}
 	zs_device_put(device, NULL);
+	zsd_service_limits_changed(service);
 	return error;
 }

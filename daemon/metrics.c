@@ -21,6 +21,7 @@
 #include "base/check.h"
 #include "base/cleanup.h"
 #include "base/histogram.h"
+#include "codec/times.h"
 #include "figures.h"
 #include "store/device.h"
 
@@ -232,6 +233,26 @@ static void write_one(const struct metrics *metrics, const char *name, const cha
  * families
  */
 
+static void write_codec_times(const struct metrics *metrics)
+{
+	static const struct {
+		const char *name;
+		const char *type;
+		enum zs_codec_work work;
+		const char *help;
+	} times[] = {
+		{"zsd_compress_seconds", "counter", ZS_CODEC_COMPRESS, "How long threads have compressed, sampled."},
+		{"zsd_decompress_seconds", "counter", ZS_CODEC_DECOMPRESS, "How long they have decompressed, sampled."},
+	};
+
+	for (size_t i = 0; i < ZS_ARRAY_SIZE(times); i++) {
+		write_head(metrics, times[i].name, times[i].type, times[i].help);
+		for (unsigned int id = ZS_CODEC_LZ4; id < ZS_CODEC_NR; id++)
+			write_format(metrics, "%s_total{algorithm=\"%s\"} %.9f\n", times[i].name,
+				     zs_codec_find(id)->name, (double)zs_codec_nsec(id, times[i].work) / 1e9);
+	}
+}
+
 static void write_pool(const struct metrics *metrics)
 {
 	const struct zs_heap_stats *heap = &metrics->pool.heap;
@@ -248,6 +269,7 @@ static void write_pool(const struct metrics *metrics)
 		  (double)heap->peak_bytes);
 	write_one(metrics, "zsd_pool_fragmentation_ratio", "Part of the zspages that compaction would free at best.",
 		  zspages ? (double)metrics->pool.pool.freeable_pages / (double)zspages : 0);
+	write_codec_times(metrics);
 	if (!metrics->facts)
 		return;
 	write_one(metrics, "zsd_config_last_reload_success", "1 if the configuration was taken the last time, else 0.",
@@ -267,6 +289,7 @@ static const struct {
 } families[] = {
 	{"zsd_device_size_bytes", "gauge", FIGURE(info.size_bytes), "Size of the device."},
 	{"zsd_device_memory_bytes", "gauge", FIGURE(stats.memory_bytes), "Memory that it costs, with all overhead."},
+	{"zsd_device_memory_peak_bytes", "gauge", FIGURE(stats.peak_bytes), "The most memory that it has cost so far."},
 	{"zsd_device_memory_limit_bytes", "gauge", FIGURE(info.memory_limit_bytes),
 	 "The most memory that it may cost; 0 is no limit."},
 	{"zsd_device_read_bytes", "counter", FIGURE(stats.read_bytes), "Bytes read."},

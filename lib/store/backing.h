@@ -137,6 +137,11 @@ void zs_backing_submit(struct zs_backing *backing);
 void zs_backing_reap(struct zs_backing *backing, bool wait);
 /* How many bytes of records can be appended before it is full, at least. */
 uint64_t zs_backing_room(struct zs_backing *backing);
+/*
+ * True if no segment can be taken, and none is in quarantine. *ret_unused_bytes: what live records leave of the file.
+ * Collection makes room of it, if enough of it is together. Any thread.
+ */
+bool zs_backing_is_full(struct zs_backing *backing, uint64_t *ret_unused_bytes);
 /* How many records were appended and not told of. */
 uint64_t zs_backing_pending(const struct zs_backing *backing);
 

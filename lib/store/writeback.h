@@ -86,5 +86,8 @@ struct zs_writeback_budget {
 /* Return 0 or -EOPNOTSUPP. Lock: the store's. */
 int zs_store_set_writeback_budget(struct zs_store *store, const struct zs_writeback_budget *budget);
 int zs_store_writeback_budget(struct zs_store *store, struct zs_writeback_budget *ret_budget);
-/* False if nothing can be written before tomorrow, or before the budget is set anew; or there is no backing file. */
+/*
+ * False if nothing can be written before tomorrow, or before the budget is set anew: it is used up, or what is left was
+ * too little for the last block; or there is no backing file.
+ */
 bool zs_store_has_writeback_budget(struct zs_store *store);

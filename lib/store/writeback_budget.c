@@ -77,8 +77,11 @@ int writeback_budget_take(struct writeback *run, uint64_t bytes)
 	ZS_LOCK_SCOPE(&run->store->lock);
 	budget = load(backing);
 	portion = zs_min(available(&budget), zs_max(bytes, PORTION_BYTES));
-	if (portion + run->allowance_bytes < bytes)
+	if (portion + run->allowance_bytes < bytes) {
+		/* All that is left, once the allowance is given back. */
+		run->store->cold.short_bytes = portion + run->allowance_bytes;
 		return -EDQUOT;
+	}
 	spend(&budget, portion);
 	zs_backing_set_budget(backing, &budget);
 	run->allowance_bytes += portion - bytes;
@@ -122,6 +125,7 @@ int zs_store_set_writeback_budget(struct zs_store *store, const struct zs_writeb
 	kept.is_counted = budget->has_remaining;
 	kept.remaining_bytes = budget->has_remaining ? budget->remaining_bytes : 0;
 	zs_backing_set_budget(store->cold.backing, &kept);
+	store->cold.short_bytes = 0;
 	return 0;
 }
 
@@ -150,5 +154,5 @@ bool zs_store_has_writeback_budget(struct zs_store *store)
 	if (!store->cold.backing)
 		return false;
 	budget = load(store->cold.backing);
-	return available(&budget) > 0;
+	return available(&budget) > store->cold.short_bytes;
 }

@@ -240,6 +240,22 @@ Test(writeback, a_remaining_budget_is_used_up_and_outlives_the_process)
 	check_content();
 }
 
+Test(writeback, what_is_left_of_a_budget_and_too_little_for_a_block_is_used_up)
+{
+	struct zs_writeback_budget budget = {.has_remaining = true, .remaining_bytes = 50000};
+
+	fill();
+	cr_assert_eq(zs_store_set_writeback_budget(world.store, &budget), 0);
+	cr_assert(zs_store_has_writeback_budget(world.store));
+	cr_assert_eq(writeback(), -EDQUOT);
+	cr_assert_eq(zs_store_writeback_budget(world.store, &budget), 0);
+	cr_assert_gt(budget.remaining_bytes, 0);
+	cr_assert_not(zs_store_has_writeback_budget(world.store));
+	/* The same again, from whoever may write. */
+	cr_assert_eq(zs_store_set_writeback_budget(world.store, &budget), 0);
+	cr_assert(zs_store_has_writeback_budget(world.store));
+}
+
 Test(writeback, a_day_s_budget_is_what_may_be_written_today)
 {
 	struct zs_writeback_budget budget = {.day_bytes = 60000};
