@@ -4,7 +4,7 @@
  * Policy: when the daemon compacts by itself. How is the store's business (zs_store_compact()).
  *
  * It starts when compaction could free more than a threshold, a part of the pool's pages, and stops when what is left
- * is below three tenths of that, so that a pool at the threshold is not compacted all the time. In between it works in
+ * is below nine tenths of that, so that a pool at the threshold is compacted a little at a time. It works in
  * slices of about a millisecond, with pauses in proportion, and answers others between two of them.
  *
  * Context: the control thread.
@@ -19,7 +19,7 @@
 struct zsd_frontend;
 struct zsd_policy;
 
-#define ZSD_COMPACT_THRESHOLD_PERCENT 10
+#define ZSD_COMPACT_THRESHOLD_PERCENT 4
 #define ZSD_COMPACT_QUOTA_PERCENT     10
 
 struct zsd_policy_options {

@@ -13,6 +13,10 @@
  * An object that somebody has pinned is busy and stays; so does one that is being written or was doomed. Whoever wants
  * an object while it moves waits for one memcpy.
  *
+ * The class that wastes most comes first, a zspage at a time, so that a slice frees most for its moves. A class that
+ * has just lost all of its free objects would take new pages at once: bench arena alloc has 0.046 instead of 0.048
+ * objects moved, and 0.030 instead of 0.033 pages made, for a replacement, than with one class after the other.
+ *
  * The class's lock is held for BATCH moves at a time, some microseconds, and then the source and the destination are
  * chosen again: allocations go on meanwhile and may have filled what was the best destination.
  */
@@ -122,30 +126,58 @@ static struct progress compact_step(struct zs_pool *pool, unsigned int index, un
 	return progress;
 }
 
+/*
+ * The part of a class's objects that is free, but for a zspage's worth of them, in parts of 2^20; 0 if no zspage can be
+ * emptied. The larger it is, the emptier are the emptiest zspages, and the longer will the class not miss them.
+ * Without the lock: it may be out of date.
+ */
+static uint64_t class_waste(const struct zs_pool *pool, unsigned int index)
+{
+	const struct zs_size_class *class = &pool->classes[index];
+	uint64_t objects = pool->heap->geometry->classes[index].objects;
+	uint64_t used = atomic_load_explicit(&class->nr_objects, memory_order_relaxed);
+	uint64_t all = objects * atomic_load_explicit(&class->nr_zspages, memory_order_relaxed);
+
+	return all < used + objects ? 0 : ((all - used - objects) << 20) / all + 1;
+}
+
+/* The class with most waste but for those that are done, or nr_classes. */
+static unsigned int find_class(const struct zs_pool *pool, const bool *done)
+{
+	unsigned int nr_classes = pool->heap->geometry->nr_classes, best = nr_classes;
+	uint64_t waste, most = 0;
+
+	for (unsigned int i = 0; i < nr_classes; i++) {
+		waste = done[i] ? 0 : class_waste(pool, i);
+		if (waste <= most)
+			continue;
+		most = waste;
+		best = i;
+	}
+	return best;
+}
+
 uint64_t zs_pool_compact(struct zs_pool *pool, uint64_t page_budget)
 {
-	unsigned int nr_classes = pool->heap->geometry->nr_classes, idle = 0, skip = 0;
+	unsigned int nr_classes = pool->heap->geometry->nr_classes, skip = 0, index;
 	uint64_t freed = 0, moved = 0;
-	unsigned int index = atomic_load_explicit(&pool->compact_class, memory_order_relaxed) % nr_classes;
+	bool done[ZS_CLASSES_MAX] = {false};
 
-	while (idle < nr_classes && freed < page_budget) {
+	for (index = find_class(pool, done); index < nr_classes && freed < page_budget;) {
 		struct progress progress = compact_step(pool, index, skip);
 
 		moved += progress.moved;
+		skip += progress.busy;
+		done[index] = progress.stuck;
 		if (progress.emptied) {
 			freed += pool->heap->geometry->classes[index].pages;
 			zspage_destroy(pool->heap, progress.emptied);
 		}
-		skip += progress.busy;
-		if (progress.moved)
-			idle = 0;
-		if (!progress.stuck)
+		if (!progress.emptied && !progress.stuck)
 			continue;
-		idle++;
 		skip = 0;
-		index = (index + 1) % nr_classes;
+		index = find_class(pool, done);
 	}
-	atomic_store_explicit(&pool->compact_class, index, memory_order_relaxed);
 	atomic_fetch_add_explicit(&pool->nr_compacted_pages, freed, memory_order_relaxed);
 	atomic_fetch_add_explicit(&pool->nr_moved, moved, memory_order_relaxed);
 	return freed;

@@ -194,7 +194,8 @@ static void stats_of_pages(struct zs_pages *pages, struct zs_heap_stats *stats)
 	stats->slot_table_pages = pages->nr_charged[ZS_CHARGE_TABLE];
 	stats->handle_pages = pages->nr_charged[ZS_CHARGE_HANDLE];
 	stats->dictionary_pages = pages->nr_charged[ZS_CHARGE_DICTIONARY];
-	stats->reserve_pages = pages->nr_reserve + pages->nr_batch;
+	stats->reserve_pages = pages->reserve.nr + pages->nr_batch;
+	stats->populated_pages = pages->nr_populated;
 	stats->punched_pages = pages->nr_punched;
 	stats->limit_hits = pages->limit_hits;
 }

@@ -4,10 +4,9 @@
  * The page source: runs of pages of the arena, the limit, and the map from a page to its zspage.
  *
  * Owns the pages region. Runs of 1 to ZS_RUN_MAX_PAGES pages are handed out with memory behind them and come back
- * whole. A run that comes back stays in the reserve, memory included; when that is too large, runs are sorted, merged
- * and punched, outside the lock: by the thread that frees, or by somebody who lets more come together before
- * (zs_pages_set_shrinker()). A punched run takes address space only, so it is kept for runs of its own length and split
- * for shorter ones, or joined with its neighbours for longer ones, only when the region has no untouched end left.
+ * whole. A run that comes back stays in the reserve, memory included, and is used again for runs of any length; when
+ * that is too large, runs are sorted and punched, outside the lock: by the thread that frees, or by somebody who lets
+ * more come together before (zs_pages_set_shrinker()). A hole takes address space only.
  *
  * Locks: pages->punch -> pages->lock, the innermost ones. Any thread.
  */
@@ -19,6 +18,7 @@
 #include "zsmalloc/arena.h"
 #include "zsmalloc/geometry.h"
 #include "zsmalloc/pool.h"
+#include "zsmalloc/runs.h"
 
 /* What counts against the limit. */
 enum zs_charge { ZS_CHARGE_ZSPAGE, ZS_CHARGE_TABLE, ZS_CHARGE_HANDLE, ZS_CHARGE_DICTIONARY, ZS_CHARGE_NR };
@@ -28,42 +28,35 @@ enum zs_charge { ZS_CHARGE_ZSPAGE, ZS_CHARGE_TABLE, ZS_CHARGE_HANDLE, ZS_CHARGE_
 
 enum zs_pages_shrink { ZS_SHRINK_IDLE, ZS_SHRINK_SOON, ZS_SHRINK_NOW };
 
-struct zs_pages_run {
-	uint32_t page;
-	uint32_t nr;
-};
-
 struct zs_pages {
 	struct zs_arena *arena; /* immutable */
 	uint32_t nr_pages;	/* length of the region; immutable */
 	/*
-	 * For each page of a zspage its descriptor's index; for the first page of a free run the link to the next one
-	 * of its list. Entries of a zspage are stable while the caller knows an object in it; the rest is guarded by
-	 * lock.
+	 * For each page of a zspage its descriptor's index, else 0. Entries of a zspage are stable while the caller
+	 * knows an object in it.
 	 */
 	_Atomic uint32_t *map;
 
-	struct zs_lock lock;			/* guards all below */
-	uint32_t fresh;				/* pages from here on were never handed out */
-	uint32_t reserve[ZS_RUN_MAX_PAGES + 1]; /* lists of free runs with memory, by length */
-	uint32_t holes[ZS_RUN_MAX_PAGES + 1];	/* lists of free runs without */
-	uint64_t nr_reserve;			/* pages in reserve */
-	uint64_t nr_batch;			/* pages in batch, which are being punched, or in holes being sorted */
-	bool has_new_holes;			/* since they were merged last */
-	unsigned int merged_max;		/* the longest that they were merged to then */
-	enum zs_pages_shrink shrink;		/* what the shrinker was asked for */
-	zs_shrink_wish *wish;			/* NULL: there is no shrinker */
+	struct zs_lock lock;	     /* guards all below */
+	uint32_t fresh;		     /* pages from here on were never handed out */
+	struct zs_runs reserve;	     /* free pages with memory */
+	struct zs_runs holes;	     /* free pages without */
+	uint32_t sweep;		     /* what is punched next begins here */
+	uint64_t nr_batch;	     /* pages in batch, which are being punched */
+	enum zs_pages_shrink shrink; /* what the shrinker was asked for */
+	zs_shrink_wish *wish;	     /* NULL: there is no shrinker */
 	void *wish_context;
 	unsigned int nr_bulks;		   /* zs_pages_bulk_begin() without its end */
 	uint64_t nr_charged[ZS_CHARGE_NR]; /* pages in use, by what for */
 	uint64_t nr_used;		   /* sum of nr_charged */
 	uint64_t nr_peak;		   /* highest nr_used */
 	uint64_t nr_limit;		   /* 0 = none */
+	uint64_t nr_populated;		   /* given memory so far */
 	uint64_t nr_punched;		   /* given back to the system so far */
 	uint64_t limit_hits;
 
-	struct zs_lock punch;	    /* held by the one thread that gives memory back; guards the next */
-	struct zs_pages_run *batch; /* [ZS_PAGES_BATCH] */
+	struct zs_lock punch; /* held by the one thread that gives memory back; guards the next */
+	struct zs_run *batch; /* [ZS_PAGES_BATCH] */
 };
 
 /* Returns 0 or -ENOMEM. */

@@ -33,13 +33,21 @@ struct span {
 	uint32_t length;       /* pages from the first run's first to the last one's last */
 };
 
-static struct span next_span(const struct zs_pages_run *runs, unsigned int count)
+/* For qsort(), by address. */
+static int compare_runs(const void *a, const void *b)
 {
-	uint32_t start = runs[0].page, end = MAP_END;
+	const struct zs_run *left = a, *right = b;
+
+	return (left->page > right->page) - (left->page < right->page);
+}
+
+static struct span next_span(const struct zs_run *runs, unsigned int count)
+{
+	uint32_t start = runs[0].page, end = UINT32_MAX;
 	struct span span = {0};
 
 	while (span.nr_runs < count && runs[span.nr_runs].page / SPAN_PAGES == start / SPAN_PAGES) {
-		const struct zs_pages_run *run = &runs[span.nr_runs++];
+		const struct zs_run *run = &runs[span.nr_runs++];
 
 		span.nr_parts += run->page != end;
 		span.nr_freed += run->nr;
@@ -55,7 +63,7 @@ static bool is_worth_unmapping(const struct span *span)
 }
 
 /* Neighbours in one call. */
-static void punch_runs(struct zs_pages *pages, const struct zs_pages_run *runs, unsigned int count)
+static void punch_runs(struct zs_pages *pages, const struct zs_run *runs, unsigned int count)
 {
 	uint32_t start, end;
 
@@ -74,10 +82,10 @@ void pages_punch(struct zs_pages *pages, uint32_t page, uint64_t nr)
 
 void pages_punch_batch(struct zs_pages *pages, unsigned int count)
 {
-	struct zs_pages_run *runs = pages->batch;
+	struct zs_run *runs = pages->batch;
 	struct span span;
 
-	qsort(runs, count, sizeof(runs[0]), pages_compare_runs);
+	qsort(runs, count, sizeof(runs[0]), compare_runs);
 	for (unsigned int i = 0; i < count; i += span.nr_runs) {
 		span = next_span(runs + i, count - i);
 		if (is_worth_unmapping(&span))

@@ -83,6 +83,7 @@ struct zs_heap_stats {
 	uint64_t slot_table_pages;     /* pages of slot tables with memory */
 	uint64_t dictionary_pages;     /* pages that dictionaries take, tables of the process included */
 	uint64_t handle_pages;	       /* pages of handle words with memory */
+	uint64_t populated_pages;      /* pages of zspages that were given memory so far */
 	uint64_t punched_pages;	       /* pages given back to the system so far */
 	uint64_t limit_hits;	       /* allocations refused by the limit so far */
 	uint64_t leaked_objects;       /* damaged objects that could not be freed */

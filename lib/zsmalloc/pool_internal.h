@@ -56,7 +56,6 @@ struct zs_pool {
 	struct zs_heap *heap;		     /* borrowed */
 	unsigned int number;		     /* of the pool in the process, for messages; immutable */
 	bool has_one_lock;		     /* ZS_LOCKING_POOL; set before the first object */
-	_Atomic unsigned int compact_class;  /* where the next slice of compaction begins */
 	_Atomic uint64_t nr_compacted_pages; /* relaxed, statistics, as the next */
 	_Atomic uint64_t nr_moved;
 	struct zs_size_class classes[ZS_CLASSES_MAX];

@@ -20,7 +20,7 @@
  * needs besides the objects is in it. It is taken at the end of each round, and its mean over the second half of the
  * rounds is the result, since compaction comes and goes.
  *
- * Compaction is that of daemon/policy.c with CompactThreshold=5%, but by the workers in turn, between their steps and
+ * Compaction is that of daemon/policy.c as it is by default, but by the workers, between their steps and
  * on their time, and not paced by the clock: a minute of a busy device passes here in a second.
  */
 
@@ -34,31 +34,33 @@
 #include "arena_bench.h"
 #include "support/random.h"
 #include "zsmalloc/object.h"
-#include "zsmalloc/pool.h"
+#include "zsmalloc/pool_internal.h"
 
 /* Replacements for each object: enough that fragmentation doesn't grow any more. */
 #define ROUNDS	   6
 #define SIZE_SHIFT 48
 
 /* Steps between two looks at the pool, and between two slices; freeable pages, in percent; pages freed by a slice. */
-#define LOOK_STEPS    16384
-#define SLICE_STEPS   1024
-#define START_PERCENT 5.0
-#define STOP_PERCENT  1.5
-#define SLICE_PAGES   256
+#define LOOK_STEPS    2048
+#define SLICE_STEPS   512
+#define START_PERCENT 4.0
+#define STOP_PERCENT  3.6
+#define SLICE_PAGES   64
 
 struct alloc {
 	struct bench_trace trace;
 	_Atomic uint64_t *objects; /* [trace.nr] size << SIZE_SHIFT | address or handle */
 	unsigned int nr_threads;
 	bool own, shuffled, compact;
-	struct zs_pool *pool; /* NULL: malloc */
+	struct zs_heap *heap; /* NULL: malloc */
+	struct zs_pool *pool; /* the same */
 	pthread_barrier_t barrier;
-	/* Compaction; all but turn belong to the worker whose turn it is. */
-	_Atomic unsigned int turn;
+	/* Compaction; all but busy belong to the worker who has set that. */
+	_Atomic bool busy;
 	bool running;
 	uint64_t freeable_pages, stop_pages; /* of this run: left by what was freed, and where it ends */
 	uint64_t compact_ns;		     /* processor time of it */
+	uint64_t filled_pages;		     /* pages that were populated for the first round */
 };
 
 /* What a worker needs for its next step. */
@@ -151,24 +153,25 @@ static void slice(struct alloc *alloc)
 	alloc->running = freed && alloc->freeable_pages > alloc->stop_pages;
 }
 
-/* In turn: done by one of them, it would make the others wait for that one at the end of each round. */
-static void maintain(struct alloc *alloc, unsigned int number, uint32_t step)
+/*
+ * By each worker for its own steps: done by one of them, it would make the others wait for that one at the end of each
+ * round, and in turn, it would wait for who is not running.
+ */
+static void maintain(struct alloc *alloc, uint32_t step)
 {
 	uint64_t start;
 
 	/* acquire: pairs with the release below */
 	if (step % (SLICE_STEPS * alloc->nr_threads) ||
-	    atomic_load_explicit(&alloc->turn, memory_order_acquire) != number)
-		return;
-	if (!alloc->running && step % (LOOK_STEPS * alloc->nr_threads))
+	    atomic_exchange_explicit(&alloc->busy, true, memory_order_acquire))
 		return;
 	start = bench_thread_cpu_ns();
 	if (alloc->running)
 		slice(alloc);
-	else
+	else if (!(step % (LOOK_STEPS * alloc->nr_threads)))
 		look(alloc);
 	alloc->compact_ns += bench_thread_cpu_ns() - start;
-	atomic_store_explicit(&alloc->turn, (number + 1) % alloc->nr_threads, memory_order_release);
+	atomic_store_explicit(&alloc->busy, false, memory_order_release);
 }
 
 static uint32_t any_index(struct churn *churn)
@@ -233,7 +236,7 @@ static void worker(struct bench_thread *thread)
 		pthread_barrier_wait(&alloc->barrier);
 		for (uint32_t i = 0; i < nr_steps; i++) {
 			if (alloc->compact)
-				maintain(alloc, thread->number, i);
+				maintain(alloc, i);
 			step(alloc, &churn);
 		}
 		pthread_barrier_wait(&alloc->barrier);
@@ -253,12 +256,22 @@ static uint64_t payload_bytes(const struct alloc *alloc)
 
 static void make_pool(struct alloc *alloc)
 {
-	bench_check(zs_pool_create(bench_heap(), &alloc->pool), "zs_pool_create");
+	alloc->heap = bench_heap();
+	bench_check(zs_pool_create(alloc->heap, &alloc->pool), "zs_pool_create");
+}
+
+/*
+ * What the kernel keeps for the allocator. An arena's pages are counted by the file: some in use are not mapped at the
+ * moment (lib/zsmalloc/pages_punch.c), and resident memory is without them.
+ */
+static uint64_t memory_bytes(const struct alloc *alloc)
+{
+	return bench_anonymous_bytes() + (alloc->heap ? zs_arena_resident_bytes(alloc->heap->arena) : 0);
 }
 
 static double memory_over_payload(const struct alloc *alloc, uint64_t before)
 {
-	return (double)(bench_resident_bytes() - before) / (double)payload_bytes(alloc);
+	return (double)(memory_bytes(alloc) - before) / (double)payload_bytes(alloc);
 }
 
 /* Where malloc comes from: a library that could not be preloaded must not go unnoticed. */
@@ -350,11 +363,26 @@ static double checksum_ns(const struct alloc *alloc)
 static void print_pool(struct alloc *alloc, double nr_ops)
 {
 	struct zs_pool_stats stats;
+	struct zs_heap_stats heap;
 
 	zs_pool_stats(alloc->pool, &stats);
+	zs_heap_stats(alloc->heap, &heap);
+	printf("\"populated_per_op\": %.4f, \"punched_per_op\": %.4f, \"freeable\": %.4f, \"reserve\": %.4f, ",
+	       (double)(heap.populated_pages - alloc->filled_pages) / nr_ops, (double)heap.punched_pages / nr_ops,
+	       (double)stats.freeable_pages / (double)stats.pages, (double)heap.reserve_pages / (double)stats.pages);
 	printf("\"moved_per_op\": %.4f, \"compaction_ns_per_op\": %.2f, ", (double)stats.moved_objects / nr_ops,
 	       (double)alloc->compact_ns / nr_ops);
 	printf("\"checksum_ns_per_op\": %.2f, ", checksum_ns(alloc));
+}
+
+static void note_filled(struct alloc *alloc)
+{
+	struct zs_heap_stats heap;
+
+	if (!alloc->pool)
+		return;
+	zs_heap_stats(alloc->heap, &heap);
+	alloc->filled_pages = heap.populated_pages;
 }
 
 void bench_alloc(const struct bench_options *options)
@@ -369,12 +397,13 @@ void bench_alloc(const struct bench_options *options)
 	nr_ops = (double)alloc.trace.nr * ROUNDS;
 	alloc.objects = bench_memory(alloc.trace.nr * sizeof(*alloc.objects));
 	pthread_barrier_init(&alloc.barrier, NULL, alloc.nr_threads + 1);
-	before = bench_resident_bytes();
+	before = memory_bytes(&alloc);
 	parse_variant(&alloc, options);
 	bench_threads_start(threads, alloc.nr_threads, options->seed, worker, &alloc);
 
 	fill_ns = phase(&alloc, &fill_cpu_ns);
 	filled = memory_over_payload(&alloc, before);
+	note_filled(&alloc);
 	churned = churn_all(&alloc, before, &churn_ns, &churn_cpu_ns);
 	printf("{\"malloc\": \"%s\", \"filled\": %.5f, \"churned\": %.5f, ", malloc_library(), filled, churned);
 	if (alloc.pool)

@@ -67,6 +67,8 @@ uint64_t bench_thread_cpu_ns(void);
  * pages a processor), shared memory included.
  */
 uint64_t bench_resident_bytes(void);
+/* The same, but for what is shared or a file's. */
+uint64_t bench_anonymous_bytes(void);
 
 /* Memory outside of malloc, touched: an allocator that is measured must not have it. */
 void *bench_memory(size_t size_bytes);

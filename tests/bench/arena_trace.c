@@ -57,7 +57,7 @@ struct zs_heap *bench_heap(void)
 	return heap;
 }
 
-uint64_t bench_resident_bytes(void)
+static uint64_t smaps_bytes(const char *name)
 {
 	char text[256];
 	unsigned long kib;
@@ -66,12 +66,22 @@ uint64_t bench_resident_bytes(void)
 	if (!file)
 		bench_die(errno, "/proc/self/smaps_rollup");
 	while (fgets(text, sizeof(text), file)) {
-		if (sscanf(text, "Rss: %lu kB", &kib) == 1) {
+		if (!strncmp(text, name, strlen(name)) && sscanf(text + strlen(name), ": %lu kB", &kib) == 1) {
 			fclose(file);
 			return (uint64_t)kib * 1024;
 		}
 	}
-	bench_die(0, "/proc/self/smaps_rollup has no Rss");
+	bench_die(0, "/proc/self/smaps_rollup has no %s", name);
+}
+
+uint64_t bench_resident_bytes(void)
+{
+	return smaps_bytes("Rss");
+}
+
+uint64_t bench_anonymous_bytes(void)
+{
+	return smaps_bytes("Anonymous");
 }
 
 void bench_trace_load(const struct bench_options *options, struct bench_trace *ret_trace)

@@ -6,12 +6,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/bits.h"
 #include "support/random.h"
 #include "support/small_store.h"
 #include "zsmalloc/arena.h"
 #include "zsmalloc/geometry.h"
 #include "zsmalloc/object.h"
 #include "zsmalloc/pool.h"
+#include "zsmalloc/report.h"
 
 #define NR_OBJECTS 4000
 
@@ -135,6 +137,45 @@ Test(compact, a_slice_stops_at_its_budget_and_the_next_one_goes_on)
 	cr_assert_eq(freed, freeable);
 	cr_assert_gt(slices, 5);
 	check_content();
+}
+
+/* Makes nr objects of this size and leaves one in every `every`. */
+static void make_sparse(uint32_t size, unsigned int nr, unsigned int every)
+{
+	struct zs_object_info info = {.size = size};
+	struct zs_handle made[1000];
+
+	for (unsigned int i = 0; i < nr; i++) {
+		cr_assert_eq(zs_pool_alloc(pool, size, ZS_URGENCY_NEW, &made[i]), 0);
+		zs_obj_write(pool, made[i], &info, payload[0]);
+	}
+	for (unsigned int i = 0; i < nr; i++) {
+		if (i % every)
+			zs_pool_free(pool, made[i], &info);
+	}
+}
+
+static uint64_t zspages_of(uint32_t size)
+{
+	struct zs_class_stats classes[ZS_CLASSES_MAX];
+
+	zs_classes_init(classes);
+	zs_pool_add_classes(pool, classes);
+	return classes[zs_geometry_class(zs_geometry(), size + ZS_OBJECT_HEADER_BYTES)].zspages;
+}
+
+Test(compact, what_wastes_most_comes_first)
+{
+	static const uint32_t sizes[] = {600, 1000, 1700, 2400};
+	uint64_t before[ZS_ARRAY_SIZE(sizes)];
+
+	for (unsigned int i = 0; i < ZS_ARRAY_SIZE(sizes); i++)
+		make_sparse(sizes[i], 1000, i == 2 ? 10 : 2);
+	for (unsigned int i = 0; i < ZS_ARRAY_SIZE(sizes); i++)
+		before[i] = zspages_of(sizes[i]);
+	cr_assert_gt(zs_pool_compact(pool, 100), 0);
+	for (unsigned int i = 0; i < ZS_ARRAY_SIZE(sizes); i++)
+		cr_expect_eq(zspages_of(sizes[i]) < before[i], i == 2, "objects of %u bytes", sizes[i]);
 }
 
 Test(compact, an_object_that_is_being_read_stays_where_it_is)

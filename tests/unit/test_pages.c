@@ -155,9 +155,9 @@ Test(pages, freed_memory_goes_back_to_the_system_but_for_a_reserve)
 		zs_pages_free(&pages, runs[i], 16);
 	zs_pages_check(&pages);
 	cr_assert_eq(pages.nr_used, 0);
-	cr_assert_leq(pages.nr_reserve, 1024 + 16);
-	cr_assert_eq(zs_arena_resident_bytes(&arena), before + pages.nr_reserve * ZS_PAGE_SIZE);
-	cr_assert_eq(pages.nr_punched, 3200 - pages.nr_reserve);
+	cr_assert_leq(pages.reserve.nr, 1024 + 16);
+	cr_assert_eq(zs_arena_resident_bytes(&arena), before + pages.reserve.nr * ZS_PAGE_SIZE);
+	cr_assert_eq(pages.nr_punched, 3200 - pages.reserve.nr);
 }
 
 /* Takes nr runs of 16 pages and gives them back. */
@@ -174,7 +174,7 @@ static void take_and_free(unsigned int nr)
 Test(pages, the_reserve_is_small_if_little_is_used)
 {
 	take_and_free(200);
-	cr_assert_leq(pages.nr_reserve, 128);
+	cr_assert_leq(pages.reserve.nr, 128);
 	cr_assert_leq(zs_arena_resident_bytes(&arena), 128 * ZS_PAGE_SIZE + ZS_PAGE_SIZE);
 	zs_pages_check(&pages);
 }
@@ -184,11 +184,11 @@ Test(pages, freeing_in_bulk_gives_memory_back_at_its_end)
 	zs_pages_bulk_begin(&pages);
 	zs_pages_bulk_begin(&pages);
 	take_and_free(200);
-	cr_assert_eq(pages.nr_reserve, 200 * 16);
+	cr_assert_eq(pages.reserve.nr, 200 * 16);
 	zs_pages_bulk_end(&pages);
-	cr_assert_eq(pages.nr_reserve, 200 * 16, "another one is under way");
+	cr_assert_eq(pages.reserve.nr, 200 * 16, "another one is under way");
 	zs_pages_bulk_end(&pages);
-	cr_assert_leq(pages.nr_reserve, 128);
+	cr_assert_leq(pages.reserve.nr, 128);
 	cr_assert_leq(zs_arena_resident_bytes(&arena), 128 * ZS_PAGE_SIZE + ZS_PAGE_SIZE);
 	zs_pages_check(&pages);
 }
@@ -211,14 +211,14 @@ Test(pages, with_a_shrinker_who_frees_only_asks_for_it_once)
 
 	zs_pages_set_shrinker(&pages, note_wish, &wishes);
 	take_and_free(200);
-	cr_assert_eq(pages.nr_reserve, 3200);
+	cr_assert_eq(pages.reserve.nr, 3200);
 	cr_assert_eq(zs_arena_resident_bytes(&arena), before + 3200 * ZS_PAGE_SIZE);
 	cr_assert_eq(wishes.soon, 1);
 	cr_assert_eq(wishes.urgent, 0);
 	zs_pages_shrink(&pages);
-	cr_assert_leq(pages.nr_reserve, 128);
-	cr_assert_eq(pages.nr_punched, 3200 - pages.nr_reserve);
-	cr_assert_eq(zs_arena_resident_bytes(&arena), before + pages.nr_reserve * ZS_PAGE_SIZE);
+	cr_assert_leq(pages.reserve.nr, 128);
+	cr_assert_eq(pages.nr_punched, 3200 - pages.reserve.nr);
+	cr_assert_eq(zs_arena_resident_bytes(&arena), before + pages.reserve.nr * ZS_PAGE_SIZE);
 	zs_pages_check(&pages);
 	take_and_free(200);
 	cr_assert_eq(wishes.soon, 2, "there is something again");
@@ -234,7 +234,7 @@ Test(pages, a_run_that_waits_for_its_punch_is_the_first_to_be_used_again)
 	for (unsigned int i = 0; i < 200; i++)
 		alloc(16);
 	cr_assert_eq(zs_arena_resident_bytes(&arena), resident);
-	cr_assert_eq(pages.nr_reserve, 0);
+	cr_assert_eq(pages.reserve.nr, 0);
 	zs_pages_check(&pages);
 }
 
@@ -246,8 +246,11 @@ Test(pages, what_waits_for_its_punch_takes_no_room_beyond_the_limit)
 
 	zs_pages_set_limit(&pages, limit);
 	zs_pages_set_shrinker(&pages, note_wish, &wishes);
-	take_and_free(120);
-	cr_assert_eq(pages.nr_reserve, 120 * 16);
+	for (unsigned int i = 0; i < 2000; i++)
+		alloc(1);
+	for (page = 0; page < 2000; page += 2)
+		zs_pages_free(&pages, page, 1);
+	cr_assert_eq(pages.reserve.nr, 1000);
 	/* None of these can use what waits. */
 	while (!zs_pages_alloc(&pages, 3, ZS_URGENCY_NEW, &page))
 		cr_assert_leq(zs_arena_resident_bytes(&arena) - before, (limit + reserve) * ZS_PAGE_SIZE);
@@ -272,12 +275,12 @@ Test(pages, a_shrinker_that_is_late_is_asked_to_hurry_and_then_not_waited_for)
 		runs[i] = alloc(16);
 	for (unsigned int i = 0; i < nr; i++) {
 		zs_pages_free(&pages, runs[i], 16);
-		most = zs_max(most, pages.nr_reserve);
+		most = zs_max(most, pages.reserve.nr);
 		cr_assert_eq(wishes.urgent, most > 4096);
 	}
-	cr_assert_eq(wishes.soon, 1 + (pages.nr_reserve > 128), "after the punch it is asked again");
+	cr_assert_eq(wishes.soon, 1 + (pages.reserve.nr > 128), "after the punch it is asked again");
 	cr_assert_eq(most, 8192);
-	cr_assert_lt(pages.nr_reserve, nr * 16 - 8192 + 128);
+	cr_assert_lt(pages.reserve.nr, nr * 16 - 8192 + 128);
 	zs_pages_check(&pages);
 }
 
@@ -298,6 +301,28 @@ Test(pages, holes_are_used_again_whole_or_split)
 		memset(zs_pages_at(&pages, alloc(3)), 1, 3 * ZS_PAGE_SIZE);
 	zs_pages_check(&pages);
 	cr_assert_eq(pages.nr_used, 32 * 64 + 300);
+}
+
+Test(pages, freed_memory_is_used_again_for_runs_of_another_length)
+{
+	uint64_t resident;
+	uint32_t runs[6];
+
+	for (unsigned int i = 0; i < ZS_ARRAY_SIZE(runs); i++)
+		runs[i] = alloc(20);
+	resident = zs_arena_resident_bytes(&arena);
+	for (unsigned int i = 0; i < ZS_ARRAY_SIZE(runs); i++)
+		zs_pages_free(&pages, runs[i], 20);
+	cr_assert_eq(pages.reserve.nr, 120);
+	for (unsigned int i = 0; i < 2; i++)
+		memset(zs_pages_at(&pages, alloc(57)), 1, 57 * ZS_PAGE_SIZE);
+	memset(zs_pages_at(&pages, alloc(6)), 1, 6 * ZS_PAGE_SIZE);
+	cr_assert_eq(pages.reserve.nr, 0);
+	cr_assert_eq(pages.fresh, 120, "no new address space was needed");
+	cr_assert_eq(zs_arena_resident_bytes(&arena), resident, "nor new memory");
+	cr_assert_eq(pages.nr_populated, 120);
+	cr_assert_eq(pages.nr_punched, 0);
+	zs_pages_check(&pages);
 }
 
 static bool in_use[NR_PAGES];
@@ -329,13 +354,11 @@ Test(pages, random_use_keeps_the_invariants_and_refuses_nothing_that_there_is_ro
 	for (unsigned int i = 0; i < 20000; i++) {
 		bool more = test_random_chance(&random, i / 2000 % 2 ? 60 : 40);
 		unsigned int at = nr ? (unsigned int)test_random_below(&random, nr) : 0;
-		/* Holes are joined for the run that is wanted, if there is a new one. */
-		bool joins = pages.has_new_holes || pages.nr_reserve;
 
 		if (more && nr < ZS_ARRAY_SIZE(runs)) {
 			runs[nr].nr = 1 + (unsigned int)test_random_below(&random, ZS_RUN_MAX_PAGES);
 			if (zs_pages_alloc(&pages, runs[nr].nr, ZS_URGENCY_NEW, &runs[nr].page)) {
-				cr_assert(!joins || !has_room(runs[nr].nr), "%u pages", runs[nr].nr);
+				cr_assert(!has_room(runs[nr].nr), "%u pages", runs[nr].nr);
 				refused++;
 				continue;
 			}
@@ -398,12 +421,12 @@ Test(pages, the_reserve_is_given_back_before_a_lack_of_memory_is_told)
 {
 	uint32_t page;
 
-	take_and_free(5);
-	cr_assert_eq(pages.nr_reserve, 80);
+	take_and_free(4);
+	cr_assert_eq(pages.reserve.nr, 64);
 	zs_fault_arm(1);
-	cr_assert_eq(zs_pages_alloc(&pages, 8, ZS_URGENCY_NEW, &page), 0);
+	cr_assert_eq(zs_pages_alloc(&pages, 65, ZS_URGENCY_NEW, &page), 0);
 	zs_fault_arm(0);
-	cr_assert_eq(pages.nr_reserve, 0);
+	cr_assert_eq(pages.reserve.nr, 0);
 	zs_pages_check(&pages);
 }
 
