@@ -17,11 +17,11 @@
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/bits.h"
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "config.h"
 #include "frontend.h"
 #include "pressure.h"
@@ -120,10 +120,7 @@ static void look_at_ages(struct zsd_cold_policy *policy)
 
 static void take_time(struct zsd_cold_policy *policy)
 {
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	policy->now_usec = (uint64_t)now.tv_sec * USEC_PER_SEC + (uint64_t)now.tv_nsec / 1000;
+	policy->now_usec = zs_clock_nsec() / 1000;
 }
 
 static void schedule(struct zsd_cold_policy *policy, uint64_t at_usec)

@@ -9,6 +9,7 @@
 #include "base/bits.h"
 #include "base/cleanup.h"
 #include "changes.h"
+#include "codec/times.h"
 #include "command_answer.h"
 #include "command_options.h"
 #include "config.h"
@@ -95,6 +96,7 @@ json_t *zsd_report_device(struct zsd_service *service, struct zs_device *device)
 		{"written_back_bytes", figures.written_back_bytes},
 		{"stored_bytes", stats->compressed_bytes},
 		{"memory_bytes", stats->memory_bytes},
+		{"memory_peak_bytes", stats->peak_bytes},
 		{"open_count", zsd_service_open_count(service, info->id)},
 		{"errors", stats->corrupt},
 		{"uid", info->uid},
@@ -159,6 +161,7 @@ json_t *zsd_report_device_stats(struct zsd_service *service, struct zs_device *d
 		{"data_bytes", stats.data_bytes},
 		{"stored_bytes", stats.compressed_bytes},
 		{"memory_bytes", stats.memory_bytes},
+		{"memory_peak_bytes", stats.peak_bytes},
 		{"reads", stats.reads},
 		{"read_bytes", stats.read_bytes},
 		{"writes", stats.writes},
@@ -205,8 +208,9 @@ static bool is_known(struct zsd_call *call, struct zs_device *device)
 {
 	json_int_t since = zsd_call_int(call, "changed_since", 0);
 
-	return call->generation &&
-	       !zsd_changes_look(zsd_service_changes(call->service), device, (uint64_t)zs_max(since, 0));
+	return call->generation && !zsd_changes_look(zsd_service_changes(call->service), device,
+						     zsd_service_open_count(call->service, zs_device_id(device)),
+						     (uint64_t)zs_max(since, 0));
 }
 
 /* Returns 0, -ENODEV (gone meanwhile) or -ENOMEM. */
@@ -297,6 +301,11 @@ static bool set_compaction(json_t *object, const struct zsd_policy_stats *stats)
 	       (!stats->last_end || set(object, "compaction_end", json_string(ends[stats->last_end])));
 }
 
+static uint64_t codec_usec(enum zs_codec_id codec, enum zs_codec_work work)
+{
+	return zs_codec_nsec(codec, work) / NSEC_PER_USEC;
+}
+
 json_t *zsd_report_pool(struct zsd_service *service)
 {
 	struct zs_store *store = zsd_service_store(service);
@@ -334,10 +343,15 @@ json_t *zsd_report_pool(struct zsd_service *service)
 		{"freeable_bytes", stats.pool.freeable_pages * ZS_PAGE_SIZE},
 		{"compacted_bytes", stats.pool.compacted_pages * ZS_PAGE_SIZE},
 		{"moved_objects", stats.pool.moved_objects},
+		{"lent_objects", stats.pool.lent_objects},
 		{"compaction_runs", policy.runs},
 		{"compaction_freed_bytes", policy.freed_pages * ZS_PAGE_SIZE},
 		{"lock_waits", stats.pool.lock_waits},
 		{"lock_wait_ns", stats.pool.lock_wait_ns},
+		{"lz4_compress_usec", codec_usec(ZS_CODEC_LZ4, ZS_CODEC_COMPRESS)},
+		{"lz4_decompress_usec", codec_usec(ZS_CODEC_LZ4, ZS_CODEC_DECOMPRESS)},
+		{"zstd_compress_usec", codec_usec(ZS_CODEC_ZSTD, ZS_CODEC_COMPRESS)},
+		{"zstd_decompress_usec", codec_usec(ZS_CODEC_ZSTD, ZS_CODEC_DECOMPRESS)},
 		{"requests_helped", requests.helped},
 		{"request_parts_helped", requests.helped_parts},
 		{"requests_refused_classic", requests.classic_refused},

@@ -475,6 +475,7 @@ int zsd_daemon_run(const struct zsd_options *options)
 		return r;
 	}
 	announce(&service);
+	zsd_thread_set_patient();
 	r = sd_event_loop(service.event);
 	if (r < 0)
 		fail(r, "the event loop failed", NULL);

@@ -215,7 +215,7 @@ static int write_mm_stat(struct zsd_frontend *frontend, const struct zsd_figures
 	return snprintf(text, TEXT_BYTES, "%8llu %8llu %8llu %8lu %8ld %8llu %8lu %8llu %8llu\n",
 			(unsigned long long)figures->data_bytes, (unsigned long long)figures->stats.compressed_bytes,
 			(unsigned long long)figures->stats.memory_bytes,
-			(unsigned long)figures->info.memory_limit_bytes, (long)figures->stats.memory_bytes,
+			(unsigned long)figures->info.memory_limit_bytes, (long)figures->stats.peak_bytes,
 			(unsigned long long)(figures->same_bytes / ZRAM_PAGE), (unsigned long)pool.pool.compacted_pages,
 			(unsigned long long)(figures->incompressible_bytes / ZRAM_PAGE),
 			(unsigned long long)(figures->incompressible_bytes / ZRAM_PAGE));

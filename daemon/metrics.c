@@ -21,7 +21,9 @@
 #include "base/check.h"
 #include "base/cleanup.h"
 #include "base/histogram.h"
+#include "codec/times.h"
 #include "figures.h"
+#include "metrics_text.h"
 #include "store/device.h"
 #include "tasks.h"
 
@@ -29,7 +31,6 @@
 #define NR_BUCKETS	 11
 #define FIRST_BUCKET_BIT 12
 #define END_BYTES	 32
-#define TEXT_MIN_BYTES	 ((size_t)64 << 10)
 
 struct times {
 	uint64_t buckets[NR_BUCKETS]; /* up to the bucket's end, not only in it */
@@ -47,19 +48,11 @@ struct device_row {
 	struct times times[ZS_OPERATION_NR];
 };
 
-/* What is written so far. failed: memory was short, and the rest was dropped. */
-struct text {
-	char *bytes;
-	size_t length;
-	size_t capacity;
-	bool failed;
-};
-
 struct metrics {
 	struct zs_store_stats pool;
 	const struct zsd_metrics_facts *facts;
 	bool open_metrics;
-	struct text *text;
+	struct zsd_text *text;
 	struct device_row *devices;
 	size_t nr_devices;
 };
@@ -142,31 +135,9 @@ static int read_devices(struct metrics *metrics, struct zs_store *store)
  * writing
  */
 
-/* Makes room for so much more. */
-static bool make_room(struct text *text, size_t length)
-{
-	size_t capacity = text->capacity ?: TEXT_MIN_BYTES;
-	char *bytes;
-
-	while (capacity - text->length < length)
-		capacity *= 2;
-	bytes = zs_fault() || text->failed ? NULL : realloc(text->bytes, capacity);
-	text->failed = !bytes;
-	if (!bytes)
-		return false;
-	text->bytes = bytes;
-	text->capacity = capacity;
-	return true;
-}
-
 static void write_bytes(const struct metrics *metrics, const char *bytes, size_t length)
 {
-	struct text *text = metrics->text;
-
-	if (text->capacity - text->length < length && !make_room(text, length))
-		return;
-	memcpy(text->bytes + text->length, bytes, length);
-	text->length += length;
+	zsd_text_append(metrics->text, bytes, length);
 }
 
 static void write_text(const struct metrics *metrics, const char *text)
@@ -233,6 +204,26 @@ static void write_one(const struct metrics *metrics, const char *name, const cha
  * families
  */
 
+static void write_codec_times(const struct metrics *metrics)
+{
+	static const struct {
+		const char *name;
+		const char *type;
+		enum zs_codec_work work;
+		const char *help;
+	} times[] = {
+		{"zsd_compress_seconds", "counter", ZS_CODEC_COMPRESS, "How long threads have compressed, sampled."},
+		{"zsd_decompress_seconds", "counter", ZS_CODEC_DECOMPRESS, "How long they have decompressed, sampled."},
+	};
+
+	for (size_t i = 0; i < ZS_ARRAY_SIZE(times); i++) {
+		write_head(metrics, times[i].name, times[i].type, times[i].help);
+		for (unsigned int id = ZS_CODEC_LZ4; id < ZS_CODEC_NR; id++)
+			write_format(metrics, "%s_total{algorithm=\"%s\"} %.9f\n", times[i].name,
+				     zs_codec_find(id)->name, (double)zs_codec_nsec(id, times[i].work) / 1e9);
+	}
+}
+
 static void write_pool(const struct metrics *metrics)
 {
 	const struct zs_heap_stats *heap = &metrics->pool.heap;
@@ -249,6 +240,7 @@ static void write_pool(const struct metrics *metrics)
 		  (double)heap->peak_bytes);
 	write_one(metrics, "zsd_pool_fragmentation_ratio", "Part of the zspages that compaction would free at best.",
 		  zspages ? (double)metrics->pool.pool.freeable_pages / (double)zspages : 0);
+	write_codec_times(metrics);
 	if (!metrics->facts)
 		return;
 	write_one(metrics, "zsd_config_last_reload_success", "1 if the configuration was taken the last time, else 0.",
@@ -308,6 +300,7 @@ static const struct {
 } families[] = {
 	{"zsd_device_size_bytes", "gauge", FIGURE(info.size_bytes), "Size of the device."},
 	{"zsd_device_memory_bytes", "gauge", FIGURE(stats.memory_bytes), "Memory that it costs, with all overhead."},
+	{"zsd_device_memory_peak_bytes", "gauge", FIGURE(stats.peak_bytes), "The most memory that it has cost so far."},
 	{"zsd_device_memory_limit_bytes", "gauge", FIGURE(info.memory_limit_bytes),
 	 "The most memory that it may cost; 0 is no limit."},
 	{"zsd_device_read_bytes", "counter", FIGURE(stats.read_bytes), "Bytes read."},
@@ -459,17 +452,12 @@ static void write_all(const struct metrics *metrics)
 		write_text(metrics, "# EOF\n");
 }
 
-static void text_deinit(struct text *text)
-{
-	free(text->bytes);
-}
-
 int zsd_metrics_render(struct zs_store *store, const struct zsd_metrics_facts *facts, enum zsd_metrics_format format,
 		       char **ret_text, size_t *ret_length)
 {
 	struct metrics metrics = {.facts = facts, .open_metrics = format == ZSD_METRICS_OPENMETRICS};
 	ZS_CLEANUP_FREE struct device_row *devices = NULL;
-	ZS_CLEANUP(text_deinit) struct text text = {.length = 0};
+	ZS_CLEANUP(zsd_text_deinit) struct zsd_text text = {.length = 0};
 	int error;
 
 	zs_store_stats(store, &metrics.pool);

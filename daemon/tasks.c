@@ -22,6 +22,7 @@
 
 #include "base/check.h"
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/size.h"
 #include "base/thread.h"
@@ -50,14 +51,6 @@ const char *zsd_task_reason_name(enum zsd_task_reason reason)
 /*
  * the thread
  */
-
-static uint64_t now_nsec(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
-}
 
 static int write_back(struct zsd_tasks *tasks, struct zsd_task *task)
 {
@@ -112,7 +105,7 @@ static struct zsd_task *urgent_locked(struct zsd_tasks *tasks)
 /* So long that the task keeps to its share, or until something is wanted. Under tasks->lock. */
 static void pause_locked(struct zsd_tasks *tasks, const struct zsd_task *task, uint64_t worked_nsec)
 {
-	uint64_t end = now_nsec() + worked_nsec * (100 - task->share_percent) / task->share_percent;
+	uint64_t end = zs_clock_nsec() + worked_nsec * (100 - task->share_percent) / task->share_percent;
 	struct timespec until = {.tv_sec = (time_t)(end / 1000000000), .tv_nsec = (long)(end % 1000000000)};
 
 	if (task->share_percent == 100)
@@ -216,9 +209,9 @@ static void run_locked(struct zsd_tasks *tasks, struct zsd_task *task)
 		more = zs_train_begin(&task->train, tasks->store, &task->training) ?: 1;
 	while (more > 0 && !task->cancel && !tasks->stopping) {
 		pthread_mutex_unlock(&tasks->lock);
-		begin = now_nsec();
+		begin = zs_clock_nsec();
 		more = work(tasks, task);
-		begin = now_nsec() - begin;
+		begin = zs_clock_nsec() - begin;
 		pthread_mutex_lock(&tasks->lock);
 		if (more > 0)
 			pause_locked(tasks, task, begin);

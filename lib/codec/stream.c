@@ -8,11 +8,13 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <time.h>
 
 #include "base/bits.h"
 #include "base/check.h"
 #include "base/cleanup.h"
 #include "codec/dictionary.h"
+#include "codec/times.h"
 
 /*
  * Combinations of codec, level and block size that one thread keeps ready. A zstd:19 compressor of 64 KiB blocks takes
@@ -32,6 +34,7 @@ struct stream_compressor {
 struct zs_stream {
 	unsigned int shard; /* immutable */
 	uint64_t clock;	    /* compressed blocks so far */
+	struct zs_sampler samplers[ZS_CODEC_WORK_NR];
 	bool nowait;
 	bool retrying;
 	void *io; /* NULL until it is needed */
@@ -53,6 +56,8 @@ int zs_stream_create(unsigned int shard, struct zs_stream **ret_stream)
 	/* Only what is read before it is written: the scratch memory stays untouched until a block comes. */
 	stream->shard = shard;
 	stream->clock = 0;
+	for (unsigned int work = 0; work < ZS_CODEC_WORK_NR; work++)
+		zs_sampler_init(&stream->samplers[work], shard);
 	stream->nowait = false;
 	stream->retrying = false;
 	stream->io = NULL;
@@ -89,6 +94,43 @@ unsigned int zs_stream_shard(const struct zs_stream *stream)
 {
 	return stream->shard;
 }
+
+/*
+ * times
+ */
+
+struct timed {
+	unsigned int weight; /* calls that this one stands for; 0: it is not timed */
+	uint64_t began_nsec;
+};
+
+static uint64_t now_nsec(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
+static struct timed timed_begin(struct zs_stream *stream, enum zs_codec_work work)
+{
+	struct timed timed = {.weight = zs_sampler_next(&stream->samplers[work])};
+
+	if (__builtin_expect(timed.weight, 0))
+		timed.began_nsec = now_nsec();
+	return timed;
+}
+
+static void timed_end(const struct zs_stream *stream, const struct timed *timed, enum zs_codec_id codec,
+		      enum zs_codec_work work)
+{
+	if (__builtin_expect(timed->weight, 0))
+		zs_codec_add_nsec(stream->shard, codec, work, (now_nsec() - timed->began_nsec) * timed->weight);
+}
+
+/*
+ * compressing
+ */
 
 /* An unused entry, or else the one that was not used for the longest time. */
 static struct stream_compressor *stream_victim(struct zs_stream *stream)
@@ -155,6 +197,7 @@ int zs_stream_compress_with(struct zs_stream *stream, const struct zs_codec_para
 			    const void **ret_payload, size_t *ret_length)
 {
 	struct stream_compressor *entry;
+	struct timed timed;
 	int error;
 
 	zs_assert(block_size && block_size <= ZS_BLOCK_MAX_BYTES);
@@ -162,9 +205,11 @@ int zs_stream_compress_with(struct zs_stream *stream, const struct zs_codec_para
 	if (error)
 		return error;
 	entry->last_use = ++stream->clock;
+	timed = timed_begin(stream, ZS_CODEC_COMPRESS);
 	/* One byte short of the block: a codec that can't save anything gives up early. */
 	error = entry->codec->compress(entry->compressor, block, block_size, stream->payload, block_size - 1,
 				       ret_length);
+	timed_end(stream, &timed, entry->codec->id, ZS_CODEC_COMPRESS);
 	if (error)
 		return error;
 	*ret_payload = stream->payload;
@@ -189,6 +234,10 @@ int zs_stream_compressor_bytes(struct zs_stream *stream, const struct zs_codec_p
 	return 0;
 }
 
+/*
+ * decompressing
+ */
+
 static int stream_decompressor(struct zs_stream *stream, const struct zs_codec *codec, void **ret_decompressor)
 {
 	void **decompressor = &stream->decompressors[codec->id];
@@ -207,6 +256,7 @@ int zs_stream_decompress_with(struct zs_stream *stream, enum zs_codec_id id, con
 			      const void *payload, size_t length, void *block, size_t block_size)
 {
 	const struct zs_codec *codec = zs_codec_find(id);
+	struct timed timed;
 	void *decompressor;
 	int error;
 
@@ -217,9 +267,13 @@ int zs_stream_decompress_with(struct zs_stream *stream, enum zs_codec_id id, con
 	error = stream_decompressor(stream, codec, &decompressor);
 	if (error)
 		return error;
+	timed = timed_begin(stream, ZS_CODEC_DECOMPRESS);
 	if (dictionary)
-		return codec->decompress_with(decompressor, dictionary, payload, length, block, block_size);
-	return codec->decompress(decompressor, payload, length, block, block_size);
+		error = codec->decompress_with(decompressor, dictionary, payload, length, block, block_size);
+	else
+		error = codec->decompress(decompressor, payload, length, block, block_size);
+	timed_end(stream, &timed, id, ZS_CODEC_DECOMPRESS);
+	return error;
 }
 
 int zs_stream_decompress(struct zs_stream *stream, enum zs_codec_id id, const void *payload, size_t length, void *block,

@@ -301,8 +301,8 @@ void zs_wire_reply_deinit(struct zs_wire_reply *reply)
 /* Takes root over, also when it is NULL for lack of memory. */
 static int encode(json_t *root, char **ret_text, size_t *ret_length)
 {
-	/* Six digits are what a ratio is worth; the default of 17 prints 3.357 as 3.3570000000000002. */
-	char *text = root ? json_dumps(root, JSON_COMPACT | JSON_REAL_PRECISION(6)) : NULL;
+	/* Seconds keep their nanoseconds for ten days; the default of 17 prints 3.357 as 3.3570000000000002. */
+	char *text = root ? json_dumps(root, JSON_COMPACT | JSON_REAL_PRECISION(15)) : NULL;
 
 	json_decref(root);
 	if (!text)

@@ -33,8 +33,9 @@
 struct candidate {
 	const void *payload; /* NULL: no object, slot is final */
 	struct zs_object_info info;
-	uint64_t flags; /* of the slot, with an object */
-	uint64_t slot;	/* of a same-filled block; else set when the object exists */
+	uint64_t flags;	      /* of the slot, with an object */
+	uint64_t slot;	      /* of a same-filled block; else set when the object exists */
+	struct zs_handle old; /* of the object that it takes the place of, as far as is known; ZS_NO_HANDLE: none */
 	/* Whose limit has refused the last try; NULL: the heap's. */
 	const struct zs_budget *refused;
 };
@@ -83,7 +84,7 @@ static void count_object(struct zs_device *device, unsigned int shard, const str
 	if (__builtin_expect(info->dictionary, 0))
 		zs_dictionary_count_object(device->store, info->dictionary, sign);
 	zs_count(&device->shards, shard, ZS_COUNT_COMPRESSED_BYTES, size * sign);
-	zs_count(&device->shards, shard, ZS_COUNT_COST_BYTES, (zs_pool_cost(size) + sizeof(uint64_t)) * sign);
+	zs_device_add_cost(device, shard, (zs_pool_cost(size) + sizeof(uint64_t)) * sign);
 }
 
 /*
@@ -151,7 +152,7 @@ static int make_object(struct zs_device *device, struct candidate *candidate, en
 		return error;
 	}
 	candidate->info.owner = (uint16_t)zs_device_owner(device);
-	zs_obj_write(device->pool, handle, &candidate->info, candidate->payload);
+	zs_obj_replace(device->pool, handle, &candidate->info, candidate->payload, candidate->old);
 	candidate->slot = zs_slot_object(handle, candidate->flags);
 	return 0;
 }
@@ -160,7 +161,7 @@ static int make_object(struct zs_device *device, struct candidate *candidate, en
 static void free_backed(struct zs_device *device, unsigned int shard, uint32_t units)
 {
 	zs_uncharge(device, sizeof(uint64_t));
-	zs_count(&device->shards, shard, ZS_COUNT_COST_BYTES, -sizeof(uint64_t));
+	zs_device_add_cost(device, shard, -sizeof(uint64_t));
 	zs_cold_count(device, shard, units, UINT64_MAX);
 }
 
@@ -300,7 +301,7 @@ int zs_block_store(struct zs_device *device, struct zs_stream *stream, uint64_t 
 		zs_handle_prefetch(device->pool, zs_slot_handle(old));
 	error = choose(device, stream, buffer, &candidate);
 	if (!error && zs_slot_state(old) == ZS_SLOT_OBJECT)
-		zs_obj_prefetch(device->pool, zs_slot_handle(old));
+		candidate.old = zs_slot_handle(old);
 	if (!error)
 		error = prepare(device, stream, block, old, &candidate);
 	if (error)

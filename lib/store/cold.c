@@ -38,7 +38,7 @@ static void lose_block(struct zs_device *device, uint64_t block, uint64_t slot)
 	zs_pool_free(device->pool, zs_slot_handle(slot), &info);
 	zs_count(&device->shards, 0, ZS_COUNT_OBJECTS, UINT64_MAX);
 	zs_count(&device->shards, 0, ZS_COUNT_HUGE, huge ? UINT64_MAX : 0);
-	zs_count(&device->shards, 0, ZS_COUNT_COST_BYTES, -sizeof(uint64_t));
+	zs_device_add_cost(device, 0, -sizeof(uint64_t));
 	zs_count(&device->shards, 0, ZS_COUNT_CORRUPT, 1);
 	zs_cold_count(device, 0, info.units, UINT64_MAX);
 	zs_uncharge(device, sizeof(uint64_t));
@@ -163,7 +163,7 @@ int zs_cold_evict(struct zs_device *device, unsigned int shard, const struct zs_
 	zs_dictionary_count_object(device->store, object->info.dictionary, UINT64_MAX);
 	zs_count_codec(&device->shards, shard, object->info.codec, object->info.size, UINT64_MAX);
 	zs_count(&device->shards, shard, ZS_COUNT_COMPRESSED_BYTES, -(uint64_t)object->info.size);
-	zs_count(&device->shards, shard, ZS_COUNT_COST_BYTES, -cost);
+	zs_device_add_cost(device, shard, -cost);
 	zs_count(&device->shards, shard, ZS_COUNT_WRITTEN_BACK, 1);
 	zs_count(&device->shards, shard, ZS_COUNT_WRITTEN_BACK_BYTES, zs_place_bytes(place.units));
 	zs_uncharge(device, cost);
@@ -188,7 +188,7 @@ int zs_cold_restore(struct zs_device *device, unsigned int shard, struct zs_obje
 	zs_cold_count(device, shard, object->place.units, UINT64_MAX);
 	zs_count_codec(&device->shards, shard, object->info.codec, object->info.size, 1);
 	zs_count(&device->shards, shard, ZS_COUNT_COMPRESSED_BYTES, object->info.size);
-	zs_count(&device->shards, shard, ZS_COUNT_COST_BYTES, cost);
+	zs_device_add_cost(device, shard, cost);
 	return 0;
 }
 

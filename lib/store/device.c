@@ -339,14 +339,48 @@ void zs_device_info(struct zs_device *device, struct zs_device_info *ret_info)
 	strcpy(ret_info->group, zs_group_name(device));
 }
 
+static uint64_t table_bytes(const struct zs_device *device)
+{
+	return atomic_load_explicit(&device->table.nr_present, memory_order_relaxed) * ZS_PAGE_SIZE;
+}
+
+/* Answers the highest so far. */
+static uint64_t raise_peak(struct zs_device *device, uint64_t memory_bytes)
+{
+	uint64_t peak = atomic_load_explicit(&device->peak_bytes, memory_order_relaxed);
+
+	while (memory_bytes > peak) {
+		if (atomic_compare_exchange_weak_explicit(&device->peak_bytes, &peak, memory_bytes,
+							  memory_order_relaxed, memory_order_relaxed))
+			return memory_bytes;
+	}
+	return peak;
+}
+
+/*
+ * look_at is a step above what the shard had at the last look, and follows it down at a step's distance: what goes up
+ * and down by an object is not looked at each time.
+ */
+void zs_device_add_cost(struct zs_device *device, unsigned int shard, uint64_t cost)
+{
+	struct zs_shard *own = &device->shards.shards[shard & device->shards.mask];
+	int64_t now = (int64_t)(zs_count_from(&device->shards, shard, ZS_COUNT_COST_BYTES, cost) + cost);
+	int64_t look_at = atomic_load_explicit(&own->look_at, memory_order_relaxed);
+
+	if (__builtin_expect(now < look_at && now >= look_at - 2 * ZS_PEAK_STEP, 1))
+		return;
+	atomic_store_explicit(&own->look_at, now + ZS_PEAK_STEP, memory_order_relaxed);
+	if (now >= look_at)
+		raise_peak(device, zs_shards_sum(&device->shards, ZS_COUNT_COST_BYTES) + table_bytes(device));
+}
+
 void zs_device_stats(struct zs_device *device, struct zs_device_stats *ret_stats)
 {
-	uint64_t table_pages = atomic_load_explicit(&device->table.nr_present, memory_order_relaxed);
-
 	zs_shards_stats(&device->shards, ret_stats);
 	ret_stats->data_bytes = (ret_stats->same_blocks + ret_stats->object_blocks + ret_stats->backed_blocks) *
 				device->block_size;
-	ret_stats->memory_bytes += table_pages * ZS_PAGE_SIZE;
+	ret_stats->memory_bytes += table_bytes(device);
+	ret_stats->peak_bytes = raise_peak(device, ret_stats->memory_bytes);
 }
 
 bool zs_device_is_shared(const struct zs_device *device)

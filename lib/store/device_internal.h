@@ -18,6 +18,8 @@
 /* Read-modify-writes of one block exclude each other by a lock of this many; they never exclude anybody else. */
 #define ZS_MODIFY_LOCKS 64
 
+#define ZS_PEAK_STEP ((int64_t)128 << 10)
+
 enum zs_device_state { ZS_DEVICE_FREE, ZS_DEVICE_ACTIVE, ZS_DEVICE_REMOVING };
 
 /*
@@ -48,6 +50,7 @@ struct zs_device {
 	struct zs_budget budget; /* its own limit; kept only while there is one */
 	struct zs_group *group;	 /* or NULL; from before it is ACTIVE until it is FREE */
 	struct zs_shards shards;
+	_Atomic uint64_t peak_bytes;   /* the most that memory_bytes was seen to be; relaxed, only grows */
 	struct zs_latencies latencies; /* only borrowers add; none are left when it is finished */
 	struct zs_list removed;	       /* in deferred.removed while REMOVING, under deferred.mutex */
 	uint64_t removed_blocks;       /* slots before this one are free; while REMOVING, under deferred.drain */
@@ -71,6 +74,7 @@ struct zs_store {
 	struct zs_dictionaries dictionaries;
 	_Atomic unsigned int compact_device; /* relaxed, a hint: index of the pool that is compacted next */
 	_Atomic(struct zs_device *) devices[ZS_DEVICES_MAX];
+	_Atomic unsigned int end_devices; /* none has been here or behind; grows only, under lock */
 };
 
 /* What writes use from now on. */
@@ -94,6 +98,13 @@ static inline unsigned int zs_device_owner(const struct zs_device *device)
 int zs_store_slot(struct zs_store *store, unsigned int index, struct zs_device **ret_device);
 /* Sets up a FREE device, all but its id; the caller makes it ACTIVE. Returns 0 or -ENOMEM. */
 int zs_device_start(struct zs_device *device, const struct zs_device_options *options, uint64_t table_offset);
+
+/*
+ * Adds to what the device costs, or takes off. Its peak is looked at when a shard has grown by ZS_PEAK_STEP since the
+ * last look, so that a write costs two comparisons more. Between two looks at its statistics, which see it as well, the
+ * peak may be missed by twice that for each shard.
+ */
+void zs_device_add_cost(struct zs_device *device, unsigned int shard, uint64_t cost);
 
 /* True if nobody has borrowed it: of a REMOVING device nobody will. What was done with it can be seen then. */
 bool zs_device_is_drained(const struct zs_device *device);

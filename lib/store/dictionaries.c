@@ -147,13 +147,13 @@ static int charge(struct zs_device *device, uint64_t nr_pages, enum zs_urgency u
 	if (error)
 		zs_heap_uncharge_dictionary(heap, nr_pages);
 	else
-		zs_count(&device->shards, 0, ZS_COUNT_COST_BYTES, nr_pages * ZS_PAGE_SIZE);
+		zs_device_add_cost(device, 0, nr_pages * ZS_PAGE_SIZE);
 	return error;
 }
 
 static void uncharge(struct zs_device *device, uint64_t nr_pages)
 {
-	zs_count(&device->shards, 0, ZS_COUNT_COST_BYTES, -(nr_pages * ZS_PAGE_SIZE));
+	zs_device_add_cost(device, 0, -(nr_pages * ZS_PAGE_SIZE));
 	zs_uncharge(device, nr_pages * ZS_PAGE_SIZE);
 	zs_heap_uncharge_dictionary(device->store->heap, nr_pages);
 }

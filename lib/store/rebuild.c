@@ -170,7 +170,7 @@ static int adopt_device(struct zs_device *device)
 	zs_count(&device->shards, 0, ZS_COUNT_OBJECTS, tally.objects);
 	zs_count(&device->shards, 0, ZS_COUNT_HUGE, tally.huge);
 	zs_count(&device->shards, 0, ZS_COUNT_COMPRESSED_BYTES, tally.compressed);
-	zs_count(&device->shards, 0, ZS_COUNT_COST_BYTES, tally.cost);
+	zs_device_add_cost(device, 0, tally.cost);
 	zs_count(&device->shards, 0, ZS_COUNT_CORRUPT, tally.lost);
 	if (tally.lost)
 		zs_log_event(ZS_EVENT_DAMAGED, ZS_LOG_ERR, device->entry->name, -EIO,

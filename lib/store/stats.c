@@ -47,6 +47,7 @@ void zs_shards_reset(struct zs_shards *shards)
 		for (unsigned int counter = ZS_COUNT_INFLIGHT + 1; counter < ZS_COUNT_NR; counter++)
 			atomic_store(&shards->shards[i].counters[counter], 0);
 		atomic_store(&shards->shards[i].modified_nsec, 0);
+		atomic_store(&shards->shards[i].look_at, 0);
 	}
 }
 

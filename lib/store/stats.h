@@ -47,6 +47,7 @@ enum zs_counter {
 struct zs_shard {
 	_Alignas(ZS_NO_SHARE) _Atomic uint64_t counters[ZS_COUNT_NR];
 	_Atomic int64_t modified_nsec; /* last change of data by this shard's threads */
+	_Atomic int64_t look_at;       /* relaxed; ZS_COUNT_COST_BYTES here, see zs_device_add_cost() */
 };
 
 struct zs_shards {
@@ -76,6 +77,13 @@ static inline _Atomic uint64_t *zs_counter(struct zs_shards *shards, unsigned in
 static inline void zs_count(struct zs_shards *shards, unsigned int shard, enum zs_counter counter, uint64_t amount)
 {
 	atomic_fetch_add_explicit(zs_counter(shards, shard, counter), amount, memory_order_relaxed);
+}
+
+/* The same; answers what the shard had counted before. */
+static inline uint64_t zs_count_from(struct zs_shards *shards, unsigned int shard, enum zs_counter counter,
+				     uint64_t amount)
+{
+	return atomic_fetch_add_explicit(zs_counter(shards, shard, counter), amount, memory_order_relaxed);
 }
 
 /* An object in memory, by its codec: it comes (sign 1) or goes (UINT64_MAX). Those of the others are what is left. */

@@ -94,6 +94,7 @@ struct zs_device_stats {
 	uint64_t zstd_bytes;
 	uint64_t compressed_bytes; /* payload of all objects in memory, without headers: zram's compr_data_size */
 	uint64_t memory_bytes;	   /* the objects' share of pages, handle words, slot table pages, dictionaries */
+	uint64_t peak_bytes;	   /* the most that memory_bytes was, see zs_device_add_cost() */
 	uint64_t reads, read_bytes;
 	uint64_t writes, written_bytes;
 	uint64_t discards, discarded_bytes;
@@ -167,8 +168,8 @@ struct zs_pool *zs_store_pool(struct zs_store *store);
  * in use yet is not waited for.
  *
  * zs_store_try_add() is for who must not wait: it frees a piece at most, as zs_deferred_help() does, and returns
- * -EAGAIN if the device may be added after more of it. While a removed device is in use and others keep discarding,
- * there is always more of it.
+ * -EAGAIN if the device may be added after more of it. What others keep discarding is not waited for, but as long as
+ * there is a removed device to be freed.
  */
 int zs_store_try_add(struct zs_store *store, const struct zs_device_options *options, enum zs_device_field *ret_field,
 		     uint64_t *ret_id);

@@ -49,7 +49,14 @@ step "the same numbers as elsewhere"
 equal "written" "$(value zsd_device_written_bytes_total '{device="vm0"}')" "$(stat_of vm0 written_bytes)"
 equal "reads" "$(value zsd_device_io_seconds_count '{device="vm0",op="read"}')" "$(stat_of vm0 reads)"
 equal "incompressible" "$(value zsd_device_data_bytes '{device="vm0",class="incompressible"}')" $((4 << 20))
+equal "peak" "$(value zsd_device_memory_peak_bytes '{device="vm0"}')" "$(stat_of vm0 memory_peak_bytes)"
+[[ $(stat_of vm0 memory_peak_bytes) -ge $((4 << 20)) ]] || fail "the peak is below what is in use"
 equal "used" "$(value zsd_pool_memory_used_bytes '')" "$(pool_stat used_bytes)"
+for codec in lz4 zstd; do
+	seconds=$(value zsd_compress_seconds_total "{algorithm=\"$codec\"}") usec=$(pool_stat "${codec}_compress_usec")
+	[[ $usec -gt 0 ]] || fail "$codec has taken no time"
+	equal "the time of $codec" "$((10#${seconds/./} / 1000))" "$usec"
+done
 
 step "what was compacted by command, as zsctl backing says"
 for ((i = 0; i < 1024; i += 2)); do
@@ -114,7 +121,7 @@ if set(listed) != set(samples):
 # Some change with the time.
 differ = [key for key in listed if listed[key] != samples[key] and "Pool" not in key[0]]
 if differ:
-    sys.exit("differ: %s" % differ)
+    sys.exit("differ: %s" % [(key, listed[key], samples[key]) for key in differ])
 END
 
 step "the socket for metrics has nothing else"

@@ -6,7 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "codec/stream.h"
 #include "store/device.h"
+#include "store/device_internal.h"
 #include "support/data.h"
 #include "support/small_store.h"
 #include "support/store_fixture.h"
@@ -70,6 +72,43 @@ Test(device, ranges_at_every_odd_border_come_back)
 			cr_assert_eq(memcmp(result, content, BYTES), 0);
 		}
 	}
+}
+
+/* The counters of two threads go apart: what one adds the other takes off. Nobody looks before all is gone again. */
+Test(device, peak_is_what_was_in_use_at_most)
+{
+	struct zs_device *big = zs_device_get(store, test_device_add(store, "big", 16 * BYTES, 4096, lz4), stream);
+	struct zs_stream *other;
+	uint64_t peak;
+	size_t done;
+
+	cr_assert_eq(zs_stream_create(1, &other), 0);
+	test_data_make(TEST_DATA_NOISE, &random_state, content, BYTES);
+	for (unsigned int round = 0; round < 3; round++) {
+		for (unsigned int i = 0; i < (round == 2 ? 15 : 8); i++)
+			cr_assert_eq(
+				zs_device_write(big, round == 2 ? other : stream, i * BYTES, content, BYTES, &done), 0);
+		cr_assert_eq(zs_device_discard(big, other, 0, UINT64_MAX), 0);
+	}
+	peak = stats_of(big).peak_bytes;
+	cr_assert_lt(stats_of(big).memory_bytes, BYTES);
+	cr_assert_geq(peak, 15 * BYTES - 4 * (uint64_t)ZS_PEAK_STEP);
+	cr_assert_lt(peak, 16 * BYTES);
+	cr_assert_eq(stats_of(big).peak_bytes, peak);
+	zs_stream_destroy(other);
+	zs_device_put(big, stream);
+}
+
+Test(device, whoever_looks_sees_a_small_peak)
+{
+	uint64_t peak;
+
+	write_all(device);
+	peak = stats_of(device).peak_bytes;
+	cr_assert_eq(peak, stats_of(device).memory_bytes);
+	cr_assert_eq(zs_device_discard(device, stream, 0, UINT64_MAX), 0);
+	cr_assert_lt(stats_of(device).memory_bytes, peak);
+	cr_assert_eq(stats_of(device).peak_bytes, peak);
 }
 
 Test(device, nothing_lies_beyond_the_end)

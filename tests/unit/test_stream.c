@@ -8,6 +8,7 @@
 #include "base/bits.h"
 #include "base/check.h"
 #include "codec/stream.h"
+#include "codec/times.h"
 #include "support/data.h"
 
 static const struct zs_codec_params lz4 = {ZS_CODEC_LZ4, 1};
@@ -178,5 +179,49 @@ Test(stream, no_compressor_is_lost_when_a_new_one_can_not_be_made)
 			     0);
 	cr_assert_eq(zs_fault_passed(), 0);
 	zs_fault_arm(0);
+	zs_stream_destroy(stream);
+}
+
+/* A call that is timed stands for those before it that were not: none is lost, none counts twice. */
+Test(stream, timed_calls_stand_for_all_calls)
+{
+	struct zs_sampler sampler;
+	unsigned int nr_timed = 0;
+	uint64_t stands_for = 0;
+
+	zs_sampler_init(&sampler, 7);
+	for (unsigned int call = 1; call <= 100000; call++) {
+		unsigned int weight = zs_sampler_next(&sampler);
+
+		nr_timed += weight > 0;
+		stands_for += weight;
+		cr_assert(!weight || stands_for == call);
+		cr_assert_lt(call - stands_for, ZS_SAMPLER_GAP);
+	}
+	cr_assert_gt(nr_timed, 100000 / 17);
+	cr_assert_lt(nr_timed, 100000 / 16);
+}
+
+static void spend(struct zs_stream *stream, const struct zs_codec_params *params)
+{
+	for (unsigned int i = 0; i < ZS_SAMPLER_GAP; i++)
+		check_round_trip(stream, params, 4096, i);
+}
+
+/* Each sampler times one call of a gap at least, and none takes no time at all. */
+Test(stream, time_is_counted_for_the_codec_that_took_it)
+{
+	struct zs_stream *stream = stream_create();
+	uint64_t lz4_nsec;
+
+	spend(stream, &lz4);
+	lz4_nsec = zs_codec_nsec(ZS_CODEC_LZ4, ZS_CODEC_COMPRESS);
+	cr_assert_gt(lz4_nsec, 0);
+	cr_assert_gt(zs_codec_nsec(ZS_CODEC_LZ4, ZS_CODEC_DECOMPRESS), 0);
+	cr_assert_eq(zs_codec_nsec(ZS_CODEC_ZSTD, ZS_CODEC_COMPRESS), 0);
+	spend(stream, &zstd);
+	cr_assert_gt(zs_codec_nsec(ZS_CODEC_ZSTD, ZS_CODEC_COMPRESS), 0);
+	cr_assert_gt(zs_codec_nsec(ZS_CODEC_ZSTD, ZS_CODEC_DECOMPRESS), 0);
+	cr_assert_eq(zs_codec_nsec(ZS_CODEC_LZ4, ZS_CODEC_COMPRESS), lz4_nsec);
 	zs_stream_destroy(stream);
 }
