@@ -23,6 +23,7 @@
 #include "base/histogram.h"
 #include "codec/times.h"
 #include "figures.h"
+#include "metrics_text.h"
 #include "store/device.h"
 #include "tasks.h"
 
@@ -30,7 +31,6 @@
 #define NR_BUCKETS	 11
 #define FIRST_BUCKET_BIT 12
 #define END_BYTES	 32
-#define TEXT_MIN_BYTES	 ((size_t)64 << 10)
 
 struct times {
 	uint64_t buckets[NR_BUCKETS]; /* up to the bucket's end, not only in it */
@@ -48,19 +48,11 @@ struct device_row {
 	struct times times[ZS_OPERATION_NR];
 };
 
-/* What is written so far. failed: memory was short, and the rest was dropped. */
-struct text {
-	char *bytes;
-	size_t length;
-	size_t capacity;
-	bool failed;
-};
-
 struct metrics {
 	struct zs_store_stats pool;
 	const struct zsd_metrics_facts *facts;
 	bool open_metrics;
-	struct text *text;
+	struct zsd_text *text;
 	struct device_row *devices;
 	size_t nr_devices;
 };
@@ -143,31 +135,9 @@ static int read_devices(struct metrics *metrics, struct zs_store *store)
  * writing
  */
 
-/* Makes room for so much more. */
-static bool make_room(struct text *text, size_t length)
-{
-	size_t capacity = text->capacity ?: TEXT_MIN_BYTES;
-	char *bytes;
-
-	while (capacity - text->length < length)
-		capacity *= 2;
-	bytes = zs_fault() || text->failed ? NULL : realloc(text->bytes, capacity);
-	text->failed = !bytes;
-	if (!bytes)
-		return false;
-	text->bytes = bytes;
-	text->capacity = capacity;
-	return true;
-}
-
 static void write_bytes(const struct metrics *metrics, const char *bytes, size_t length)
 {
-	struct text *text = metrics->text;
-
-	if (text->capacity - text->length < length && !make_room(text, length))
-		return;
-	memcpy(text->bytes + text->length, bytes, length);
-	text->length += length;
+	zsd_text_append(metrics->text, bytes, length);
 }
 
 static void write_text(const struct metrics *metrics, const char *text)
@@ -482,17 +452,12 @@ static void write_all(const struct metrics *metrics)
 		write_text(metrics, "# EOF\n");
 }
 
-static void text_deinit(struct text *text)
-{
-	free(text->bytes);
-}
-
 int zsd_metrics_render(struct zs_store *store, const struct zsd_metrics_facts *facts, enum zsd_metrics_format format,
 		       char **ret_text, size_t *ret_length)
 {
 	struct metrics metrics = {.facts = facts, .open_metrics = format == ZSD_METRICS_OPENMETRICS};
 	ZS_CLEANUP_FREE struct device_row *devices = NULL;
-	ZS_CLEANUP(text_deinit) struct text text = {.length = 0};
+	ZS_CLEANUP(zsd_text_deinit) struct zsd_text text = {.length = 0};
 	int error;
 
 	zs_store_stats(store, &metrics.pool);
