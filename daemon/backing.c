@@ -191,13 +191,19 @@ static int make_file(const char *path, bool *ret_made)
 	return fd >= 0 || errno == EEXIST ? 0 : -errno;
 }
 
-int zsd_backing_set_daily_limit(struct zs_store *store, uint64_t day_bytes)
+uint64_t zsd_backing_total(const struct zsd_config_writeback *wanted)
 {
-	struct zs_writeback_budget budget;
-	int r = zs_store_writeback_budget(store, &budget);
+	return wanted->total_bytes ?: ZS_NO_TOTAL_LIMIT;
+}
 
-	budget.day_bytes = day_bytes;
-	return r ?: zs_store_set_writeback_budget(store, &budget);
+/* Nobody writes back yet, so this thread may. */
+static void set_limits(struct zs_store *store, const struct zsd_config_writeback *wanted)
+{
+	zs_store_set_promotion(store, wanted->promote_reads);
+	zs_backing_set_batch(zs_store_backing(store), wanted->batch_bytes);
+	zs_store_set_daily_limit(store, wanted->day_bytes, ZS_LIMIT_AT_START);
+	zs_store_set_total_limit(store, zsd_backing_total(wanted), ZS_LIMIT_AT_START);
+	zs_store_keep_writeback_budget(store);
 }
 
 int zsd_backing_attach(struct zs_store *store, const struct zsd_config_writeback *wanted, const char *mount_point)
@@ -217,10 +223,8 @@ int zsd_backing_attach(struct zs_store *store, const struct zsd_config_writeback
 	r = make_file(wanted->path, &made);
 	if (!r)
 		r = zs_store_attach_backing(store, &options, &field);
-	if (!r)
-		r = zsd_backing_set_daily_limit(store, wanted->day_bytes);
 	if (!r) {
-		zs_store_set_promotion(store, wanted->promote_reads);
+		set_limits(store, wanted);
 		return 0;
 	}
 	if (made)

@@ -13,14 +13,14 @@ struct zs_store;
 struct zsd_config_writeback;
 
 /*
- * Attaches the backing file and sets the daily budget; a missing regular file is made. mount_point: where our devices
+ * Attaches the backing file and sets its limits; a missing regular file is made. mount_point: where our devices
  * will be; it isn't mounted yet, and may be that of an earlier daemon. Returns 0, or -errno after a message that says
  * what to do; a file that was made is removed again then.
  */
 int zsd_backing_attach(struct zs_store *store, const struct zsd_config_writeback *wanted, const char *mount_point);
 
-/* What is written a day from now on; 0 = no limit. Returns 0 or -EOPNOTSUPP (there is no backing file). */
-int zsd_backing_set_daily_limit(struct zs_store *store, uint64_t day_bytes);
+/* What may be written in all, for zs_store_set_total_limit(). */
+uint64_t zsd_backing_total(const struct zsd_config_writeback *wanted);
 
 /* Why zs_backing_set_size() has refused a size that was asked for. */
 const char *zsd_backing_size_reason(int error);

@@ -4,8 +4,8 @@
  * Which devices have changed since a client looked last, so that whoever looks at a thousand of them again and again
  * is told of the few that have something to tell.
  *
- * Each look has a number, its generation. A device is of the generation in which its counters were found to differ
- * from what they were before, whoever has looked then.
+ * Each look has a number, its generation. A device is of the generation in which it was found to differ from what it
+ * was before, whoever has looked then.
  *
  * Context: the control thread only.
  */
@@ -28,10 +28,11 @@ void zsd_changes_destroy(struct zsd_changes *changes);
 uint64_t zsd_changes_begin(struct zsd_changes *changes, uint64_t first);
 
 /*
- * Looks at a device: true if it is new or was changed since that generation; always for 0, and for one that was not
- * given out. A device that is in use by others just now is told of at the next look as well, whoever looks: what
- * belongs to a request is counted one after the other, and how long it took last of all.
+ * Looks at a device, which nr_open clients have open: true if it is new or was changed since that generation, in its
+ * counters or in what zs_device_info() tells; always for 0, and for a generation that was not given out. A device that
+ * is in use by others just now is told of at the next look as well, whoever looks: what belongs to a request is counted
+ * one after the other, and how long it took last of all.
  *
  * The caller has borrowed the device once.
  */
-bool zsd_changes_look(struct zsd_changes *changes, struct zs_device *device, uint64_t since);
+bool zsd_changes_look(struct zsd_changes *changes, struct zs_device *device, unsigned int nr_open, uint64_t since);

@@ -8,7 +8,7 @@
  *                                             to wait for
  *
  * Idle blocks are looked for each half of the time after which they are idle, and a last time when all that was
- * accessed before the last request must be idle.
+ * accessed before the last request must be idle. While nothing can be written that waits until something can.
  */
 
 #include "cold_policy_internal.h"
@@ -17,11 +17,11 @@
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/bits.h"
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "config.h"
 #include "frontend.h"
 #include "pressure.h"
@@ -63,7 +63,7 @@ void zsd_cold_look_at_idle(struct zsd_cold_policy *policy)
 	if (!zsd_cold_is_due(policy, chore) || !policy->options.idle_sec)
 		return;
 	if (!zsd_cold_can_write(policy))
-		chore->next_usec = policy->now_usec + RETRY_USEC;
+		chore->next_usec = zsd_cold_next_write_usec(policy);
 	else if (zsd_cold_write_back(policy, chore, ZSD_REASON_IDLE, &wanted))
 		chore->next_usec = next_look(policy, policy->options.idle_sec, policy->now_usec) ?: UINT64_MAX;
 }
@@ -120,10 +120,7 @@ static void look_at_ages(struct zsd_cold_policy *policy)
 
 static void take_time(struct zsd_cold_policy *policy)
 {
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	policy->now_usec = (uint64_t)now.tv_sec * USEC_PER_SEC + (uint64_t)now.tv_nsec / 1000;
+	policy->now_usec = zs_clock_nsec() / 1000;
 }
 
 static void schedule(struct zsd_cold_policy *policy, uint64_t at_usec)
@@ -239,6 +236,16 @@ static void destroyp(struct zsd_cold_policy **policy)
 	zsd_cold_policy_destroy(*policy);
 }
 
+static void number_chores(struct zsd_cold_policy *policy)
+{
+	struct zsd_chore *const chores[ZSD_CHORES] = {
+		&policy->idle, &policy->recompress, &policy->pool, &policy->pressed, &policy->device, &policy->group,
+	};
+
+	for (unsigned int i = 0; i < ZSD_CHORES; i++)
+		chores[i]->number = i;
+}
+
 int zsd_cold_policy_create(sd_event *event, struct zs_store *store, struct zsd_frontend *frontend,
 			   struct zsd_tasks *tasks, const struct zsd_cold_options *options,
 			   struct zsd_cold_policy **ret_policy)
@@ -248,6 +255,7 @@ int zsd_cold_policy_create(sd_event *event, struct zs_store *store, struct zsd_f
 
 	if (!policy)
 		return -ENOMEM;
+	number_chores(policy);
 	policy->store = store;
 	policy->frontend = frontend;
 	policy->tasks = tasks;
@@ -279,8 +287,13 @@ void zsd_cold_policy_set_options(struct zsd_cold_policy *policy, const struct zs
 
 	policy->options = *options;
 	policy->options.compacts = compacts;
+	zsd_cold_policy_changed(policy);
+}
+
+void zsd_cold_policy_changed(struct zsd_cold_policy *policy)
+{
 	take_time(policy);
-	/* What is idle, or near a limit, by the new options may not have been by the old ones. */
+	/* What is idle, or near a limit, now may not have been before. */
 	zsd_cold_begin_round(policy, &policy->pool);
 	zsd_cold_begin_round(policy, &policy->device);
 	zsd_cold_begin_round(policy, &policy->group);

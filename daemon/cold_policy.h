@@ -18,8 +18,9 @@
  *   full          a request finds no room                          see zsd_tasks_make_room()
  *
  * What found nothing to write or to save is tried again a minute later at the earliest, and what is in the way of one
- * device is not in that of another (cold_chore.c). Nothing ticks once all data is idle and nobody uses it. Where
- * nothing can be written back one device after the other is recompressed.
+ * device is not in that of another (cold_chore.c). Nothing ticks once all data is idle and nobody uses it, nor while
+ * the file is full or its budget used up (cold_file.c). Where nothing can be written back one device after the other is
+ * recompressed.
  *
  * Context: the control thread.
  */
@@ -49,5 +50,7 @@ int zsd_cold_policy_create(sd_event *event, struct zs_store *store, struct zsd_f
 struct zsd_cold_options zsd_cold_options_of(const struct zsd_config *config);
 /* From the next look on, which is made soon; but for what a restart is needed for: compacts. */
 void zsd_cold_policy_set_options(struct zsd_cold_policy *policy, const struct zsd_cold_options *options);
+/* A limit, or the size or the budget of the backing file, is another one, which no request tells. */
+void zsd_cold_policy_changed(struct zsd_cold_policy *policy);
 /* Nobody may use the frontend any more. NULL is allowed. */
 void zsd_cold_policy_destroy(struct zsd_cold_policy *policy);

@@ -74,7 +74,7 @@ void zsd_cold_look_at_pressure(struct zsd_cold_policy *policy)
 	if (!goal || !zsd_cold_step_is_due(policy, chore, is_pressing))
 		return;
 	used = used_bytes(policy);
-	if (used > goal && zsd_cold_compact(policy, chore))
+	if (used > goal && zsd_cold_compact(policy, chore, ZSD_REASON_PRESSURE))
 		used = used_bytes(policy);
 	if (!zsd_cold_can_write_of(policy, chore, 0))
 		chore->recompressed = 0;

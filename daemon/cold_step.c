@@ -27,11 +27,12 @@ bool zsd_cold_step_is_due(struct zsd_cold_policy *policy, struct zsd_chore *chor
 	return false;
 }
 
-bool zsd_cold_compact(struct zsd_cold_policy *policy, struct zsd_chore *chore)
+bool zsd_cold_compact(struct zsd_cold_policy *policy, struct zsd_chore *chore, enum zsd_task_reason reason)
 {
 	uint64_t pages = policy->options.compacts ? zs_store_compact(policy->store, COMPACT_PAGES) : 0;
 
 	chore->compacted_pages += pages;
+	zsd_tasks_count_compacted(policy->tasks, reason, pages * ZS_PAGE_SIZE);
 	return pages;
 }
 

@@ -23,6 +23,7 @@
 #include "interface.h"
 #include "service.h"
 #include "store/group.h"
+#include "tasks.h"
 
 /*
  * What one call of Compact frees: it runs on the control thread, where others wait for it. 16 MiB take some ten
@@ -346,6 +347,7 @@ static int run_compact(struct zsd_call *call, struct zsd_answer *ret_answer)
 	zs_store_stats(store, &before);
 	freed = zs_store_compact(store, (uint64_t)budget / ZS_PAGE_SIZE);
 	zs_store_stats(store, &after);
+	zsd_tasks_count_compacted(zsd_service_tasks(call->service), ZSD_REASON_COMMAND, freed * ZS_PAGE_SIZE);
 	return zsd_reply(ret_answer, NULL,
 			 json_pack("{s:I, s:I}", "freed_bytes", (json_int_t)(freed * ZS_PAGE_SIZE), "moved_objects",
 				   (json_int_t)(after.pool.moved_objects - before.pool.moved_objects)));

@@ -17,18 +17,32 @@ int zsd_reply(struct zsd_answer *ret_answer, const char *error, json_t *paramete
 	return 0;
 }
 
-int zsd_reply_invalid_value(struct zsd_answer *ret_answer, const char *parameter, const char *value, const char *reason)
+/* How much of a text goes into a message. A sequence is not cut in the middle: it would not be UTF-8 any more. */
+static int shown_bytes(const char *text)
 {
-	char message[ZSD_MESSAGE_BYTES];
-	int shown = (int)zs_min(strlen(value), ZSD_SHOWN_MAX);
+	int shown = (int)zs_min(strlen(text), ZSD_SHOWN_MAX);
 
-	/* A sequence is not cut in the middle: it would not be UTF-8 any more. */
-	while (value[shown] && shown && ((unsigned char)value[shown] & 0xc0) == 0x80)
+	while (text[shown] && shown && ((unsigned char)text[shown] & 0xc0) == 0x80)
 		shown--;
-	snprintf(message, sizeof(message), "%s '%.*s%s': %s", parameter, shown, value, value[shown] ? "..." : "",
-		 reason);
+	return shown;
+}
+
+/* name: of what it was refused; may be NULL. */
+static int refuse(struct zsd_answer *ret_answer, const char *name, const char *parameter, const char *value,
+		  const char *reason)
+{
+	int shown = shown_bytes(value), shown_name = name ? shown_bytes(name) : 0;
+	char message[ZSD_MESSAGE_BYTES];
+
+	snprintf(message, sizeof(message), "%.*s%s%s '%.*s%s': %s", shown_name, name ?: "", name ? ": " : "", parameter,
+		 shown, value, value[shown] ? "..." : "", reason);
 	return zsd_reply(ret_answer, ZSD_ERROR("InvalidValue"),
 			 json_pack("{s:s, s:s}", "parameter", parameter, "message", message));
+}
+
+int zsd_reply_invalid_value(struct zsd_answer *ret_answer, const char *parameter, const char *value, const char *reason)
+{
+	return refuse(ret_answer, NULL, parameter, value, reason);
 }
 
 int zsd_reply_invalid_number(struct zsd_answer *ret_answer, const char *parameter, json_int_t value, const char *reason)
@@ -37,6 +51,21 @@ int zsd_reply_invalid_number(struct zsd_answer *ret_answer, const char *paramete
 
 	snprintf(text, sizeof(text), "%" JSON_INTEGER_FORMAT, value);
 	return zsd_reply_invalid_value(ret_answer, parameter, text, reason);
+}
+
+int zsd_reply_bad_value(const struct zsd_call *call, struct zsd_answer *ret_answer, const char *parameter,
+			const char *value, const char *reason)
+{
+	return refuse(ret_answer, zsd_call_string(call, "name"), parameter, value, reason);
+}
+
+int zsd_reply_bad_number(const struct zsd_call *call, struct zsd_answer *ret_answer, const char *parameter,
+			 json_int_t value, const char *reason)
+{
+	char text[32];
+
+	snprintf(text, sizeof(text), "%" JSON_INTEGER_FORMAT, value);
+	return zsd_reply_bad_value(call, ret_answer, parameter, text, reason);
 }
 
 int zsd_reply_no_such_device(struct zsd_answer *ret_answer, const char *name)

@@ -41,15 +41,16 @@ int zsd_command_borrow(struct zsd_call *call, struct zs_device **ret_device, str
 
 int zsd_command_check_numbers(const struct zsd_call *call, struct zsd_answer *ret_answer)
 {
-	static const char *const names[] = {"age_sec",	  "first_block", "last_block",	     "threshold_bytes",
-					    "max_blocks", "max_bytes",	 "daily_limit_bytes"};
+	static const char *const names[] = {"age_sec",		 "first_block",	      "last_block",
+					    "threshold_bytes",	 "max_blocks",	      "max_bytes",
+					    "daily_limit_bytes", "total_limit_bytes", "batch_bytes"};
 
 	for (size_t i = 0; i < ZS_ARRAY_SIZE(names); i++) {
 		json_int_t number = zsd_call_int(call, names[i], 0);
 
 		if (number < 0)
-			return zsd_reply_invalid_number(ret_answer, names[i], number,
-							"less than nothing; use a positive number")
+			return zsd_reply_bad_number(call, ret_answer, names[i], number,
+						    "less than nothing; use a positive number")
 				       ?: 1;
 	}
 	return 0;
@@ -68,8 +69,8 @@ static int refuse_range(const struct zsd_call *call, const struct zs_device *dev
 	snprintf(reason, sizeof(reason),
 		 "first_block is %" PRIu64 ", and the device ends with %" PRIu64 "; stay between",
 		 (uint64_t)zsd_call_int(call, "first_block", 0), last);
-	return zsd_reply_invalid_number(ret_answer, "last_block", zsd_call_int(call, "last_block", (json_int_t)last),
-					reason);
+	return zsd_reply_bad_number(call, ret_answer, "last_block", zsd_call_int(call, "last_block", (json_int_t)last),
+				    reason);
 }
 
 /*
@@ -210,14 +211,14 @@ static int read_codecs(const struct zsd_call *call, struct zs_device *device, st
 	struct zs_device_info info;
 
 	if (text && zsd_options_set_recompress(&options, text, reason))
-		return zsd_reply_invalid_value(ret_answer, "recompress", text, reason) ?: 1;
+		return zsd_reply_bad_value(call, ret_answer, "recompress", text, reason) ?: 1;
 	zs_device_info(device, &info);
 	request->nr_codecs = text ? options.nr_recompress : info.nr_recompress;
 	memcpy(request->codecs, text ? options.recompress : info.recompress, sizeof(request->codecs));
 	if (request->nr_codecs)
 		return 0;
-	return zsd_reply_invalid_value(ret_answer, "recompress", text ?: "none",
-				       "the device has no codecs for it; name some, as in zstd:3")
+	return zsd_reply_bad_value(call, ret_answer, "recompress", text ?: "none",
+				   "the device has no codecs for it; name some, as in zstd:3")
 		       ?: 1;
 }
 
@@ -239,7 +240,8 @@ static int read_request(const struct zsd_call *call, struct zs_device *device, s
 		.again = zsd_call_bool(call, "again"),
 	};
 	if (parse_types(types ?: request->age_sec ? "idle" : "all", &request->types))
-		return zsd_reply_invalid_value(ret_answer, "types", types, "no such type; use idle, huge, or all") ?: 1;
+		return zsd_reply_bad_value(call, ret_answer, "types", types, "no such type; use idle, huge, or all")
+			       ?: 1;
 	return read_codecs(call, device, request, ret_answer);
 }
 
@@ -262,8 +264,8 @@ static int answer_refused(const struct zsd_call *call, const struct zs_device *d
 	if (field == ZS_RECOMPRESS_FIELD_THRESHOLD) {
 		snprintf(reason, sizeof(reason), "no object takes that much; a raw block takes %zu bytes",
 			 zs_pool_cost(zs_device_block_size(device)));
-		return zsd_reply_invalid_number(ret_answer, "threshold_bytes", zsd_call_int(call, "threshold_bytes", 0),
-						reason);
+		return zsd_reply_bad_number(call, ret_answer, "threshold_bytes",
+					    zsd_call_int(call, "threshold_bytes", 0), reason);
 	}
 	return zsd_command_task_refused(ret_answer, error);
 }
@@ -280,8 +282,8 @@ static int run_recompress(struct zsd_call *call, struct zsd_answer *ret_answer)
 	if (error)
 		return error < 0 ? error : 0;
 	if (share < 1 || share > 100)
-		return zsd_reply_invalid_number(ret_answer, "share_percent", share,
-						"not a part of a CPU; use 1 to 100");
+		return zsd_reply_bad_number(call, ret_answer, "share_percent", share,
+					    "not a part of a CPU; use 1 to 100");
 	error = zsd_tasks_recompress(zsd_service_tasks(call->service), zs_device_id(device), &request,
 				     (unsigned int)share, ZSD_REASON_COMMAND, &field, &number);
 	if (error)
@@ -468,6 +470,7 @@ const struct zsd_method zsd_cold_methods[] = {
 				{"ranges", ZSD_PARAMETER_STRING, false},
 				{"max_blocks", ZSD_PARAMETER_INT, false},
 				{"max_bytes", ZSD_PARAMETER_INT, false},
+				{"batch_bytes", ZSD_PARAMETER_INT, false},
 			},
 		.run = zsd_command_writeback,
 	},
@@ -480,6 +483,12 @@ const struct zsd_method zsd_cold_methods[] = {
 		.changes = true,
 		.parameters = {{"daily_limit_bytes", ZSD_PARAMETER_INT, true}},
 		.run = zsd_command_set_daily_limit,
+	},
+	{
+		.name = "SetTotalLimit",
+		.changes = true,
+		.parameters = {{"total_limit_bytes", ZSD_PARAMETER_INT, false}},
+		.run = zsd_command_set_total_limit,
 	},
 	{},
 };

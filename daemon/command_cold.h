@@ -14,6 +14,7 @@ extern const struct zsd_method zsd_cold_methods[];
 int zsd_command_writeback(struct zsd_call *call, struct zsd_answer *ret_answer);
 int zsd_command_backing(struct zsd_call *call, struct zsd_answer *ret_answer);
 int zsd_command_set_daily_limit(struct zsd_call *call, struct zsd_answer *ret_answer);
+int zsd_command_set_total_limit(struct zsd_call *call, struct zsd_answer *ret_answer);
 
 /* In command_train.c. */
 int zsd_command_train(struct zsd_call *call, struct zsd_answer *ret_answer);

@@ -97,6 +97,7 @@ int zsd_command_set_group_limit(struct zsd_call *call, struct zsd_answer *ret_an
 						"less than nothing; use a positive number, or 0 for no limit");
 	if (zs_store_set_group_limit(zsd_service_store(call->service), name, (uint64_t)limit))
 		return reply_no_such_group(ret_answer, name);
+	zsd_service_limits_changed(call->service);
 	zs_log(ZS_LOG_INFO, "group limit set by command: group=%s memory_limit_bytes=%" PRIu64 " uid=%u pid=%d", name,
 	       (uint64_t)limit, call->peer->uid, call->peer->pid);
 	return zsd_reply(ret_answer, NULL, json_object());

@@ -208,8 +208,9 @@ static bool is_known(struct zsd_call *call, struct zs_device *device)
 {
 	json_int_t since = zsd_call_int(call, "changed_since", 0);
 
-	return call->generation &&
-	       !zsd_changes_look(zsd_service_changes(call->service), device, (uint64_t)zs_max(since, 0));
+	return call->generation && !zsd_changes_look(zsd_service_changes(call->service), device,
+						     zsd_service_open_count(call->service, zs_device_id(device)),
+						     (uint64_t)zs_max(since, 0));
 }
 
 /* Returns 0, -ENODEV (gone meanwhile) or -ENOMEM. */

@@ -51,17 +51,17 @@ static int read_codec(const struct zsd_call *call, struct zs_device *device, str
 
 	zs_device_info(device, &info);
 	if (text && zsd_options_set_recompress(&options, text, reason))
-		return zsd_reply_invalid_value(ret_answer, "recompress", text, reason) ?: 1;
+		return zsd_reply_bad_value(call, ret_answer, "recompress", text, reason) ?: 1;
 	for (unsigned int i = 0; i < (text ? options.nr_recompress : info.nr_recompress); i++) {
 		*ret_codec = text ? options.recompress[i] : info.recompress[i];
 		if (zs_codec_uses_dictionary(ret_codec->codec))
 			return 0;
 	}
-	return zsd_reply_invalid_value(ret_answer, "recompress",
-				       text
-					       ?: info.nr_recompress ? "lz4"
-								     : "none",
-				       "only zstd uses dictionaries; name it, as in zstd:3")
+	return zsd_reply_bad_value(call, ret_answer, "recompress",
+				   text
+					   ?: info.nr_recompress ? "lz4"
+								 : "none",
+				   "only zstd uses dictionaries; name it, as in zstd:3")
 		       ?: 1;
 }
 
@@ -83,8 +83,8 @@ int zsd_command_train(struct zsd_call *call, struct zsd_answer *ret_answer)
 	if (error)
 		return error < 0 ? error : 0;
 	if (size < ZS_DICTIONARY_MIN_BYTES || size > ZS_DICTIONARY_MAX_BYTES)
-		return zsd_reply_invalid_number(ret_answer, "size_bytes", size,
-						"not the size of a dictionary; use 4K to 128K");
+		return zsd_reply_bad_number(call, ret_answer, "size_bytes", size,
+					    "not the size of a dictionary; use 4K to 128K");
 	request.device_id = zs_device_id(device);
 	error = zsd_tasks_train(zsd_service_tasks(call->service), &request, ZSD_REASON_COMMAND, &number);
 	if (error)

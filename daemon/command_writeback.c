@@ -11,6 +11,7 @@
 #include "command_answer.h"
 #include "command_cold.h"
 #include "command_report.h"
+#include "config_keys.h"
 #include "service.h"
 #include "store/cold.h"
 #include "store/writeback.h"
@@ -66,12 +67,12 @@ static int read_choice(const struct zsd_call *call, struct zsd_task_writeback *w
 	int found_type = find_word(types, type), found_order = find_word(orders, order);
 
 	if (found_type < 0)
-		return zsd_reply_invalid_value(ret_answer, "type", type,
-					       "no such type; use all, idle, huge, huge_idle or incompressible")
+		return zsd_reply_bad_value(call, ret_answer, "type", type,
+					   "no such type; use all, idle, huge, huge_idle or incompressible")
 			       ?: 1;
 	if (found_order < 0)
-		return zsd_reply_invalid_value(ret_answer, "order", order,
-					       "no such order; use index, largest or coldest")
+		return zsd_reply_bad_value(call, ret_answer, "order", order,
+					   "no such order; use index, largest or coldest")
 			       ?: 1;
 	wanted->type = (enum zs_writeback_type)found_type;
 	wanted->order = (enum zs_writeback_order)found_order;
@@ -110,17 +111,28 @@ static int read_ranges(const struct zsd_call *call, struct zsd_task_writeback *w
 	if (!text)
 		return 0;
 	if (!wanted->device_id)
-		return zsd_reply_invalid_value(ret_answer, "ranges", text, "blocks of which device? name it") ?: 1;
+		return zsd_reply_bad_value(call, ret_answer, "ranges", text, "blocks of which device? name it") ?: 1;
 	switch (parse_ranges(text, wanted)) {
 	case 0:
 		return 0;
 	case -E2BIG:
-		return zsd_reply_invalid_value(ret_answer, "ranges", text, "too many; use 64 in one call") ?: 1;
+		return zsd_reply_bad_value(call, ret_answer, "ranges", text, "too many; use 64 in one call") ?: 1;
 	default:
-		return zsd_reply_invalid_value(ret_answer, "ranges", text,
-					       "not ranges of blocks; write them as in '0-1023 4096-8191'")
+		return zsd_reply_bad_value(call, ret_answer, "ranges", text,
+					   "not ranges of blocks; write them as in '0-1023 4096-8191'")
 			       ?: 1;
 	}
+}
+
+/* Returns as read_choice(). */
+static int read_batch(const struct zsd_call *call, struct zsd_task_writeback *wanted, struct zsd_answer *ret_answer)
+{
+	json_int_t bytes = zsd_call_int(call, "batch_bytes", 0);
+
+	wanted->batch_bytes = (uint64_t)bytes;
+	if (!bytes || (wanted->batch_bytes >= ZS_BATCH_MIN_BYTES && wanted->batch_bytes <= ZS_BATCH_MAX_BYTES))
+		return 0;
+	return zsd_reply_bad_number(call, ret_answer, "batch_bytes", bytes, ZSD_BATCH_REASON) ?: 1;
 }
 
 static int answer_refused(const struct zsd_call *call, int error, struct zsd_answer *ret_answer)
@@ -131,11 +143,11 @@ static int answer_refused(const struct zsd_call *call, int error, struct zsd_ans
 	case -EOPNOTSUPP:
 		return reply_no_backing(ret_answer);
 	case -EINVAL:
-		return zsd_reply_invalid_value(ret_answer, "ranges", ranges,
-					       "one ends before it begins; write it as FIRST-LAST");
+		return zsd_reply_bad_value(call, ret_answer, "ranges", ranges,
+					   "one ends before it begins; write it as FIRST-LAST");
 	case -ERANGE:
-		return zsd_reply_invalid_value(ret_answer, "ranges", ranges,
-					       "one ends beyond the device; stay within its blocks");
+		return zsd_reply_bad_value(call, ret_answer, "ranges", ranges,
+					   "one ends beyond the device; stay within its blocks");
 	default:
 		return zsd_command_task_refused(ret_answer, error);
 	}
@@ -160,6 +172,8 @@ int zsd_command_writeback(struct zsd_call *call, struct zsd_answer *ret_answer)
 		error = read_choice(call, &wanted, ret_answer);
 	if (!error)
 		error = read_ranges(call, &wanted, ret_answer);
+	if (!error)
+		error = read_batch(call, &wanted, ret_answer);
 	if (error)
 		return error < 0 ? error : 0;
 	error = zsd_tasks_writeback(zsd_service_tasks(call->service), &wanted, ZSD_REASON_COMMAND, &number);
@@ -171,18 +185,23 @@ int zsd_command_writeback(struct zsd_call *call, struct zsd_answer *ret_answer)
 }
 
 /*
- * Backing, SetDailyLimit
+ * Backing, SetDailyLimit, SetTotalLimit
  */
 
 static bool set_budget(json_t *report, struct zs_store *store)
 {
 	struct zs_writeback_budget budget;
 
-	if (zs_store_writeback_budget(store, &budget) || !budget.day_bytes)
+	if (zs_store_writeback_budget(store, &budget))
 		return true;
-	return !json_object_set_new(report, "daily_limit_bytes", json_integer((json_int_t)budget.day_bytes)) &&
-	       !json_object_set_new(report, "written_today_bytes",
-				    json_integer((json_int_t)budget.written_today_bytes));
+	const struct zsd_field day[] = {
+		{"daily_limit_bytes", budget.day_bytes},
+		{"written_today_bytes", budget.written_today_bytes},
+	};
+	const struct zsd_field total[] = {{"total_limit_left_bytes", budget.remaining_bytes}};
+
+	return (!budget.day_bytes || zsd_set_numbers(report, day, ZS_ARRAY_SIZE(day))) &&
+	       (!budget.has_remaining || zsd_set_numbers(report, total, ZS_ARRAY_SIZE(total)));
 }
 
 static json_t *report_backing(struct zs_store *store, struct zs_backing *backing)
@@ -194,6 +213,7 @@ static json_t *report_backing(struct zs_store *store, struct zs_backing *backing
 	zs_store_backed(store, &blocks, &bytes);
 	const struct zsd_field fields[] = {
 		{"size_bytes", stats.size_bytes},
+		{"batch_bytes", zs_backing_batch(backing)},
 		{"file_bytes", stats.file_bytes},
 		{"live_bytes", stats.live_bytes},
 		{"dead_bytes", stats.dead_bytes},
@@ -227,6 +247,7 @@ static json_t *report_reason(struct zsd_tasks *tasks, enum zsd_task_reason reaso
 	zsd_tasks_sums(tasks, reason, &sums);
 	const struct zsd_field fields[] = {
 		{"tasks", sums.tasks},
+		{"compacted_bytes", sums.compacted_bytes},
 		{"written_back_blocks", sums.written_blocks},
 		{"written_back_bytes", sums.written_bytes},
 		{"freed_bytes", sums.freed_bytes},
@@ -253,18 +274,35 @@ int zsd_command_backing(struct zsd_call *call, struct zsd_answer *ret_answer)
 	return zsd_reply(ret_answer, NULL, json_pack("{s:O*, s:O}", "backing", report, "reasons", rows));
 }
 
+static int answer_set(const struct zsd_call *call, int error, struct zsd_answer *ret_answer)
+{
+	if (error)
+		return reply_no_backing(ret_answer);
+	zsd_tasks_keep_budget(zsd_service_tasks(call->service));
+	zsd_service_limits_changed(call->service);
+	return zsd_reply(ret_answer, NULL, json_object());
+}
+
 int zsd_command_set_daily_limit(struct zsd_call *call, struct zsd_answer *ret_answer)
 {
 	struct zs_store *store = zsd_service_store(call->service);
-	struct zs_writeback_budget budget;
+	uint64_t bytes = (uint64_t)zsd_call_int(call, "daily_limit_bytes", 0);
 	int error = zsd_command_check_numbers(call, ret_answer);
 
 	if (error)
 		return error < 0 ? error : 0;
-	error = zs_store_writeback_budget(store, &budget);
-	if (!error) {
-		budget.day_bytes = (uint64_t)zsd_call_int(call, "daily_limit_bytes", 0);
-		error = zs_store_set_writeback_budget(store, &budget);
-	}
-	return error ? reply_no_backing(ret_answer) : zsd_reply(ret_answer, NULL, json_object());
+	return answer_set(call, zs_store_set_daily_limit(store, bytes, ZS_LIMIT_BY_COMMAND), ret_answer);
+}
+
+int zsd_command_set_total_limit(struct zsd_call *call, struct zsd_answer *ret_answer)
+{
+	struct zs_store *store = zsd_service_store(call->service);
+	int error = zsd_command_check_numbers(call, ret_answer);
+	uint64_t bytes = ZS_NO_TOTAL_LIMIT;
+
+	if (error)
+		return error < 0 ? error : 0;
+	if (json_object_get(call->wire.parameters, "total_limit_bytes"))
+		bytes = (uint64_t)zsd_call_int(call, "total_limit_bytes", 0);
+	return answer_set(call, zs_store_set_total_limit(store, bytes, ZS_LIMIT_BY_COMMAND), ret_answer);
 }

@@ -382,6 +382,7 @@ int zsd_config_load(const char *path, bool must_exist, struct zsd_config **ret_c
 	config->poll_max_nsec = ZSD_POLL_DEFAULT_NSEC;
 	config->recompress_sec = ZSD_RECOMPRESS_AFTER_SEC;
 	config->writeback = (struct zsd_config_writeback){
+		.batch_bytes = ZS_BATCH_MAX_BYTES,
 		.idle_sec = ZSD_IDLE_AFTER_SEC,
 		.start_percent = ZSD_START_AT_PERCENT,
 		.stop_percent = ZSD_STOP_AT_PERCENT,

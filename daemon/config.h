@@ -38,6 +38,8 @@ struct zsd_config_writeback {
 	char *path;		    /* Backing=, absolute; NULL = there is none */
 	uint64_t size_bytes;	    /* Size=; 0 = as large as it gets */
 	uint64_t day_bytes;	    /* DailyLimit=; 0 = none */
+	uint64_t total_bytes;	    /* TotalLimit=; 0 = none */
+	uint64_t batch_bytes;	    /* BatchSize= */
 	uint64_t idle_sec;	    /* IdleAfter=; 0 = never */
 	unsigned int start_percent; /* StartAt=, of the pool's limit */
 	unsigned int stop_percent;  /* StopAt= */

@@ -273,6 +273,23 @@ static int set_daily_limit(struct zsd_config_target *target, const char *value, 
 	return parse_limit(value, &target->config->writeback.day_bytes, reason);
 }
 
+static int set_total_limit(struct zsd_config_target *target, const char *value, char reason[static ZSD_REASON_BYTES])
+{
+	return parse_limit(value, &target->config->writeback.total_bytes, reason);
+}
+
+static int set_batch_size(struct zsd_config_target *target, const char *value, char reason[static ZSD_REASON_BYTES])
+{
+	uint64_t bytes;
+	int error = parse_size(value, &bytes, reason);
+
+	if (!error && (bytes < ZS_BATCH_MIN_BYTES || bytes > ZS_BATCH_MAX_BYTES))
+		return zsd_options_refuse(reason, ZSD_BATCH_REASON);
+	if (!error)
+		target->config->writeback.batch_bytes = bytes;
+	return error;
+}
+
 static int set_idle_after(struct zsd_config_target *target, const char *value, char reason[static ZSD_REASON_BYTES])
 {
 	return parse_span(value, &target->config->writeback.idle_sec, reason);
@@ -395,6 +412,8 @@ const struct zsd_config_key zsd_config_writeback_keys[] = {
 	{"Backing", set_backing},
 	{"Size", set_backing_size},
 	{"DailyLimit", set_daily_limit},
+	{"TotalLimit", set_total_limit},
+	{"BatchSize", set_batch_size},
 	{"IdleAfter", set_idle_after},
 	{"StartAt", set_start_at},
 	{"StopAt", set_stop_at},

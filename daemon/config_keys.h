@@ -7,6 +7,9 @@
 #include "command_options.h"
 #include "config.h"
 
+/* Of a batch size. */
+#define ZSD_BATCH_REASON "not what can be written at a time; use 256K to 4M"
+
 /* What a section's lines fill. */
 struct zsd_config_target {
 	struct zsd_config *config;

@@ -11,6 +11,9 @@
  *
  * The timer runs while a message is half there or replies are unsent, and closes the connection after STUCK_USEC. It
  * is set anew only for a good reason: everything was sent, or a buffer's worth of it was. A byte now and then is none.
+ *
+ * A message that comes in more than PIECES_MAX pieces is waited for, each time twice as long, and a read finds what has
+ * come meanwhile: byte by byte, they took a third of a CPU.
  */
 
 #include "control_connection.h"
@@ -20,19 +23,27 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "base/bits.h"
 #include "base/check.h"
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/log.h"
 
 #define READ_BYTES ((size_t)64 << 10)
 /* Of a message's beginning: a call is shorter, and what is no call is seen to be none before more of it is copied. */
 #define READ_FIRST_BYTES  ((size_t)4 << 10)
 #define ROUND_STEPS	  32
-#define OUTPUT_FULL_BYTES ((size_t)64 << 10)
-#define STUCK_USEC	  (UINT64_C(5) * 1000 * 1000)
+#define OUTPUT_FULL_BYTES ((size_t)16 << 10)
+/* Replies that nobody reads are made in vain: the kernel takes no more of them than twice this. */
+#define SOCKET_BYTES (32 << 10)
+/* Of what is sent before a client has another STUCK_USEC. */
+#define PROGRESS_BYTES	((size_t)64 << 10)
+#define STUCK_USEC	(UINT64_C(5) * 1000 * 1000)
+#define PIECES_MAX	8
+#define PIECE_USEC	(UINT64_C(40) * 1000)
+#define PIECE_SHIFT_MAX 6
 
 static void connection_destroyp(struct zsd_connection **connection)
 {
@@ -126,6 +137,7 @@ static int next_call(struct zsd_connection *connection)
 	connection->drained = !zs_frames_next(&connection->frames, &text, &length);
 	if (connection->drained)
 		return zs_frames_hopeless(&connection->frames) ? -EBADMSG : 0;
+	connection->nr_pieces = 0;
 	error = zs_wire_call_decode(text, length, &wire);
 	if (error)
 		return error;
@@ -146,6 +158,20 @@ static int send_answer(struct zsd_connection *connection, const struct zsd_answe
 	return error ? error : output_append(connection, text, length);
 }
 
+/* Runs again after this time, and hears nothing of the client meanwhile unless listen. Returns 0 or an errno. */
+static int pause_for(struct zsd_connection *connection, uint64_t usec, uint64_t accuracy_usec, bool listen)
+{
+	int error = sd_event_source_set_time_relative(connection->news, usec);
+
+	if (error >= 0)
+		error = sd_event_source_set_time_accuracy(connection->news, accuracy_usec);
+	if (error >= 0)
+		error = sd_event_source_set_enabled(connection->news, SD_EVENT_ONESHOT);
+	if (error >= 0)
+		error = sd_event_source_set_enabled(connection->io, listen ? SD_EVENT_ON : SD_EVENT_OFF);
+	return error < 0 ? error : 0;
+}
+
 /*
  * A oneway call has nobody to wait for. Who waits for news ends that by leaving; a call with one reply goes on, and so
  * does what was sent after it.
@@ -156,16 +182,9 @@ static int wait_for_news(struct zsd_connection *connection, uint64_t usec)
 
 	if (connection->call.wire.oneway)
 		return -EPROTO;
-	error = sd_event_source_set_time_relative(connection->news, usec);
-	if (error >= 0)
-		error = sd_event_source_set_time_accuracy(connection->news, usec / 4);
-	if (error >= 0)
-		error = sd_event_source_set_enabled(connection->news, SD_EVENT_ONESHOT);
-	if (error >= 0)
-		error = sd_event_source_set_enabled(connection->io,
-						    connection->call.wire.more ? SD_EVENT_ON : SD_EVENT_OFF);
-	connection->waiting = error >= 0;
-	return error < 0 ? error : 0;
+	error = pause_for(connection, usec, usec / 4, connection->call.wire.more);
+	connection->waiting = !error;
+	return error;
 }
 
 /* ret_works: the step has taken some time, and there will be more. */
@@ -222,11 +241,17 @@ static bool can_answer(const struct zsd_connection *connection)
 	return has_calls(connection) && !connection->waiting;
 }
 
+/* A message is half there. */
+static bool has_part(const struct zsd_connection *connection)
+{
+	return connection->drained && zs_frames_partial(&connection->frames);
+}
+
 static int watch_timer(struct zsd_connection *connection)
 {
-	bool stuck = unsent(connection) || (connection->drained && zs_frames_partial(&connection->frames));
+	bool stuck = unsent(connection) || has_part(connection);
 
-	if (connection->timing && stuck && connection->timed_sent < OUTPUT_FULL_BYTES)
+	if (connection->timing && stuck && connection->timed_sent < PROGRESS_BYTES)
 		return 0;
 	if (!connection->timing && !stuck)
 		return 0;
@@ -236,6 +261,16 @@ static int watch_timer(struct zsd_connection *connection)
 		return sd_event_source_set_enabled(connection->timer, SD_EVENT_OFF);
 	return sd_event_source_set_time_relative(connection->timer, STUCK_USEC)
 		       ?: sd_event_source_set_enabled(connection->timer, SD_EVENT_ONESHOT);
+}
+
+/* There are 5 seconds for all of the message. */
+static int wait_for_pieces(struct zsd_connection *connection)
+{
+	uint64_t usec = PIECE_USEC << zs_min(connection->nr_pieces - PIECES_MAX - 1, PIECE_SHIFT_MAX);
+
+	connection->pause_due = false;
+	/* Not all of them at once: that would be a long wake-up. */
+	return pause_for(connection, usec, PIECE_USEC / 10, false);
 }
 
 /* Waits for what can go on: calls that are left, the client's next bytes, room for ours. */
@@ -251,6 +286,8 @@ static int watch(struct zsd_connection *connection)
 	if (error >= 0)
 		error = sd_event_source_set_enabled(connection->resume,
 						    can_answer(connection) && !full ? SD_EVENT_ONESHOT : SD_EVENT_OFF);
+	if (error >= 0 && connection->pause_due && has_part(connection) && !unsent(connection))
+		error = wait_for_pieces(connection);
 	return error < 0 ? error : watch_timer(connection);
 }
 
@@ -296,10 +333,7 @@ static int work(struct zsd_connection *connection)
 
 static uint64_t now_usec(void)
 {
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+	return zs_clock_nsec() / 1000;
 }
 
 static int receive_some(struct zsd_connection *connection)
@@ -314,6 +348,8 @@ static int receive_some(struct zsd_connection *connection)
 	connection->drained = connection->drained && received == 0;
 	connection->used_usec = now_usec();
 	connection->handled_bytes += (size_t)received;
+	connection->nr_pieces += (size_t)received < wanted;
+	connection->pause_due = (size_t)received < wanted && connection->nr_pieces > PIECES_MAX;
 	connection->on_used(connection, connection->owner);
 	return zs_frames_feed(&connection->frames, bytes, (size_t)received);
 }
@@ -395,6 +431,7 @@ int zsd_connection_create(sd_event *event, int fd, const struct zsd_peer *peer, 
 			  struct zsd_connection **ret_connection)
 {
 	ZS_CLEANUP(connection_destroyp) struct zsd_connection *connection = zs_calloc(1, sizeof(*connection));
+	const int socket_bytes = SOCKET_BYTES;
 	int error;
 
 	if (!connection)
@@ -406,6 +443,7 @@ int zsd_connection_create(sd_event *event, int fd, const struct zsd_peer *peer, 
 	connection->drained = true;
 	connection->used_usec = now_usec();
 	zs_frames_init(&connection->frames, ZS_WIRE_CALL_MAX_BYTES);
+	(void)setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &socket_bytes, sizeof(socket_bytes));
 	error = add_sources(connection, event, fd);
 	if (error)
 		return error;

@@ -27,11 +27,13 @@ struct zsd_connection {
 	sd_event_source *io;	 /* socket */
 	sd_event_source *resume; /* runs once when calls are left for the next round of the loop */
 	sd_event_source *timer;	 /* runs while something is half done */
-	sd_event_source *news;	 /* runs while a call waits for something to answer */
+	sd_event_source *news;	 /* runs while a call or half a message waits for what comes next */
 	uint64_t used_usec;	 /* when the client last sent something; CLOCK_MONOTONIC */
 
 	struct zs_frames frames; /* what came in */
 	bool drained;		 /* no complete message is left in frames */
+	unsigned int nr_pieces;	 /* in which the message has come that is half there */
+	bool pause_due;		 /* they are too many */
 	bool ended;		 /* the client sends no more */
 	bool answering;		 /* call is valid */
 	bool waiting;		 /* it has nothing to answer before news is due */

@@ -130,6 +130,7 @@ static int create_store(struct zsd_service *service, const struct zsd_options *w
 	r = zsd_changes_create(service->started_usec, &service->changes);
 	if (!r)
 		r = zsd_tasks_create(service->store, &service->tasks);
+	service->facts.tasks = service->tasks;
 	if (!r)
 		r = zsd_frontend_create(service->store, &service->frontend);
 	if (r)
@@ -474,6 +475,7 @@ int zsd_daemon_run(const struct zsd_options *options)
 		return r;
 	}
 	announce(&service);
+	zsd_thread_set_patient();
 	r = sd_event_loop(service.event);
 	if (r < 0)
 		fail(r, "the event loop failed", NULL);

@@ -16,6 +16,7 @@
 
 #include "base/bits.h"
 #include "base/check.h"
+#include "base/clock.h"
 #include "codec/stream.h"
 #include "frontend_internal.h"
 #include "split.h"
@@ -53,18 +54,10 @@ struct call {
  */
 
 /* Memory that the kernel shares, no system call. */
-static uint64_t now_nsec(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
-}
-
 /* Only what succeeded is counted: a refusal is quick, and would hide what requests take. */
 static void add_latency(const struct call *call, struct zs_device *device, enum zs_operation operation)
 {
-	zs_device_add_latency(device, call->stream, operation, now_nsec() - call->began_nsec);
+	zs_device_add_latency(device, call->stream, operation, zs_clock_nsec() - call->began_nsec);
 }
 
 /* room */
@@ -162,7 +155,8 @@ static int read_range(const struct call *call, struct zs_device *device, char *b
 int zsd_frontend_read(void *argument, void *thread, uint64_t node, uint64_t offset, void *buffer, size_t length,
 		      size_t *done)
 {
-	const struct call call = {.frontend = argument, .stream = thread, .offset = offset, .began_nsec = now_nsec()};
+	const struct call call = {
+		.frontend = argument, .stream = thread, .offset = offset, .began_nsec = zs_clock_nsec()};
 	struct zs_device *device = zsd_frontend_get(argument, node, thread);
 	uint64_t size;
 	int r = 0;
@@ -243,7 +237,7 @@ int zsd_frontend_write(void *argument, void *thread, uint64_t node, uint64_t off
 		.stream = thread,
 		.node = node,
 		.offset = offset,
-		.began_nsec = now_nsec(),
+		.began_nsec = zs_clock_nsec(),
 		.change = write_to,
 		.buffer = buffer,
 		.length = length,
@@ -285,7 +279,7 @@ int zsd_frontend_discard(void *argument, void *thread, uint64_t node, uint64_t o
 		.stream = thread,
 		.node = node,
 		.offset = offset,
-		.began_nsec = now_nsec(),
+		.began_nsec = zs_clock_nsec(),
 		.change = discard_of,
 		.length = length,
 		.keep_size = keep_size,

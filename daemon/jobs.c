@@ -25,11 +25,11 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include "base/bits.h"
 #include "base/check.h"
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "codec/stream.h"
 #include "threads.h"
 
@@ -58,14 +58,6 @@ struct zsd_jobs {
 	unsigned int nr_threads; /* of helpers; immutable after create */
 	struct helper helpers[ZSD_HELPERS_MAX];
 };
-
-static uint64_t now_nsec(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
-}
 
 /* parts */
 
@@ -214,7 +206,7 @@ static void close_job(struct zsd_jobs *jobs, struct zsd_job *job)
 	/* From here on nobody joins. */
 	if (is_left(job))
 		return;
-	for (until = now_nsec() + SPIN_NSEC; now_nsec() < until;) {
+	for (until = zs_clock_nsec() + SPIN_NSEC; zs_clock_nsec() < until;) {
 		if (is_left(job))
 			return;
 	}
@@ -241,7 +233,7 @@ static void run_returned(struct zsd_job *job, struct zs_stream *stream)
 
 void zsd_jobs_run(struct zsd_jobs *jobs, struct zsd_job *job, struct zs_stream *stream)
 {
-	uint64_t began = now_nsec();
+	uint64_t began = zs_clock_nsec();
 	unsigned int nr_helpers;
 
 	atomic_init(&job->next, 1);
@@ -252,7 +244,7 @@ void zsd_jobs_run(struct zsd_jobs *jobs, struct zsd_job *job, struct zs_stream *
 		return;
 	atomic_fetch_add_explicit(&jobs->nr_working, 1, memory_order_relaxed);
 	run_part(job, stream, 0);
-	nr_helpers = count_helpers_wanted(jobs, job, now_nsec() - began);
+	nr_helpers = count_helpers_wanted(jobs, job, zs_clock_nsec() - began);
 	if (nr_helpers)
 		open_job(jobs, job, nr_helpers);
 	run_parts(job, stream);

@@ -15,6 +15,8 @@
 #include "service_internal.h"
 #include "store/cold.h"
 #include "store/group.h"
+#include "store/writeback.h"
+#include "tasks.h"
 
 #define GROUP_PREFIX "Group "
 
@@ -56,9 +58,25 @@ static int apply_backing_size(struct zsd_service *service, const struct zsd_conf
 
 static int apply_daily_limit(struct zsd_service *service, const struct zsd_config *config)
 {
-	int error = zsd_backing_set_daily_limit(service->store, config->writeback.day_bytes);
+	if (!zs_store_set_daily_limit(service->store, config->writeback.day_bytes, ZS_LIMIT_BY_CONFIG))
+		zsd_tasks_keep_budget(service->tasks);
+	return 0;
+}
 
-	return error == -EOPNOTSUPP ? 0 : error;
+static int apply_total_limit(struct zsd_service *service, const struct zsd_config *config)
+{
+	if (!zs_store_set_total_limit(service->store, zsd_backing_total(&config->writeback), ZS_LIMIT_BY_CONFIG))
+		zsd_tasks_keep_budget(service->tasks);
+	return 0;
+}
+
+static int apply_batch_size(struct zsd_service *service, const struct zsd_config *config)
+{
+	struct zs_backing *backing = zs_store_backing(service->store);
+
+	if (backing)
+		zs_backing_set_batch(backing, config->writeback.batch_bytes);
+	return 0;
 }
 
 static int apply_promotion(struct zsd_service *service, const struct zsd_config *config)
@@ -75,7 +93,8 @@ static const struct {
 	{"Daemon", "LogLevel", apply_log_level},	{"Pool", "MemoryLimit", apply_pool_limit},
 	{"Pool", "CompactThreshold", apply_policy},	{"Pool", "CompactQuota", apply_policy},
 	{"Pool", "RecompressAfter", apply_cold_policy}, {"Writeback", "Size", apply_backing_size},
-	{"Writeback", "DailyLimit", apply_daily_limit}, {"Writeback", "IdleAfter", apply_cold_policy},
+	{"Writeback", "DailyLimit", apply_daily_limit}, {"Writeback", "TotalLimit", apply_total_limit},
+	{"Writeback", "BatchSize", apply_batch_size},	{"Writeback", "IdleAfter", apply_cold_policy},
 	{"Writeback", "StartAt", apply_cold_policy},	{"Writeback", "StopAt", apply_cold_policy},
 	{"Writeback", "PromoteAfter", apply_promotion},
 };
@@ -116,8 +135,8 @@ static const char *group_of(const char *heading)
 	return name + strspn(name, " \t");
 }
 
-int zsd_live_apply_global(struct zsd_service *service, const char *heading, const char *key,
-			  const struct zsd_config *config)
+static int apply_global(struct zsd_service *service, const char *heading, const char *key,
+			const struct zsd_config *config)
 {
 	if (is_group(heading))
 		return apply_group(service, group_of(heading), config);
@@ -126,6 +145,15 @@ int zsd_live_apply_global(struct zsd_service *service, const char *heading, cons
 			return globals[i].apply(service, config);
 	}
 	return -EOPNOTSUPP;
+}
+
+int zsd_live_apply_global(struct zsd_service *service, const char *heading, const char *key,
+			  const struct zsd_config *config)
+{
+	int error = apply_global(service, heading, key, config);
+
+	zsd_service_limits_changed(service);
+	return error;
 }
 
 /*
@@ -199,5 +227,6 @@ int zsd_live_apply_device(struct zsd_service *service, const char *name, const c
 			error = device_keys[i].apply(device, options);
 	}
 	zs_device_put(device, NULL);
+	zsd_service_limits_changed(service);
 	return error;
 }

@@ -24,6 +24,7 @@
 #include "codec/times.h"
 #include "figures.h"
 #include "store/device.h"
+#include "tasks.h"
 
 /* Upper ends of the buckets of times: 4^n * 4096 ns, from 4 us to 4 s, where buckets of our histograms end, too. */
 #define NR_BUCKETS	 11
@@ -278,6 +279,46 @@ static void write_pool(const struct metrics *metrics)
 		  (double)atomic_load(&metrics->facts->reloaded_sec));
 }
 
+#define SUM(member) offsetof(struct zsd_task_sums, member)
+
+/* What was done with cold data, by reason. */
+static const struct {
+	const char *name;
+	size_t offset; /* of a uint64_t in struct zsd_task_sums */
+	const char *help;
+} sums[] = {
+	{"zsd_cold_tasks", SUM(tasks), "Tasks that have ended."},
+	{"zsd_cold_compacted_bytes", SUM(compacted_bytes), "Memory that compaction has freed."},
+	{"zsd_cold_written_back_blocks", SUM(written_blocks), "Blocks written back."},
+	{"zsd_cold_written_back_bytes", SUM(written_bytes), "Bytes written to the backing file for them."},
+	{"zsd_cold_freed_bytes", SUM(freed_bytes), "Memory that was freed thereby."},
+	{"zsd_cold_recompressed_blocks", SUM(recompressed_blocks), "Blocks that got a denser codec."},
+	{"zsd_cold_recompression_saved_bytes", SUM(saved_bytes), "Memory that was saved thereby."},
+};
+
+static void write_sums(const struct metrics *metrics)
+{
+	struct zsd_task_sums all[ZSD_REASON_NR];
+
+	if (!metrics->facts || !metrics->facts->tasks)
+		return;
+	for (unsigned int reason = 0; reason < ZSD_REASON_NR; reason++)
+		zsd_tasks_sums(metrics->facts->tasks, reason, &all[reason]);
+	for (size_t i = 0; i < ZS_ARRAY_SIZE(sums); i++) {
+		char name[64];
+
+		snprintf(name, sizeof(name), "%s_total", sums[i].name);
+		write_head(metrics, sums[i].name, "counter", sums[i].help);
+		for (unsigned int reason = 0; reason < ZSD_REASON_NR; reason++) {
+			uint64_t value;
+
+			memcpy(&value, (const char *)&all[reason] + sums[i].offset, sizeof(value));
+			write_format(metrics, "%s{reason=\"%s\"} %" PRIu64 "\n", name, zsd_task_reason_name(reason),
+				     value);
+		}
+	}
+}
+
 #define FIGURE(member) offsetof(struct zsd_figures, member)
 
 /* One number of each device. */
@@ -432,6 +473,7 @@ static void write_times(const struct metrics *metrics)
 static void write_all(const struct metrics *metrics)
 {
 	write_pool(metrics);
+	write_sums(metrics);
 	write_families(metrics);
 	write_divided(metrics);
 	write_stored(metrics);

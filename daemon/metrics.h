@@ -15,6 +15,7 @@
 #include <stdint.h>
 
 struct zs_store;
+struct zsd_tasks;
 
 enum zsd_metrics_format { ZSD_METRICS_PROMETHEUS, ZSD_METRICS_OPENMETRICS };
 
@@ -22,6 +23,7 @@ enum zsd_metrics_format { ZSD_METRICS_PROMETHEUS, ZSD_METRICS_OPENMETRICS };
 struct zsd_metrics_facts {
 	_Atomic uint64_t reloaded_sec; /* when the configuration was read last, Unix time */
 	_Atomic bool reload_failed;    /* the last time */
+	struct zsd_tasks *tasks;       /* immutable once somebody may ask; NULL: what they have done is left out */
 };
 
 /* The text, to be given to free(3), and its length. Returns 0 or -ENOMEM. */

@@ -22,12 +22,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/bits.h"
 #include "base/check.h"
 #include "base/cleanup.h"
+#include "base/clock.h"
 
 #define POSSIBLE_LIST "/sys/devices/system/cpu/possible"
 #define LIST_BYTES    1024
@@ -137,10 +137,7 @@ static uint64_t count_sleeps(void)
 
 static int64_t now_nsec(void)
 {
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec * INT64_C(1000000000) + now.tv_nsec;
+	return (int64_t)zs_clock_nsec();
 }
 
 /* Whether there is a CPU without a thread, or whose thread has not looked since then. */

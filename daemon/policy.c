@@ -22,12 +22,12 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/bits.h"
 #include "base/check.h"
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/size.h"
 #include "frontend.h"
@@ -95,10 +95,7 @@ bool zsd_policy_wants_stop(const struct zsd_policy_options *options, const struc
 
 static uint64_t now_usec(void)
 {
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * USEC_PER_SEC + (uint64_t)now.tv_nsec / 1000;
+	return zs_clock_nsec() / 1000;
 }
 
 /* The kernel may add a quarter of the delay, to wake up for several timers at once. */

@@ -13,12 +13,14 @@
 #include "base/check.h"
 #include "base/cleanup.h"
 #include "base/log.h"
+#include "frontend.h"
 #include "live.h"
 #include "notify.h"
 #include "service_internal.h"
 
 #define DEVICE_PREFIX "Device "
 #define NAME_BYTES    192
+#define WAIT_NSEC     100000000
 
 static void decrefp(json_t **value)
 {
@@ -85,6 +87,7 @@ struct changes {
 	const struct zsd_config *before;
 	struct zsd_config *now;
 	json_t *rows;
+	int64_t wait_until_nsec; /* no longer for devices that are being removed */
 };
 
 /* value NULL: the key is gone, and has its default again. */
@@ -194,6 +197,26 @@ static int compare(struct changes *changes, const struct zsd_config_text *of, co
 	return error;
 }
 
+/* What is being removed may be in the way, and takes as long as it is large; other clients wait meanwhile. */
+static int add_soon(struct changes *changes, const struct zs_device_options *options)
+{
+	enum zs_device_field field = ZS_FIELD_NONE;
+	uint64_t id;
+	int r;
+
+	do {
+		r = zsd_service_try_add(changes->service, options, &field, &id);
+	} while (r == -EAGAIN && zsd_frontend_now_nsec() < changes->wait_until_nsec);
+	return r;
+}
+
+static const char *reason_not_added(int error)
+{
+	if (error == -EAGAIN)
+		return "devices that were removed are still being freed; reload again in a moment";
+	return error ? strerror(-error) : NULL;
+}
+
 /* Devices that the configuration has and the store has not. */
 static int add_devices(struct changes *changes)
 {
@@ -201,16 +224,15 @@ static int add_devices(struct changes *changes)
 
 	for (size_t i = 0; i < changes->now->nr_devices && !error; i++) {
 		const struct zs_device_options *options = &changes->now->devices[i];
-		enum zs_device_field field = ZS_FIELD_NONE;
 		char heading[NAME_BYTES];
 		uint64_t id;
 		int r;
 
 		if (zs_store_find(changes->service->store, options->name, &id) == 0)
 			continue;
-		r = zsd_service_add(changes->service, options, &field, &id);
+		r = add_soon(changes, options);
 		snprintf(heading, sizeof(heading), DEVICE_PREFIX "%s", options->name);
-		error = add_row(changes, heading, "", NULL, r ? "failed" : "added", r ? strerror(-r) : NULL);
+		error = add_row(changes, heading, "", NULL, r ? "failed" : "added", reason_not_added(r));
 	}
 	return error;
 }
@@ -287,6 +309,7 @@ int zsd_reload(struct zsd_service *service, json_t **ret_report, json_t **ret_me
 	if (error)
 		return error;
 	changes.now = config;
+	changes.wait_until_nsec = zsd_frontend_now_nsec() + WAIT_NSEC;
 	/* Even if memory runs out on the way: what was applied was applied. */
 	error = apply(&changes);
 	zsd_config_free(service->config);

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "cold_policy.h"
 #include "frontend.h"
 #include "jobs.h"
 #include "policy.h"
@@ -70,6 +71,12 @@ unsigned int zsd_service_open_count(struct zsd_service *service, uint64_t id)
 void zsd_service_policy_stats(const struct zsd_service *service, struct zsd_policy_stats *ret_stats)
 {
 	zsd_policy_stats(service->policy, ret_stats);
+}
+
+void zsd_service_limits_changed(struct zsd_service *service)
+{
+	if (service->cold_policy)
+		zsd_cold_policy_changed(service->cold_policy);
 }
 
 void zsd_service_request_stats(const struct zsd_service *service, struct zsd_request_stats *ret_stats)

@@ -61,6 +61,9 @@ const char *zsd_service_config_path(const struct zsd_service *service);
 /* What compaction in the background has done. */
 void zsd_service_policy_stats(const struct zsd_service *service, struct zsd_policy_stats *ret_stats);
 
+/* A limit or budget is another one: what policy has put off may be due. */
+void zsd_service_limits_changed(struct zsd_service *service);
+
 void zsd_service_request_stats(const struct zsd_service *service, struct zsd_request_stats *ret_stats);
 
 /*

@@ -22,6 +22,7 @@
 
 #include "base/check.h"
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/size.h"
 #include "base/thread.h"
@@ -51,14 +52,6 @@ const char *zsd_task_reason_name(enum zsd_task_reason reason)
  * the thread
  */
 
-static uint64_t now_nsec(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
-}
-
 static int write_back(struct zsd_tasks *tasks, struct zsd_task *task)
 {
 	const struct zsd_task_writeback *wanted = &task->wanted;
@@ -72,6 +65,7 @@ static int write_back(struct zsd_tasks *tasks, struct zsd_task *task)
 		.order = wanted->order,
 		.limit_blocks = wanted->limit_blocks,
 		.limit_bytes = wanted->limit_bytes,
+		.batch_bytes = wanted->batch_bytes,
 	};
 
 	return zs_store_writeback(tasks->store, &request, &task->writeback);
@@ -112,7 +106,7 @@ static struct zsd_task *urgent_locked(struct zsd_tasks *tasks)
 /* So long that the task keeps to its share, or until something is wanted. Under tasks->lock. */
 static void pause_locked(struct zsd_tasks *tasks, const struct zsd_task *task, uint64_t worked_nsec)
 {
-	uint64_t end = now_nsec() + worked_nsec * (100 - task->share_percent) / task->share_percent;
+	uint64_t end = zs_clock_nsec() + worked_nsec * (100 - task->share_percent) / task->share_percent;
 	struct timespec until = {.tv_sec = (time_t)(end / 1000000000), .tv_nsec = (long)(end % 1000000000)};
 
 	if (task->share_percent == 100)
@@ -205,6 +199,17 @@ static void run_urgent_locked(struct zsd_tasks *tasks)
 		run_locked(tasks, task);
 }
 
+/* Under tasks->lock, which is free meanwhile. */
+static void keep_budget_locked(struct zsd_tasks *tasks)
+{
+	if (!tasks->keep)
+		return;
+	tasks->keep = false;
+	pthread_mutex_unlock(&tasks->lock);
+	zs_store_keep_writeback_budget(tasks->store);
+	pthread_mutex_lock(&tasks->lock);
+}
+
 /* Until the task has ended. Under tasks->lock, which is not held while it works. */
 static void run_locked(struct zsd_tasks *tasks, struct zsd_task *task)
 {
@@ -216,10 +221,11 @@ static void run_locked(struct zsd_tasks *tasks, struct zsd_task *task)
 		more = zs_train_begin(&task->train, tasks->store, &task->training) ?: 1;
 	while (more > 0 && !task->cancel && !tasks->stopping) {
 		pthread_mutex_unlock(&tasks->lock);
-		begin = now_nsec();
+		begin = zs_clock_nsec();
 		more = work(tasks, task);
-		begin = now_nsec() - begin;
+		begin = zs_clock_nsec() - begin;
 		pthread_mutex_lock(&tasks->lock);
+		keep_budget_locked(tasks);
 		if (more > 0)
 			pause_locked(tasks, task, begin);
 		if (more > 0)
@@ -237,6 +243,10 @@ static void rest_locked(struct zsd_tasks *tasks)
 {
 	bool more;
 
+	if (tasks->keep) {
+		keep_budget_locked(tasks);
+		return;
+	}
 	if (!tasks->tidy) {
 		pthread_cond_wait(&tasks->wanted, &tasks->lock);
 		return;
@@ -266,6 +276,7 @@ void *zsd_tasks_run(void *context)
 			run_locked(tasks, task);
 		tasks->running++;
 	}
+	keep_budget_locked(tasks);
 	pthread_mutex_unlock(&tasks->lock);
 	return NULL;
 }
@@ -274,6 +285,13 @@ void zsd_tasks_sums(struct zsd_tasks *tasks, enum zsd_task_reason reason, struct
 {
 	pthread_mutex_lock(&tasks->lock);
 	*ret_sums = tasks->sums[reason];
+	pthread_mutex_unlock(&tasks->lock);
+}
+
+void zsd_tasks_count_compacted(struct zsd_tasks *tasks, enum zsd_task_reason reason, uint64_t bytes)
+{
+	pthread_mutex_lock(&tasks->lock);
+	tasks->sums[reason].compacted_bytes += bytes;
 	pthread_mutex_unlock(&tasks->lock);
 }
 

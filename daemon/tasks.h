@@ -73,7 +73,7 @@ struct zsd_task_writeback {
 	enum zs_writeback_type type;
 	enum zs_writeback_order order;
 	uint64_t idle_sec;
-	uint64_t limit_blocks, limit_bytes;
+	uint64_t limit_blocks, limit_bytes, batch_bytes;
 	unsigned int nr_ranges; /* 0 = all blocks */
 	struct zs_writeback_range ranges[ZSD_TASK_RANGES_MAX];
 };
@@ -114,16 +114,25 @@ int zsd_tasks_train(struct zsd_tasks *tasks, const struct zs_train_request *requ
  */
 int zsd_tasks_make_room(struct zsd_tasks *tasks, uint64_t device_id);
 
+/*
+ * Has the budget written to the backing file soon: the caller doesn't wait for a disk. Without a thread, and memory to
+ * make one, it is written with the next task that writes back.
+ */
+void zsd_tasks_keep_budget(struct zsd_tasks *tasks);
+
 /* Has what is free in the backing file given back to its file system, when nothing else is to be done. */
 void zsd_tasks_tidy(struct zsd_tasks *tasks);
 
-/* What ended tasks of a reason have done so far. */
+/* What ended tasks of a reason have done so far, and compaction, which is no task. */
 struct zsd_task_sums {
 	uint64_t tasks;
+	uint64_t compacted_bytes;
 	uint64_t written_blocks, written_bytes, freed_bytes; /* of writebacks */
 	uint64_t recompressed_blocks, saved_bytes;	     /* of recompressions */
 };
 void zsd_tasks_sums(struct zsd_tasks *tasks, enum zsd_task_reason reason, struct zsd_task_sums *ret_sums);
+/* So much memory was freed by compaction that somebody else has done for this reason. */
+void zsd_tasks_count_compacted(struct zsd_tasks *tasks, enum zsd_task_reason reason, uint64_t bytes);
 
 /* Returns 0, or -ENOENT: there is no such task, or it ended long ago. */
 int zsd_tasks_info(struct zsd_tasks *tasks, uint64_t number, struct zsd_task_info *ret_info);

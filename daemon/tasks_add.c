@@ -316,6 +316,15 @@ int zsd_tasks_make_room(struct zsd_tasks *tasks, uint64_t device_id)
 	return r;
 }
 
+void zsd_tasks_keep_budget(struct zsd_tasks *tasks)
+{
+	pthread_mutex_lock(&tasks->lock);
+	start_thread_locked(tasks);
+	tasks->keep = true;
+	pthread_cond_signal(&tasks->wanted);
+	pthread_mutex_unlock(&tasks->lock);
+}
+
 void zsd_tasks_tidy(struct zsd_tasks *tasks)
 {
 	pthread_mutex_lock(&tasks->lock);

@@ -35,6 +35,7 @@ struct zsd_tasks {
 	bool stopping;
 	pthread_cond_t ended; /* a task has, or stopping */
 	bool tidy;	      /* wanted */
+	bool keep;	      /* the budget is to be written to the file */
 	uint64_t last;	      /* number of the newest task */
 	uint64_t running;     /* the next one to run */
 	struct zsd_task ring[ZSD_TASKS_MAX];

@@ -16,6 +16,8 @@
  */
 #define STACK_BYTES ((size_t)256 << 10)
 
+static _Thread_local bool is_patient;
+
 unsigned int zsd_threads_default(unsigned int max)
 {
 	cpu_set_t cpus;
@@ -25,6 +27,19 @@ unsigned int zsd_threads_default(unsigned int max)
 	if (!sched_getaffinity(0, sizeof(cpus), &cpus))
 		nr = CPU_COUNT(&cpus);
 	return (unsigned int)zs_min(zs_max((uint64_t)(nr < 1 ? 1 : nr), 1), max);
+}
+
+void zsd_thread_set_patient(void)
+{
+	const struct sched_param none = {};
+
+	is_patient = sched_getscheduler(0) == SCHED_OTHER && !sched_setscheduler(0, SCHED_BATCH, &none);
+}
+
+/* Patience is not inherited. */
+static int set_policy(pthread_attr_t *attributes)
+{
+	return is_patient ? pthread_attr_setinheritsched(attributes, PTHREAD_EXPLICIT_SCHED) : 0;
 }
 
 /*
@@ -46,6 +61,8 @@ static int create(pthread_attr_t *attributes, size_t stack_bytes, void *(*functi
 {
 	int r = stack_bytes ? pthread_attr_setstacksize(attributes, stack_bytes) : 0;
 
+	if (!r)
+		r = set_policy(attributes);
 	if (!r)
 		r = set_cpus(attributes);
 	if (!r)

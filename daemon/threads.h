@@ -12,6 +12,13 @@
 /* CPUs that this process may run on, 1 to max. */
 unsigned int zsd_threads_default(unsigned int max);
 
+/*
+ * The calling thread takes its turn from now on: when it wakes up it does not interrupt a thread that runs
+ * (SCHED_BATCH). Threads that it makes are as they were. For speed only: a sandbox may forbid it, and what was chosen
+ * for the whole process is kept.
+ */
+void zsd_thread_set_patient(void);
+
 /* As pthread_create(3), with a name that ps(1) shows and a small stack. Returns 0, -EAGAIN or -ENOMEM. */
 int zsd_thread_start(const char *name, void *(*function)(void *argument), void *argument, pthread_t *ret_thread);
 

@@ -44,6 +44,7 @@
 #include "base/bits.h"
 #include "base/check.h"
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "crew.h"
 #include "frontend.h"
@@ -129,14 +130,6 @@ static void serve_blocking(struct worker *worker)
 
 /* polling */
 
-static uint64_t now_nsec(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
-}
-
 /* Until called. Returns 0, or -ECANCELED if that won't happen any more. */
 static int stay_off(struct worker *worker)
 {
@@ -163,11 +156,11 @@ static bool ask(const struct worker *worker)
 /* Until there is one, but not longer than it has been worth it lately. */
 static void look(struct worker *worker)
 {
-	uint64_t before_nsec = now_nsec(), now = before_nsec;
+	uint64_t before_nsec = zs_clock_nsec(), now = before_nsec;
 	uint64_t end_nsec = now + zsd_window_open(&worker->window, now);
 
 	while (now < end_nsec && !ask(worker)) {
-		now = now_nsec();
+		now = zs_clock_nsec();
 		if (zsd_window_check(&worker->window, before_nsec, now))
 			return;
 		before_nsec = now;
@@ -202,23 +195,23 @@ static ssize_t next_request(struct worker *worker, enum zsd_arrival *ret_arrival
 	*ret_arrival = worker->has_backlog ? ZSD_AT_ONCE : ZSD_LATER;
 	if (worker->has_backlog || !is_alone)
 		return rest(worker);
-	begin_nsec = now_nsec();
+	begin_nsec = zs_clock_nsec();
 	look(worker);
 	length = rest(worker);
-	zsd_window_adapt(&worker->window, now_nsec() - begin_nsec);
+	zsd_window_adapt(&worker->window, zs_clock_nsec() - begin_nsec);
 	return length;
 }
 
 /* Only what is asked for is measured as well. */
 static void serve_counted(struct worker *worker, size_t length, bool is_measured)
 {
-	uint64_t begin_nsec = is_measured ? now_nsec() : 0;
+	uint64_t begin_nsec = is_measured ? zs_clock_nsec() : 0;
 
 	zsd_crew_serve_begin(worker->member);
 	zsd_classic_serve(&worker->port, length);
 	zsd_crew_serve_end(worker->member);
 	if (is_measured)
-		worker->tally.work_nsec += now_nsec() - begin_nsec;
+		worker->tally.work_nsec += zs_clock_nsec() - begin_nsec;
 }
 
 /* Returns 0, or -ECANCELED if the thread is off and won't be called. */

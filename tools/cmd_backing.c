@@ -48,19 +48,40 @@ static enum zsctl_exit print(const struct zsctl_options *options, const struct z
 	return zsctl_print_table(options, selection, json_object_get(result, "reasons"));
 }
 
+static enum zsctl_exit set_limit(struct zs_client *client, const char *method, json_t *parameters)
+{
+	CLEANUP_JSON json_t *result = NULL;
+
+	return zsctl_call(client, "backing", method, parameters, false, &result);
+}
+
+static enum zsctl_exit set_limits(const struct zsctl_options *options, struct zs_client *client)
+{
+	const struct zsctl_limit *daily = &options->daily_limit, *total = &options->total_limit;
+	enum zsctl_exit status = ZSCTL_OK;
+
+	if (daily->given)
+		status = set_limit(client, "SetDailyLimit",
+				   json_pack("{s:I}", "daily_limit_bytes", (json_int_t)daily->bytes));
+	if (!status && total->given && total->bytes)
+		status = set_limit(client, "SetTotalLimit",
+				   json_pack("{s:I}", "total_limit_bytes", (json_int_t)total->bytes));
+	else if (!status && total->given)
+		status = set_limit(client, "SetTotalLimit", json_object());
+	return status;
+}
+
 enum zsctl_exit cmd_backing(const struct zsctl_options *options, char *const *names)
 {
 	CLEANUP_CLIENT struct zs_client *client = NULL;
-	CLEANUP_JSON json_t *set = NULL, *result = NULL;
+	CLEANUP_JSON json_t *result = NULL;
 	struct zsctl_selection selection;
 	enum zsctl_exit status = zsctl_select(zsctl_backing_columns, options, &selection);
 
 	if (!status)
 		status = zsctl_connect(options, &client);
-	if (!status && options->memory_limit_given)
-		status = zsctl_call(client, "backing", "SetDailyLimit",
-				    json_pack("{s:I}", "daily_limit_bytes", (json_int_t)options->daily_limit_bytes),
-				    false, &set);
+	if (!status)
+		status = set_limits(options, client);
 	if (!status)
 		status = zsctl_call(client, "backing", "Backing", json_object(), false, &result);
 	return status ?: print(options, &selection, result);

@@ -349,6 +349,8 @@ static json_t *writeback_parameters(const struct zsctl_options *options, const c
 		json_object_set_new(parameters, "max_blocks", json_integer((json_int_t)options->max_blocks));
 	if (options->max_bytes)
 		json_object_set_new(parameters, "max_bytes", json_integer((json_int_t)options->max_bytes));
+	if (options->batch_bytes)
+		json_object_set_new(parameters, "batch_bytes", json_integer((json_int_t)options->batch_bytes));
 	return with_choice(options, parameters);
 }
 

@@ -31,8 +31,8 @@ static json_t *add_parameters(const struct zsctl_options *options, const char *n
 	if (options->block_size_bytes &&
 	    json_object_set_new(parameters, "block_size_bytes", json_integer((json_int_t)options->block_size_bytes)))
 		return NULL;
-	if (options->memory_limit_bytes && json_object_set_new(parameters, "memory_limit_bytes",
-							       json_integer((json_int_t)options->memory_limit_bytes)))
+	if (options->memory_limit.bytes && json_object_set_new(parameters, "memory_limit_bytes",
+							       json_integer((json_int_t)options->memory_limit.bytes)))
 		return NULL;
 	/* Not if it is false: a daemon that is older than this program does not know it. */
 	if (options->read_only && json_object_set_new(parameters, "read_only", json_true()))

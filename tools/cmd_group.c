@@ -22,7 +22,7 @@ enum zsctl_exit cmd_group(const struct zsctl_options *options, char *const *name
 
 	if (status)
 		return status;
-	if (!options->memory_limit_given) {
+	if (!options->memory_limit.given) {
 		fprintf(stderr, "zsctl: group %s: nothing to change; add --mem-limit SIZE, or --mem-limit none\n",
 			names[0]);
 		return ZSCTL_USAGE;
@@ -32,7 +32,7 @@ enum zsctl_exit cmd_group(const struct zsctl_options *options, char *const *name
 	if (!status)
 		status = zsctl_call(client, what, "SetGroupLimit",
 				    json_pack("{s:s, s:I}", "name", names[0], "memory_limit_bytes",
-					      (json_int_t)options->memory_limit_bytes),
+					      (json_int_t)options->memory_limit.bytes),
 				    false, &result);
 	return status;
 }

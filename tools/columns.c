@@ -204,6 +204,7 @@ const struct zsctl_column zsctl_dictionaries_columns[] = {
 const struct zsctl_column zsctl_backing_columns[] = {
 	{"REASON", "reason", ZSCTL_TEXT, true, "why: command, or a policy"},
 	{"TASKS", "tasks", ZSCTL_COUNT, true, "that have ended"},
+	{"COMPACTED", "compacted_bytes", ZSCTL_SIZE, true, "memory that compaction has freed"},
 	{"BLOCKS", "written_back_blocks", ZSCTL_COUNT, true, "written back"},
 	{"WRITTEN", "written_back_bytes", ZSCTL_SIZE, true, "to the backing file"},
 	{"FREED", "freed_bytes", ZSCTL_SIZE, true, "memory"},

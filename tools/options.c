@@ -27,7 +27,7 @@ enum kind {
 	FLAG,  /* bool; there is no argument */
 	TEXT,  /* const char * */
 	SIZE,  /* uint64_t; a size that isn't 0 */
-	LIMIT, /* the same, or "none" for 0 */
+	LIMIT, /* struct zsctl_limit; the same, or "none" for 0 */
 	NODE,  /* int */
 	COUNT, /* uint64_t; not 0 */
 	SPAN,  /* uint64_t; seconds, not 0 */
@@ -60,7 +60,7 @@ static const struct specification specifications[] = {
 	 "lz4 (default), lz4:ACCELERATION, zstd or zstd:LEVEL"},
 	{"block-size", 'B', "SIZE", ZSCTL_FOR_ADD | ZSCTL_FOR_RUN, SIZE, MEMBER(block_size_bytes),
 	 "unit of compression: 4K (default), 8K, 16K, 32K or 64K"},
-	{"mem-limit", 'l', "SIZE", ZSCTL_FOR_ADD | ZSCTL_FOR_GROUP, LIMIT, MEMBER(memory_limit_bytes),
+	{"mem-limit", 'l', "SIZE", ZSCTL_FOR_ADD | ZSCTL_FOR_GROUP, LIMIT, MEMBER(memory_limit),
 	 "memory it may use; none, the default: no limit"},
 	{"group", 'g', "NAME", ZSCTL_FOR_ADD, TEXT, MEMBER(group),
 	 "group whose memory limit the device shares; none by default"},
@@ -106,8 +106,11 @@ static const struct specification specifications[] = {
 	{"order", 0, "ORDER", ZSCTL_FOR_WRITEBACK, TEXT, MEMBER(order), "index (default), largest or coldest first"},
 	{"ranges", 0, "LIST", ZSCTL_FOR_WRITEBACK, TEXT, MEMBER(ranges), "these blocks only, as in '0-1023 4096-8191'"},
 	{"max-bytes", 0, "SIZE", ZSCTL_FOR_WRITEBACK, SIZE, MEMBER(max_bytes), "stop when so much is written"},
-	{"daily-limit", 0, "SIZE", ZSCTL_FOR_BACKING, LIMIT, MEMBER(daily_limit_bytes),
+	{"batch", 0, "SIZE", ZSCTL_FOR_WRITEBACK, SIZE, MEMBER(batch_bytes), "write so much at a time, 256K to 4M"},
+	{"daily-limit", 0, "SIZE", ZSCTL_FOR_BACKING, LIMIT, MEMBER(daily_limit),
 	 "let so much be written each day; none: any"},
+	{"total-limit", 0, "SIZE", ZSCTL_FOR_BACKING, LIMIT, MEMBER(total_limit),
+	 "let so much be written from now on; none: any"},
 	{"bytes", 'b', NULL, ZSCTL_FOR_TABLES, FLAG, MEMBER(bytes), "print sizes in bytes, times in nanoseconds"},
 	{"noheadings", 'n', NULL, ZSCTL_FOR_TABLES, FLAG, MEMBER(no_headings), "print no headings"},
 	{"output", 'o', "[+]LIST", ZSCTL_FOR_TABLES, TEXT, MEMBER(columns),
@@ -198,6 +201,13 @@ static enum zsctl_exit take_size(const char *option, const char *value, uint64_t
 	return ZSCTL_USAGE;
 }
 
+static enum zsctl_exit take_limit(const char *option, const char *value, struct zsctl_limit *ret_limit)
+{
+	ret_limit->given = true;
+	ret_limit->bytes = 0;
+	return strcmp(value, "none") == 0 ? ZSCTL_OK : take_size(option, value, &ret_limit->bytes);
+}
+
 /* Which nodes there are is the daemon's to say. */
 static enum zsctl_exit take_node(const char *value, int *ret_node)
 {
@@ -281,10 +291,7 @@ static enum zsctl_exit take_option(struct zsctl_options *options, const struct s
 		*(const char **)member = value;
 		return ZSCTL_OK;
 	case LIMIT:
-		options->memory_limit_given = true;
-		if (strcmp(value, "none") == 0)
-			return ZSCTL_OK;
-		return take_size(specification->name, value, member);
+		return take_limit(specification->name, value, member);
 	case SIZE:
 		return take_size(specification->name, value, member);
 	case NODE:

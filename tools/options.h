@@ -57,6 +57,11 @@ struct zsctl_range {
 	bool given;
 };
 
+struct zsctl_limit {
+	uint64_t bytes; /* 0 = none */
+	bool given;
+};
+
 struct zsctl_options {
 	/* all commands */
 	const char *socket; /* never NULL */
@@ -80,8 +85,7 @@ struct zsctl_options {
 	/* add; sizes are bytes, 0 = not given */
 	uint64_t size_bytes;
 	uint64_t block_size_bytes;
-	uint64_t memory_limit_bytes; /* also of group, where 0 is a limit that was taken away */
-	bool memory_limit_given;
+	struct zsctl_limit memory_limit; /* also of group */
 	const char *algorithm;
 	const char *mode;
 	const char *group;
@@ -137,7 +141,9 @@ struct zsctl_options {
 	const char *order;
 	const char *ranges;
 	uint64_t max_bytes;
-	uint64_t daily_limit_bytes; /* backing; memory_limit_given says that it was given */
+	uint64_t batch_bytes;
+	struct zsctl_limit daily_limit; /* backing, as the next one */
+	struct zsctl_limit total_limit;
 
 	char **words; /* the command and its names, ending with NULL; borrowed from argv */
 	unsigned int nr_words;

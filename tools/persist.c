@@ -71,7 +71,7 @@ static int write_file(const char *path, const struct zsctl_options *options, con
 	print_size(stream, "Size", options->size_bytes);
 	print_text(stream, "Algorithm", options->algorithm);
 	print_size(stream, "BlockSize", options->block_size_bytes);
-	print_size(stream, "MemoryLimit", options->memory_limit_bytes);
+	print_size(stream, "MemoryLimit", options->memory_limit.bytes);
 	print_text(stream, "Mode", options->mode);
 	fprintf(stream, "Owner=%u:%u\n", getuid(), getgid());
 	print_text(stream, "Group", options->group);

@@ -161,6 +161,7 @@ static void backing_destroy(struct zs_backing *backing)
 	zs_log_deinit(backing);
 	zs_segments_deinit(&backing->segments);
 	zs_backing_file_close(&backing->file);
+	free(backing->page);
 	explicit_bzero(backing->key, sizeof(backing->key));
 	free(backing);
 }
@@ -205,6 +206,9 @@ static int start(struct zs_backing *backing, const struct zs_backing_options *op
 	*ret_field = ZS_BACKING_FIELD_NONE;
 	if (is_new)
 		zs_segments_forget(backing->arena);
+	/* What an earlier store has left of it is all that is kept of its file. */
+	if (content == ZS_BACKING_OURS)
+		zs_budget_load(backing, is_new ? &attributes : NULL);
 	error = zs_segments_init(&backing->segments, backing->arena, attributes.segment_bytes, size_bytes);
 	if (!error)
 		error = zs_log_init(backing);
@@ -236,6 +240,9 @@ int zs_backing_open(struct zs_arena *arena, const struct zs_backing_options *opt
 		return -ENOMEM;
 	backing->arena = arena;
 	backing->file.fd = -1;
+	backing->page = zs_fault() ? NULL : aligned_alloc(ZS_PAGE_SIZE, ZS_PAGE_SIZE);
+	if (!backing->page)
+		return -ENOMEM;
 	*ret_field = ZS_BACKING_FIELD_PATH;
 	error = zs_backing_file_open(&backing->file, options);
 	if (!error)
@@ -260,7 +267,7 @@ int zs_backing_adopt(struct zs_backing *backing, const struct zs_place *place)
 {
 	if (!zs_segments_holds(&backing->segments, place->unit, place->units))
 		return -EBADMSG;
-	zs_segments_add_live(&backing->segments, place->unit, place->units);
+	zs_segments_add_live(&backing->segments, zs_segment_of(&backing->segments, place->unit), place->units, 1);
 	return 0;
 }
 
@@ -281,6 +288,30 @@ int zs_backing_set_size(struct zs_backing *backing, uint64_t size_bytes)
 /*
  * use
  */
+
+static_assert(ZS_BATCH_MIN_BYTES == ZS_CHUNK_BYTES && ZS_BATCH_MAX_BYTES == (uint64_t)ZS_CHUNKS * ZS_CHUNK_BYTES,
+	      "one write to all of them");
+
+static unsigned int batch_writes(uint64_t bytes)
+{
+	zs_assert(bytes >= ZS_BATCH_MIN_BYTES && bytes <= ZS_BATCH_MAX_BYTES);
+	return (unsigned int)(bytes / ZS_CHUNK_BYTES);
+}
+
+void zs_backing_set_batch(struct zs_backing *backing, uint64_t bytes)
+{
+	atomic_store_explicit(&backing->log.max_writes, batch_writes(bytes), memory_order_relaxed);
+}
+
+uint64_t zs_backing_batch(const struct zs_backing *backing)
+{
+	return (uint64_t)atomic_load_explicit(&backing->log.max_writes, memory_order_relaxed) * ZS_CHUNK_BYTES;
+}
+
+void zs_backing_use_batch(struct zs_backing *backing, uint64_t bytes)
+{
+	backing->log.run_max_writes = bytes ? batch_writes(bytes) : 0;
+}
 
 void zs_backing_set_done(struct zs_backing *backing, zs_backing_done *done, void *context)
 {
@@ -304,10 +335,10 @@ int zs_backing_append(struct zs_backing *backing, const struct zs_record *record
 
 	if (error)
 		return error;
-	zs_backing_count(backing, ZS_BACKING_COUNT_APPENDED_RECORDS, 1);
-	zs_backing_count(backing, ZS_BACKING_COUNT_APPENDED_BYTES,
-			 zs_record_length(backing, record->meta) * ZS_UNIT_BYTES);
-	zs_backing_count(backing, ZS_BACKING_COUNT_PAYLOAD_BYTES, zs_object_info(record->meta).size);
+	zs_backing_count_cold(backing, ZS_BACKING_COUNT_APPENDED_RECORDS, 1);
+	zs_backing_count_cold(backing, ZS_BACKING_COUNT_APPENDED_BYTES,
+			      zs_record_length(backing, record->meta) * ZS_UNIT_BYTES);
+	zs_backing_count_cold(backing, ZS_BACKING_COUNT_PAYLOAD_BYTES, zs_object_info(record->meta).size);
 	return 0;
 }
 
@@ -336,38 +367,6 @@ unsigned int zs_backing_punch(struct zs_backing *backing)
 	if (nr)
 		zs_log_note_room(backing);
 	return nr;
-}
-
-void zs_backing_get_budget(struct zs_backing *backing, struct zs_backing_budget *ret_budget)
-{
-	const struct zs_backing_attributes *attributes = zs_segments_own_attributes(&backing->segments);
-
-	zs_assert(attributes);
-	*ret_budget = (struct zs_backing_budget){
-		.day = attributes->budget_day,
-		.written_bytes = attributes->budget_written_bytes,
-		.limit_bytes = attributes->budget_limit_bytes,
-		.remaining_bytes = attributes->budget_remaining_bytes,
-		.is_counted = attributes->flags & ZS_BACKING_COUNTED,
-	};
-}
-
-void zs_backing_set_budget(struct zs_backing *backing, const struct zs_backing_budget *budget)
-{
-	const struct zs_backing_attributes *current = zs_segments_own_attributes(&backing->segments);
-	struct zs_backing_attributes attributes;
-
-	zs_assert(current);
-	attributes = *current;
-	attributes.budget_day = budget->day;
-	attributes.budget_written_bytes = budget->written_bytes;
-	attributes.budget_limit_bytes = budget->limit_bytes;
-	attributes.budget_remaining_bytes = budget->remaining_bytes;
-	attributes.flags &= ~ZS_BACKING_COUNTED;
-	attributes.flags |= budget->is_counted ? ZS_BACKING_COUNTED : 0;
-	/* The page has memory. */
-	zs_assert(!zs_segments_set_attributes(backing->arena, &attributes));
-	explicit_bzero(attributes.key, sizeof(attributes.key));
 }
 
 /*

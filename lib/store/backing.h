@@ -64,9 +64,9 @@ struct zs_backing_stats {
 	uint32_t segment_bytes;
 	uint64_t free_segments; /* of all that fit into size_bytes */
 	uint64_t inflight_segments, valid_segments, quarantined_segments;
-	uint64_t live_bytes; /* records, headers included */
-	uint64_t dead_bytes; /* in segments that are in use, but no record */
-	uint64_t live_records;
+	uint64_t live_bytes;		/* records, headers included */
+	uint64_t dead_bytes;		/* in segments that are in use, but no record */
+	uint64_t live_records;		/* all but those that are not submitted yet, as in the two above */
 	uint64_t writes, written_bytes; /* all that went to the file */
 	uint64_t appended_records, appended_bytes;
 	uint64_t payload_bytes; /* of the records appended */
@@ -116,8 +116,20 @@ void zs_backing_adopt_end(struct zs_backing *backing);
 int zs_backing_set_size(struct zs_backing *backing, uint64_t size_bytes);
 
 /*
+ * How many bytes are being written at a time, at most: ZS_BATCH_MIN_BYTES to ZS_BATCH_MAX_BYTES, the default; it is
+ * rounded down to whole writes of ZS_BATCH_MIN_BYTES. For any thread; what is on its way goes on.
+ */
+#define ZS_BATCH_MIN_BYTES ((uint64_t)256 << 10)
+#define ZS_BATCH_MAX_BYTES ((uint64_t)4 << 20)
+void zs_backing_set_batch(struct zs_backing *backing, uint64_t bytes);
+uint64_t zs_backing_batch(const struct zs_backing *backing);
+
+/*
  * appending: the cold thread only
  */
+
+/* The same for what is appended from now on; 0: as zs_backing_set_batch() has it. */
+void zs_backing_use_batch(struct zs_backing *backing, uint64_t bytes);
 
 /* One for each record: where it is now, or why it isn't (-EIO, -ENOSPC, ...; place is free already then). */
 typedef void zs_backing_done(void *context, void *cookie, const struct zs_place *place, int error);
@@ -137,7 +149,12 @@ void zs_backing_submit(struct zs_backing *backing);
 void zs_backing_reap(struct zs_backing *backing, bool wait);
 /* How many bytes of records can be appended before it is full, at least. */
 uint64_t zs_backing_room(struct zs_backing *backing);
-/* How many records were appended and not told of. */
+/*
+ * True if no segment can be taken, and none is in quarantine. *ret_unused_bytes: what live records leave of the file.
+ * Collection makes room of it, if enough of it is together. Any thread.
+ */
+bool zs_backing_is_full(struct zs_backing *backing, uint64_t *ret_unused_bytes);
+/* How many records were submitted and not told of. */
 uint64_t zs_backing_pending(const struct zs_backing *backing);
 
 /*
@@ -208,7 +225,8 @@ int zs_backing_collect(struct zs_backing *backing, const struct zs_backing_mover
 		       unsigned int nr_segments);
 
 /*
- * budget: how much may be written, for its users. It is kept in the arena, by one store; 0s at first.
+ * budget: how much may be written, for its users. It is kept in the arena, by one store; and in the file, from where a
+ * store takes it whose arena has no file yet. 0s at first.
  */
 struct zs_backing_budget {
 	uint64_t day;		  /* as its user counts them */
@@ -216,10 +234,14 @@ struct zs_backing_budget {
 	uint64_t limit_bytes;	  /* a day; 0 = none */
 	uint64_t remaining_bytes; /* if is_counted: in all, and never refilled */
 	bool is_counted;
+	/* What the configuration said last, 0 = none: to tell what is new there. In the file only. */
+	uint64_t configured_limit_bytes, configured_total_bytes;
 };
-/* Context: one thread. */
+/* Context: one thread at a time. */
 void zs_backing_get_budget(struct zs_backing *backing, struct zs_backing_budget *ret_budget);
 void zs_backing_set_budget(struct zs_backing *backing, const struct zs_backing_budget *budget);
+/* Writes it to the file, if it isn't there; tells the log if that fails. Context: the cold thread. */
+void zs_backing_keep_budget(struct zs_backing *backing, const struct zs_backing_budget *budget);
 
 /*
  * insides

@@ -207,12 +207,18 @@ uint64_t zs_backing_header_checksum(const struct zs_backing_header *header)
 	return XXH3_64bits(header, offsetof(struct zs_backing_header, checksum));
 }
 
-/* All that an earlier store has left: its room, and its records. Its last writes are over then, see has_barrier. */
+/*
+ * All that an earlier store has left but the budget: its room, and its records. Its last writes are over then, see
+ * has_barrier.
+ */
 static void clear_file(struct zs_backing_file *file)
 {
 	uint64_t bytes = file->is_device ? file->device_bytes : atomic_load(&file->length);
+	uint64_t from = ZS_BUDGET_END_PAGE * ZS_PAGE_SIZE;
 
-	zs_backing_file_punch(file, ZS_PAGE_SIZE, zs_align_down(bytes, ZS_PAGE_SIZE));
+	zs_backing_file_barrier(file, ZS_PAGE_SIZE, ZS_PAGE_SIZE);
+	if (bytes > from)
+		zs_backing_file_punch(file, from, zs_align_down(bytes - from, ZS_PAGE_SIZE));
 }
 
 int zs_backing_file_format(struct zs_backing_file *file, const struct zs_backing_header *header,

@@ -41,5 +41,3 @@ void zs_backing_file_punch(struct zs_backing_file *file, uint64_t offset, uint64
 void zs_backing_file_barrier(struct zs_backing_file *file, uint64_t offset, uint64_t bytes);
 /* What a file takes of its file system. */
 uint64_t zs_backing_file_bytes(const struct zs_backing_file *file);
-/* Reads all of it or answers -EIO. */
-int zs_backing_file_read(const struct zs_backing_file *file, void *buffer, size_t size, uint64_t offset);

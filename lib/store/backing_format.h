@@ -3,7 +3,8 @@
 /*
  * What is in the backing file: segments, and in them records, packed one behind the other.
  *
- *   segment 0   the file's header in its first page; else empty, so that places of 0 name nothing
+ *   segment 0   the file's header in its first page, the budget in the third and fourth, the newer of both being valid;
+ *               else empty, so that places of 0 name nothing
  *   segment n   a header, then records. A write begins and ends at a page's border, and no record crosses the end of
  *               one: behind the last record of a write there are zeros up to the next page
  *
@@ -45,6 +46,24 @@ struct zs_backing_header {
 	uint64_t checksum;		 /* XXH3-64 of all above */
 };
 
+/* What is left of the budget for the next store, see struct zs_backing_budget. */
+#define ZS_BUDGET_MAGIC	     "ZSDLIMIT"
+#define ZS_BUDGET_FIRST_PAGE 2
+#define ZS_BUDGET_END_PAGE   4
+
+struct zs_budget_page {
+	char magic[8];
+	uint64_t sequence; /* from 1 on; that of the newer copy is larger */
+	uint64_t day;
+	uint64_t written_bytes;
+	uint64_t limit_bytes;
+	uint64_t remaining_bytes;
+	uint64_t is_counted;
+	uint64_t configured_limit_bytes;
+	uint64_t configured_total_bytes;
+	uint64_t checksum; /* XXH3-64 of all above */
+};
+
 /* For a reader of the file who has no arena: nothing here is needed to read a record. */
 struct zs_segment_header {
 	char magic[8];
@@ -68,6 +87,7 @@ struct zs_record_header {
 #define ZS_RECORD_SEALED_BYTES (offsetof(struct zs_record_header, checksum) - sizeof(uint32_t))
 
 static_assert(sizeof(struct zs_backing_header) == 40, "the header's size is part of the format");
+static_assert(sizeof(struct zs_budget_page) == 80, "part of the format");
 static_assert(sizeof(struct zs_segment_header) == 64, "records begin at a unit");
 static_assert(ZS_RECORD_HEADER_BYTES == 28, "a record's header is part of the format");
 

@@ -4,6 +4,7 @@
 
 #include <stdatomic.h>
 
+#include "base/counter.h"
 #include "store/backing.h"
 #include "store/backing_file.h"
 #include "store/segments.h"
@@ -34,6 +35,7 @@ struct zs_chunk {
 	char *buffer;
 	uint32_t bytes; /* filled; whole pages when it is written */
 	uint32_t nr;	/* pending */
+	uint32_t units; /* of these records, live from when it is written on */
 	uint64_t offset;
 	uint32_t segment;
 	bool is_last; /* of its segment */
@@ -51,7 +53,9 @@ struct zs_log {
 	char *buffers;
 	struct zs_pending *pending;
 	struct zs_chunk chunks[ZS_CHUNKS];
-	uint64_t first, next; /* modulo ZS_CHUNKS */
+	uint64_t first, next;		 /* modulo ZS_CHUNKS */
+	_Atomic unsigned int max_writes; /* at a time, 1 to ZS_CHUNKS; relaxed, set by any thread */
+	unsigned int run_max_writes;	 /* the same for now; 0 = not said */
 	bool is_filling;
 	uint32_t segment;	/* open for appending; 0 = none */
 	uint32_t segment_used;	/* bytes of it that are in chunks */
@@ -94,6 +98,12 @@ struct zs_backing {
 	uint64_t seal_key;		 /* of id */
 	bool is_encrypted;
 	uint8_t key[ZS_BACKING_KEY_BYTES];
+	uint64_t configured_limit_bytes; /* of the budget; its user's, as the next one */
+	uint64_t configured_total_bytes;
+	struct zs_backing_budget kept; /* in the file; the cold thread's, as the next three */
+	uint64_t kept_sequence;
+	bool keeping_failed;
+	char *page;		    /* aligned */
 	uint64_t quarantine_end_ns; /* the cold thread's; 0 = over */
 	zs_backing_done *done;	    /* the cold thread's, as the next two */
 	zs_backing_soon *soon;
@@ -108,9 +118,21 @@ static inline void zs_backing_count(struct zs_backing *backing, enum zs_backing_
 	atomic_fetch_add_explicit(&backing->counts[what], amount, memory_order_relaxed);
 }
 
+/* The same, of what only the cold thread counts. */
+static inline void zs_backing_count_cold(struct zs_backing *backing, enum zs_backing_count what, uint64_t amount)
+{
+	zs_counter_add(&backing->counts[what], amount);
+}
+
 uint64_t zs_backing_now_ns(const struct zs_backing *backing);
 /* Ends it, if it is time. */
 void zs_backing_look_at_quarantine(struct zs_backing *backing);
+
+/*
+ * budget, backing_budget.c: reads what the file has of it, into the attributes, too, unless they are NULL. What can't
+ * be read or is damaged counts as none.
+ */
+void zs_budget_load(struct zs_backing *backing, struct zs_backing_attributes *attributes);
 
 /* log, backing_log.c */
 

@@ -27,8 +27,8 @@
 #define PAUSE_MIN_NSEC	UINT64_C(1000000000)
 #define PAUSE_MAX_NSEC	UINT64_C(60000000000)
 #define PAUSE_FULL_NSEC UINT64_C(10000000000)
-/* So much more at once. */
-#define LENGTHEN_BYTES ((uint64_t)64 << 20)
+/* So much more at once: nothing is written meanwhile, for 2 to 3 ms. */
+#define LENGTHEN_BYTES ((uint64_t)256 << 20)
 /* Records between what is told of and what is announced: some 100 ns each, as long as memory takes. */
 #define SOON 6
 /* How often a write is asked for that tests hold back. */
@@ -51,6 +51,7 @@ int zs_log_init(struct zs_backing *backing)
 	log->pending = zs_malloc((size_t)ZS_CHUNKS * ZS_CHUNK_RECORDS * sizeof(log->pending[0]));
 	if (!log->buffers || !log->pending)
 		return -ENOMEM;
+	log->max_writes = ZS_CHUNKS;
 	for (unsigned int i = 0; i < ZS_CHUNKS; i++) {
 		log->chunks[i].buffer = log->buffers + (size_t)i * ZS_CHUNK_BYTES;
 		log->chunks[i].pending = log->pending + (size_t)i * ZS_CHUNK_RECORDS;
@@ -272,6 +273,8 @@ void zs_backing_submit(struct zs_backing *backing)
 	log->segment_used += bytes;
 	log->is_filling = false;
 	log->next++;
+	/* Not record by record: the lock would wait until each of them is in the cache. */
+	zs_segments_add_live(&backing->segments, chunk->segment, chunk->units, chunk->nr);
 	zs_uring_write(log->uring, (unsigned int)(chunk - log->chunks), bytes, chunk->offset);
 }
 
@@ -334,17 +337,23 @@ static void put_segment_header(struct zs_backing *backing, struct zs_chunk *chun
 	chunk->bytes = sizeof(*header);
 }
 
-/* The next chunk, at the end of the segment. Waits if all are being written. */
+static unsigned int max_writes(const struct zs_log *log)
+{
+	return log->run_max_writes ?: atomic_load_explicit(&log->max_writes, memory_order_relaxed);
+}
+
+/* The next chunk, at the end of the segment. Waits if as many are being written as may be. */
 static void start_chunk(struct zs_backing *backing)
 {
 	struct zs_log *log = &backing->log;
 	struct zs_chunk *chunk;
 
-	while (log->next - log->first == ZS_CHUNKS)
+	while (log->next - log->first >= max_writes(log))
 		reap(backing, true);
 	chunk = chunk_at(log, log->next);
 	chunk->bytes = 0;
 	chunk->nr = 0;
+	chunk->units = 0;
 	chunk->segment = log->segment;
 	chunk->offset = zs_segment_offset(&backing->segments, log->segment) + log->segment_used;
 	chunk->is_last = chunk->is_over = false;
@@ -400,8 +409,8 @@ int zs_log_append(struct zs_backing *backing, const struct zs_record *record, co
 	place.unit = (chunk->offset + chunk->bytes) / ZS_UNIT_BYTES;
 	zs_record_encode(backing, record, &place, chunk->buffer + chunk->bytes);
 	chunk->bytes += (uint32_t)bytes;
+	chunk->units += place.units;
 	chunk->pending[chunk->nr++] = (struct zs_pending){
 		.cookie = cookie, .place = place, .from = *from, .handle = record->handle};
-	zs_segments_add_live(&backing->segments, place.unit, place.units);
 	return 0;
 }

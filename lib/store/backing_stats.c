@@ -87,12 +87,21 @@ uint64_t zs_backing_room(struct zs_backing *backing)
 	return room;
 }
 
+bool zs_backing_is_full(struct zs_backing *backing, uint64_t *ret_unused_bytes)
+{
+	struct zs_backing_stats stats = {0};
+
+	add_segments(backing, &stats);
+	*ret_unused_bytes = stats.size_bytes - zs_min(stats.live_bytes, stats.size_bytes);
+	return zs_segments_available(&backing->segments) <= ZS_SEGMENTS_RESERVE && !stats.quarantined_segments;
+}
+
 uint64_t zs_backing_pending(const struct zs_backing *backing)
 {
 	const struct zs_log *log = &backing->log;
 	uint64_t nr = 0;
 
-	for (uint64_t i = log->first; i < log->next + log->is_filling; i++)
+	for (uint64_t i = log->first; i < log->next; i++)
 		nr += log->chunks[i % ZS_CHUNKS].nr;
 	return nr;
 }

@@ -23,6 +23,10 @@ struct zs_cold {
 	_Atomic uint64_t nr_blocks;
 	_Atomic uint64_t nr_bytes;
 	uint64_t collected_bytes; /* of the file's, taken off the budget; the cold thread's */
+	uint64_t short_bytes;	  /* of the budget, that were not enough for a record; guarded by store->lock */
+	/* Set since the cold thread has taken of the budget last */
+	_Atomic bool limit_is_new; /* a limit; relaxed */
+	bool total_is_new;	   /* the total limit; under store->lock */
 };
 
 /* Closes the backing file. Context: the store's last user. */

@@ -113,5 +113,7 @@ bool zs_deferred_device(struct zs_deferred *deferred, struct zs_device *device);
 bool zs_deferred_help(struct zs_deferred *deferred, const struct zs_budget *budget);
 /* The same until nothing is left; true if there was something. */
 bool zs_deferred_flush(struct zs_deferred *deferred);
+/* True if there is a removed device that nobody uses any more: its end comes, whatever others hand over. */
+bool zs_deferred_can_finish_devices(struct zs_deferred *deferred);
 
 void zs_deferred_stats(struct zs_deferred *deferred, struct zs_deferred_stats *ret_stats);

@@ -197,3 +197,16 @@ bool zs_deferred_flush(struct zs_deferred *deferred)
 	/* Also if another thread was faster while this one waited for the lock: memory has come back. */
 	return true;
 }
+
+bool zs_deferred_can_finish_devices(struct zs_deferred *deferred)
+{
+	bool found = false;
+
+	if (!atomic_load(&deferred->waiting_devices))
+		return false;
+	pthread_mutex_lock(&deferred->mutex);
+	for (struct zs_list *link = deferred->removed.next; !found && link != &deferred->removed; link = link->next)
+		found = zs_device_is_drained(zs_list_entry(link, struct zs_device, removed));
+	pthread_mutex_unlock(&deferred->mutex);
+	return found;
+}

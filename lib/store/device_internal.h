@@ -74,6 +74,7 @@ struct zs_store {
 	struct zs_dictionaries dictionaries;
 	_Atomic unsigned int compact_device; /* relaxed, a hint: index of the pool that is compacted next */
 	_Atomic(struct zs_device *) devices[ZS_DEVICES_MAX];
+	_Atomic unsigned int end_devices; /* none has been here or behind; grows only, under lock */
 };
 
 /* What writes use from now on. */

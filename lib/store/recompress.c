@@ -10,9 +10,9 @@
 #include "store/recompress.h"
 
 #include <errno.h>
-#include <time.h>
 
 #include "base/bits.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "codec/dictionary.h"
 #include "codec/stream.h"
@@ -26,14 +26,6 @@
 
 /* How many blocks are passed by between two looks at the clock. */
 #define LOOK_INTERVAL 1024
-
-static uint64_t now_nsec(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
-}
 
 static void add(_Atomic uint64_t *counter, uint64_t amount)
 {
@@ -246,7 +238,7 @@ static void advance(struct zs_recompress *job, const struct zs_device *device)
 
 bool zs_recompress_slice(struct zs_recompress *job, struct zs_device *device, struct zs_stream *stream, uint64_t nsec)
 {
-	uint64_t end = now_nsec() + nsec;
+	uint64_t end = zs_clock_nsec() + nsec;
 	uint16_t now = zs_age_now();
 
 	job->dictionary = zs_dictionary_current(device, &job->borrowed);
@@ -260,7 +252,7 @@ bool zs_recompress_slice(struct zs_recompress *job, struct zs_device *device, st
 		if (wanted)
 			recompress_block(job, device, stream, job->next, slot);
 		advance(job, device);
-		if ((wanted || passed % LOOK_INTERVAL == 0) && now_nsec() >= end)
+		if ((wanted || passed % LOOK_INTERVAL == 0) && zs_clock_nsec() >= end)
 			break;
 	}
 	zs_dictionary_put(device->store, job->dictionary);

@@ -430,13 +430,13 @@ bool zs_segments_holds(struct zs_segments *segments, uint64_t unit, uint32_t uni
 		       segments->segment_units - ZS_SEGMENT_FIRST_UNIT;
 }
 
-void zs_segments_add_live(struct zs_segments *segments, uint64_t unit, uint32_t units)
+void zs_segments_add_live(struct zs_segments *segments, uint32_t index, uint32_t units, uint32_t nr)
 {
 	ZS_LOCK_SCOPE(&segments->lock);
 
-	segments->segments[zs_segment_of(segments, unit)].live_units += units;
+	segments->segments[index].live_units += units;
 	segments->live_units += units;
-	segments->nr_live++;
+	segments->nr_live += nr;
 }
 
 bool zs_segments_remove_live(struct zs_segments *segments, uint64_t unit, uint32_t units)

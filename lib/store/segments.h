@@ -145,7 +145,8 @@ void zs_segments_note_tried(struct zs_segments *segments, uint32_t index, bool d
 
 /* False if no record can be there. */
 bool zs_segments_holds(struct zs_segments *segments, uint64_t unit, uint32_t units);
-void zs_segments_add_live(struct zs_segments *segments, uint64_t unit, uint32_t units);
+/* nr records of so many units in all. */
+void zs_segments_add_live(struct zs_segments *segments, uint32_t index, uint32_t units, uint32_t nr);
 /* False if no record can be there: its name was damaged, and nothing was done. */
 bool zs_segments_remove_live(struct zs_segments *segments, uint64_t unit, uint32_t units);
 

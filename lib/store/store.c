@@ -61,6 +61,8 @@ int zs_store_slot(struct zs_store *store, unsigned int index, struct zs_device *
 	device->index = index;
 	device->entry = &store->entries[index];
 	atomic_store(&store->devices[index], device);
+	if (atomic_load(&store->end_devices) <= index)
+		atomic_store(&store->end_devices, index + 1);
 	*ret_device = device;
 	return 0;
 }
@@ -165,7 +167,7 @@ static int find_free(struct zs_store *store, struct zs_device **ret_device)
 
 static bool name_is_taken(struct zs_store *store, const char *name)
 {
-	for (unsigned int i = 0; i < store->nr_entries; i++) {
+	for (unsigned int i = 0; i < atomic_load(&store->end_devices); i++) {
 		const struct zs_device *device = atomic_load(&store->devices[i]);
 
 		if (device && device->state == ZS_DEVICE_ACTIVE && !strcmp(device->entry->name, name))
@@ -246,7 +248,7 @@ int zs_store_try_add(struct zs_store *store, const struct zs_device_options *opt
 	error = add(store, &complete, ret_id);
 	if (!is_in_the_way(error))
 		return error;
-	if (atomic_load(&store->deferred.waiting_devices) && zs_deferred_help(&store->deferred, NULL))
+	if (zs_deferred_can_finish_devices(&store->deferred) && zs_deferred_help(&store->deferred, NULL))
 		return -EAGAIN;
 	/* Perhaps the maintenance thread had just finished the last of them. */
 	return add(store, &complete, ret_id);
@@ -327,7 +329,7 @@ int zs_store_find(struct zs_store *store, const char *name, uint64_t *ret_id)
 {
 	ZS_LOCK_SCOPE(&store->lock);
 
-	for (unsigned int i = 0; i < store->nr_entries; i++) {
+	for (unsigned int i = 0; i < atomic_load(&store->end_devices); i++) {
 		const struct zs_device *device = atomic_load(&store->devices[i]);
 
 		if (!device || device->state != ZS_DEVICE_ACTIVE || strcmp(device->entry->name, name) != 0)
@@ -340,7 +342,7 @@ int zs_store_find(struct zs_store *store, const char *name, uint64_t *ret_id)
 
 bool zs_store_next(struct zs_store *store, unsigned int *cursor, uint64_t *ret_id)
 {
-	while (*cursor < store->nr_entries) {
+	while (*cursor < atomic_load(&store->end_devices)) {
 		const struct zs_device *device = atomic_load(&store->devices[(*cursor)++]);
 		uint64_t id = device ? atomic_load(&device->id) : 0;
 

@@ -168,8 +168,8 @@ struct zs_pool *zs_store_pool(struct zs_store *store);
  * in use yet is not waited for.
  *
  * zs_store_try_add() is for who must not wait: it frees a piece at most, as zs_deferred_help() does, and returns
- * -EAGAIN if the device may be added after more of it. While a removed device is in use and others keep discarding,
- * there is always more of it.
+ * -EAGAIN if the device may be added after more of it. What others keep discarding is not waited for, but as long as
+ * there is a removed device to be freed.
  */
 int zs_store_try_add(struct zs_store *store, const struct zs_device_options *options, enum zs_device_field *ret_field,
 		     uint64_t *ret_id);

@@ -16,10 +16,10 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/bits.h"
 #include "base/check.h"
+#include "base/clock.h"
 #include "codec/dictionary.h"
 #include "codec/stream.h"
 #include "store/block_internal.h"
@@ -38,14 +38,6 @@
 #define SAMPLES_MIN 32
 /* How many blocks are passed by between two looks at the clock. */
 #define LOOK_INTERVAL 1024
-
-static uint64_t now_nsec(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
-}
 
 static void add(_Atomic uint64_t *counter, uint64_t amount)
 {
@@ -205,7 +197,7 @@ static bool sample(struct zs_train *job, struct zs_device *device, struct zs_str
 		if (chosen)
 			take_block(job, device, stream, block, slot);
 		block = zs_min(zs_table_next(&device->table, block + 1), job->nr_blocks);
-		if ((chosen || passed % LOOK_INTERVAL == 0) && now_nsec() >= end)
+		if ((chosen || passed % LOOK_INTERVAL == 0) && zs_clock_nsec() >= end)
 			break;
 	}
 	add(&job->blocks_done, block - job->next);
@@ -273,10 +265,10 @@ static int try_one(const struct zs_train *job, struct zs_stream *stream, const c
 					&length);
 	if (error)
 		return error == -ENOSPC ? 0 : error;
-	begin = now_nsec();
+	begin = zs_clock_nsec();
 	error = zs_stream_decompress_with(stream, job->request.codec.codec, dictionary, payload, length, result,
 					  job->block_size);
-	add(read_nsec, now_nsec() - begin);
+	add(read_nsec, zs_clock_nsec() - begin);
 	if (error)
 		return error;
 	zs_assert(!memcmp(block, result, job->block_size));
@@ -337,7 +329,7 @@ static int try_all(struct zs_train *job, struct zs_device *device, struct zs_str
 		current = NULL;
 	while (!error && job->next < job->nr_trials) {
 		error = try_block(job, stream, current);
-		if (now_nsec() >= end)
+		if (zs_clock_nsec() >= end)
 			break;
 	}
 	zs_dictionary_put(device->store, number);
@@ -384,7 +376,7 @@ static int step(struct zs_train *job, struct zs_device *device, struct zs_stream
 
 int zs_train_slice(struct zs_train *job, struct zs_store *store, struct zs_stream *stream, uint64_t nsec)
 {
-	uint64_t end = now_nsec() + nsec;
+	uint64_t end = zs_clock_nsec() + nsec;
 	struct zs_device *device;
 	int error;
 

@@ -19,6 +19,7 @@
 #include <time.h>
 
 #include "base/check.h"
+#include "base/counter.h"
 #include "store/block_internal.h"
 #include "store/device_internal.h"
 #include "store/slot.h"
@@ -50,11 +51,6 @@ struct writeback_item {
 	unsigned int tries;
 };
 
-static void count(_Atomic uint64_t *counter, uint64_t amount)
-{
-	atomic_fetch_add_explicit(counter, amount, memory_order_relaxed);
-}
-
 /*
  * what is over
  */
@@ -77,10 +73,10 @@ static void settle_item(struct writeback *run, struct writeback_item *item)
 	}
 	if (error) {
 		zs_backing_free(run->store->cold.backing, &item->place);
-		count(error == -EBUSY ? &run->progress->busy_blocks : &run->progress->replaced_blocks, 1);
+		zs_counter_add(error == -EBUSY ? &run->progress->busy_blocks : &run->progress->replaced_blocks, 1);
 	} else {
-		count(&run->progress->finished_blocks, 1);
-		count(&run->progress->freed_bytes, zs_pool_cost(item->object.info.size));
+		zs_counter_add(&run->progress->finished_blocks, 1);
+		zs_counter_add(&run->progress->freed_bytes, zs_pool_cost(item->object.info.size));
 	}
 	end_item(run, item);
 }
@@ -94,7 +90,7 @@ static void item_done(void *context, void *cookie, const struct zs_place *place,
 	if (error) {
 		run->failure = error == -ENOSPC ? -ENOSPC : -EIO;
 		run->allowance_bytes += item->bytes;
-		count(&run->progress->failed_blocks, 1);
+		zs_counter_add(&run->progress->failed_blocks, 1);
 		end_item(run, item);
 		return;
 	}
@@ -107,6 +103,7 @@ static void item_soon(void *context, void *cookie)
 	const struct writeback_item *item = cookie;
 
 	zs_obj_prefetch(item->device->pool, item->object.handle);
+	__builtin_prefetch((const void *)zs_cold_warmth(item->device->store, item->object.handle), 1);
 }
 
 static void retry_busy(struct writeback *run)
@@ -259,8 +256,8 @@ static int hand_over(struct writeback *run, uint64_t block, struct writeback_ite
 		run->allowance_bytes += item->bytes;
 		return error;
 	}
-	count(&run->progress->written_blocks, 1);
-	count(&run->progress->written_bytes, item->bytes);
+	zs_counter_add(&run->progress->written_blocks, 1);
+	zs_counter_add(&run->progress->written_bytes, item->bytes);
 	return 0;
 }
 
@@ -307,8 +304,10 @@ int zs_store_writeback(struct zs_store *store, const struct zs_writeback_request
 	error = writeback_check_request(store, request) ?: run_init(&run);
 	if (error)
 		return error;
+	zs_backing_use_batch(store->cold.backing, request->batch_bytes);
 	error = writeback_select(&run);
 	drain(&run);
+	zs_backing_use_batch(store->cold.backing, 0);
 	writeback_budget_settle(&run);
 	zs_backing_set_soon(store->cold.backing, NULL);
 	zs_backing_set_done(store->cold.backing, NULL, NULL);

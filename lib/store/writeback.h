@@ -44,9 +44,10 @@ struct zs_writeback_request {
 	/* When to stop, counted as written_blocks and written_bytes; 0 = not for that. */
 	uint64_t limit_blocks;
 	uint64_t limit_bytes;
+	uint64_t batch_bytes; /* being written at a time, as zs_backing_set_batch(); 0 = as the file's */
 };
 
-/* Kept up while it goes on; relaxed, for any thread. */
+/* Kept up while it goes on; relaxed, for any thread to read. */
 struct zs_writeback_progress {
 	_Atomic uint64_t scanned_blocks;  /* looked at, if in an order more than once */
 	_Atomic uint64_t written_blocks;  /* handed over to the file */
@@ -74,17 +75,38 @@ int zs_store_writeback(struct zs_store *store, const struct zs_writeback_request
 		       struct zs_writeback_progress *progress);
 
 /*
- * How much may be written to the file, collection included. Kept in the arena. Both limits hold if both are set.
+ * How much may be written to the file, collection included. Both limits hold if both are set: what is written counts
+ * for both. It is kept in the arena, and in the file for a store that has it next.
  */
 struct zs_writeback_budget {
-	uint64_t day_bytes;	      /* each day (UTC); 0 = no such limit */
-	uint64_t written_today_bytes; /* ignored when it is set */
+	uint64_t day_bytes; /* each day (UTC); 0 = no such limit */
+	uint64_t written_today_bytes;
 	bool has_remaining;
 	uint64_t remaining_bytes; /* in all, if has_remaining: never refilled but by setting it */
 };
 
-/* Return 0 or -EOPNOTSUPP. Lock: the store's. */
-int zs_store_set_writeback_budget(struct zs_store *store, const struct zs_writeback_budget *budget);
+/* Who sets a limit. What a command has set stays until the configuration says something else than it did. */
+enum zs_limit_source {
+	ZS_LIMIT_BY_COMMAND,
+	ZS_LIMIT_BY_CONFIG, /* it was changed, or set anew */
+	ZS_LIMIT_AT_START,  /* what it says now: left alone if it said the same last time */
+};
+
+#define ZS_NO_TOTAL_LIMIT UINT64_MAX
+
+/*
+ * Set what may be written each day, 0 = any; and in all from now on, or ZS_NO_TOTAL_LIMIT. Records that are on their
+ * way still count for what was before. Return 0 or -EOPNOTSUPP. For any thread; lock: the store's.
+ */
+int zs_store_set_daily_limit(struct zs_store *store, uint64_t bytes, enum zs_limit_source source);
+int zs_store_set_total_limit(struct zs_store *store, uint64_t bytes, enum zs_limit_source source);
+/* Writes what was set to the file. Waits for the disk. Context: the thread that writes back. */
+void zs_store_keep_writeback_budget(struct zs_store *store);
+
+/* Returns 0 or -EOPNOTSUPP. Lock: the store's. */
 int zs_store_writeback_budget(struct zs_store *store, struct zs_writeback_budget *ret_budget);
-/* False if nothing can be written before tomorrow, or before the budget is set anew; or there is no backing file. */
+/*
+ * False if nothing can be written before tomorrow, or before the budget is set anew: it is used up, or what is left was
+ * too little for the last block; or there is no backing file.
+ */
 bool zs_store_has_writeback_budget(struct zs_store *store);

@@ -14,6 +14,7 @@
 #include "base/bits.h"
 #include "base/check.h"
 #include "base/cleanup.h"
+#include "base/counter.h"
 #include "store/age.h"
 #include "store/device_internal.h"
 #include "store/slot.h"
@@ -152,7 +153,7 @@ static int walk_range(struct writeback *run, struct pass *pass, struct zs_device
 			prefetch(run, device, block + OBJECT_AHEAD, zs_obj_prefetch_payload);
 		}
 		error = visit(run, pass, device, id, block);
-		atomic_fetch_add_explicit(&run->progress->scanned_blocks, 1, memory_order_relaxed);
+		zs_counter_add(&run->progress->scanned_blocks, 1);
 	}
 	return error;
 }

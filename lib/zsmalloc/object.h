@@ -57,6 +57,7 @@ static inline uint32_t zs_object_lent_mark(uint32_t handle, uint32_t meta)
 
 uint32_t zs_object_checksum(uint32_t meta, const void *payload);
 
-/* XXH3-64, for any processor and for those with AVX2 (x86-64 only). The same values; tests compare them. */
+/* XXH3-64, for any processor and for those with AVX2 or AVX-512 (x86-64). The same values; tests compare them. */
 uint64_t zs_object_hash(const void *data, size_t size);
 uint64_t zs_object_hash_avx2(const void *data, size_t size);
+uint64_t zs_object_hash_avx512(const void *data, size_t size);

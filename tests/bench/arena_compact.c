@@ -136,6 +136,7 @@ static void sleep_ns(uint64_t ns)
 void bench_compact(const struct bench_options *options)
 {
 	static struct compact compact;
+	static struct histogram slices;
 	bool paced = bench_is(options, "paced");
 	struct bench_thread threads[BENCH_THREADS_MAX];
 	unsigned int nr_threads = options->nr_threads ? options->nr_threads : 2;
@@ -165,6 +166,7 @@ void bench_compact(const struct bench_options *options)
 		freed_all += freed;
 		slice = bench_now_ns() - slice;
 		worked += slice;
+		histogram_add(&slices, slice);
 		if (paced)
 			sleep_ns(slice * (100 - QUOTA) / QUOTA);
 	} while (freed);
@@ -179,6 +181,8 @@ void bench_compact(const struct bench_options *options)
 	print_phase(compact.reads, nr_threads, PHASE_COMPACT, "read_compact");
 	print_phase(compact.writes, nr_threads, PHASE_QUIET, "write_quiet");
 	print_phase(compact.writes, nr_threads, PHASE_COMPACT, "write_compact");
+	printf("\"slice_p50_ns\": %" PRIu64 ", \"slice_p99_ns\": %" PRIu64 ", ", histogram_percentile(&slices, 50),
+	       histogram_percentile(&slices, 99));
 	printf("\"before\": %.5f, \"quiet\": %.5f, \"after\": %.5f, \"compact_ns\": %" PRIu64
 	       ", \"worked_ns\": %" PRIu64 ", \"freed_pages\": %" PRIu64 ", \"moved\": %" PRIu64 "}\n",
 	       before, quiet, after, start, worked, freed_all, stats.pool.moved_objects);

@@ -220,6 +220,8 @@ def _compact_once(arena, report, number, variant, suffix):
     report.add(f"compaction_p99_over_quiet{suffix}", "ratio", OURS, max(ratios))
     report.add(f"compaction_seconds{suffix}", "s", OURS, result["compact_ns"] / 1e9)
     report.add(f"compaction_worked{suffix}", "s", OURS, result["worked_ns"] / 1e9)
+    for percentile in ("p50", "p99"):
+        report.add(f"compaction_slice_{percentile}{suffix}", "us", OURS, result[f"slice_{percentile}_ns"] / 1e3)
     report.add(f"compaction_freed{suffix}", "MB/s", OURS,
                result["freed_pages"] * 4096 / 1e6 / (result["compact_ns"] / 1e9))
 

@@ -67,20 +67,22 @@ class Cold:
         self.written = None  # what the last writeback has printed
 
     def __enter__(self):
-        self._remove()
+        self.remove()
         return self
 
     def __exit__(self, *details):
-        self._remove()
+        self.remove()
 
-    def _remove(self):
+    def remove(self):
+        """Removes the files, now: else their room is given back, and discarded, seconds later, while others write."""
         for path in (self.backing, self.scratch):
             if os.path.exists(path):
                 os.unlink(path)
+        os.sync()
 
     def run(self, name, *options):
         """Runs a benchmark, with a new backing file, and answers what it has printed."""
-        self._remove()
+        self.remove()
         if self.quick:
             options += ("--blocks", str(QUICK_BLOCKS))
         command = [self.program, name, "--corpus", self.corpus, "--backing", self.backing, *options]
@@ -99,8 +101,7 @@ class Cold:
 
 def _fio_write(cold, nr_bytes, block_bytes, depth):
     """Into a file with holes, as the backing file is one."""
-    if os.path.exists(cold.scratch):
-        os.unlink(cold.scratch)
+    cold.remove()
     return cold.fio("write", cold.scratch, f"--size={nr_bytes}", f"--bs={block_bytes}", f"--iodepth={depth}",
                     "--fallocate=truncate")["seconds"]
 

@@ -2,30 +2,32 @@
 """control: what looking at the daemon costs, and whether it answers while it works and while it is attacked.
 
 list_1000         zsctl list of 1,000 devices, from its start to its end
-iostat_N          zsctl iostat 1 with N devices: its processor time and the daemon's, in percent of a core; most of
-                  it is for printing N lines each second, which iostat_N_active (iostat -z) leaves out
+iostat_N          zsctl iostat 1 with N devices: its processor time and the daemon's, in percent of a core, while it
+                  goes on; most of it is for printing N lines each second, which iostat_N_active (-z) leaves out
+monitor_N         zsctl monitor 1 the same
 call_p99_X        a call on a connection that is open, answered: idle, with the data path saturated (busy), and with
                   that and a client who asks for the metrics of 1,000 devices all the time (scraped);
                   the client has a CPU whenever it wants one
-p99_X             the data path's p99 while it is saturated and a hostile client is at work: on its daemon (zsd), on
-                  another one that has nothing else to do (other), on none. What the hostile client takes itself it
-                  takes in both cases; zsd / other is what it gains by the daemon. Many short rounds, and the median
-                  of their ratios: a single p99 varies by a fifth
+hostile_X         p99 of the data path while a hostile client is at work on its daemon, divided by the p99 while the
+                  same client is at work on another daemon that has nothing else to do (other), and while none is
+                  (none), each with its interval of 95 %: see nuisances.py. What the client takes of the CPUs itself
+                  it takes in both cases; zsd / other is what it gains by the daemon
+hostile_X_cpu     the processor time of the daemon's control thread, and of the other's, while it is at work on it
 start_100         from starting the daemon to READY=1, with 100 configured devices
 network_X         nbdcopy over loopback TCP to and from nbdkit, which serves a device (zsd) or a file on tmpfs
+Options: --subject chooses among the parts start, watch, calls, hostile, network; --rounds: not of hostile.
 """
 
 import contextlib
 import json
 import os
-import resource
-import signal
 import socket
 import subprocess
 import threading
 import time
 
 import corpus
+import nuisances
 import scope as programs
 from scope import BenchError, Scope, wait_for
 from subjects import Zsd, available
@@ -39,17 +41,17 @@ ROUNDS = 7
 ROUNDS_QUICK = 2
 SECONDS = 2.0
 SECONDS_QUICK = 0.5
-# Of each attack, for each of the other rounds.
-ATTACK_ROUNDS = 4
-ATTACK_SECONDS = 0.5
-IOSTAT_SAMPLES = 10
-IOSTAT_SAMPLES_QUICK = 3
+HOSTILE_SECONDS = 60
+HOSTILE_SECONDS_QUICK = 6
+WATCH_SAMPLES = 10
+WATCH_SAMPLES_QUICK = 3
 CALL_PAUSE_SECONDS = 0.003
 NETWORK_BYTES = 1 << 30
 NETWORK_BYTES_QUICK = 128 << 20
 # One processor's time is not enough for it, nor are two.
 SATURATED = Workload("saturated", "mixed", 4096, 32, 4, "IOPS")
-ATTACKS = ("half-a-message", "slow-reader", "connections", "gibibyte")
+# The same without a queue: its p99 is that of requests which wait for nothing but a CPU.
+UNQUEUED = Workload("unqueued", "mixed", 4096, 1, 4, "IOPS")
 # What a program that watches the daemon asks for again and again.
 CALLS = ("org.varlink.service.GetInfo", "io.zsd.control.Status", "io.zsd.control.List", "io.zsd.control.Stats")
 
@@ -114,13 +116,19 @@ def _list(subject, rounds, report):
         report.add(f"list_{MANY}", "ms", "zsd", (time.monotonic() - before) * 1e3)
 
 
-def _iostat(subject, metric, samples, report, *flags):
-    pid = subject.pids[0]
-    before = _task_seconds(pid), resource.getrusage(resource.RUSAGE_CHILDREN)
-    subject.zsctl("iostat", *flags, "1", str(samples))
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    used = _task_seconds(pid) - before[0] + sum(after[:2]) - sum(before[1][:2])
-    report.add(metric, "% core", "zsd", used / samples * 100)
+def _watch(subject, metric, samples, report, *words):
+    """From between two reports to between two others: the first is of all devices, whatever is left out later."""
+    command = [subject.program("tools", "zsctl"), "--socket", subject.socket, *words, "1"]
+    with open(os.devnull, "wb") as null, subprocess.Popen(command, stdin=null, stdout=null) as client:
+        try:
+            time.sleep(1.5)
+            before = _task_seconds(subject.pids[0]), _task_seconds(client.pid)
+            time.sleep(samples)
+            after = _task_seconds(subject.pids[0]), _task_seconds(client.pid)
+        finally:
+            client.kill()
+    for name, begin, end in zip(("zsd", "zsctl"), before, after):
+        report.add(metric, "% core", name, (end - begin) / samples * 100)
 
 
 #
@@ -212,41 +220,29 @@ def _calls(subject, load, seconds, seed, report, is_scraped):
 #
 
 
-class Attack:
-    """Runs a mode of the hostile client on a daemon, again when it has ended."""
-
-    def __init__(self, program, path, mode):
-        self.command = [program, path, mode]
-        self.stopped = False
-        self.process = None
-        self.thread = Background(self._run)
-
-    def _run(self):
-        while not self.stopped:
-            self.process = subprocess.Popen(self.command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-                                            stderr=subprocess.DEVNULL)
-            self.process.wait()
-
-    def stop(self):
-        self.stopped = True
-        while self.thread.is_alive():
-            if self.process and self.process.poll() is None:
-                self.process.send_signal(signal.SIGKILL)
-            time.sleep(0.01)
-        self.thread.finish()
+def _control_seconds(subject):
+    """Processor time of the first thread, which does nothing else once the daemon has started."""
+    with open(f"/proc/{subject.pids[0]}/schedstat", "rb") as file:
+        return int(file.read().split()[0]) / 1e9
 
 
-def _under_attack(attack, targets, path, load, seconds, seed, report):
-    names = list(targets)
-    for name in names[seed % len(names):] + names[:seed % len(names)]:
-        attacker = Attack(load.hostile, targets[name], attack) if targets[name] else None
-        try:
-            result = load.measure([path], SATURATED, seconds, 0.1, seed)
-        finally:
-            if attacker:
-                attacker.stop()
-        report.add(f"p99_{attack}", "us", name, result["latency_p99_ns"] / 1e3)
-        report.add(f"rate_{attack}", "IOPS", name, result["ops_per_second"])
+def _hostile(subject, other, load, kind, seconds, report):
+    targets = {"zsd": subject.socket, "other": other.socket, "none": None}
+    before = _control_seconds(subject), _control_seconds(other)
+
+    def run_load(*more):
+        return load.measure([subject.path], UNQUEUED, seconds, 0.2, 1, *more)
+
+    windows, axis = nuisances.measure(load.nuisance, targets, kind, run_load)
+    after = _control_seconds(subject), _control_seconds(other)
+    for name, distributions in windows.items():
+        report.add(f"p99_{kind}", "us", name, nuisances.p99(distributions, axis) / 1e3)
+    for name, begin, end in zip(("zsd", "other"), before, after):
+        report.add(f"hostile_{kind}_cpu", "% core", name, (end - begin) / (seconds / len(targets)) * 100)
+    for name in ("other", "none"):
+        # Median, least and most of a row are the ratio and the ends of its interval.
+        for value in nuisances.ratio_interval(windows["zsd"], windows[name], axis):
+            report.add(f"hostile_{kind}", "ratio", f"zsd/{name}", value)
 
 
 #
@@ -328,58 +324,100 @@ def _network_both(subject, path, source_path, size_bytes, rounds, report):
 
 
 def _print(report, say):
-    attacks = [metric for metric in report.metrics() if metric.startswith(("p99_", "rate_")) and
-               metric.split("_", 1)[1] in ATTACKS]
-    network = [metric for metric in report.metrics() if metric.startswith("network_")]
-    others = [metric for metric in report.metrics() if metric not in attacks and metric not in network]
-    say("\nmedian [min-max]")
-    say(report.table(others, ("zsd",)))
-    say("\nover the network, median [min-max], and zsd divided by tmpfs")
-    say(report.table(network, ("zsd", "tmpfs")))
-    say(report.ratio_table(network, ("tmpfs",)))
-    say("\nwhile a client is hostile to the daemon, to another one, to nobody; median, and zsd divided by each, median "
-        "and quartiles of the rounds")
-    say(report.table(attacks, ("zsd", "other", "none"), spread=False))
-    say(report.paired_table(attacks, ("other", "none")))
+    metrics = report.metrics()
+    network = [metric for metric in metrics if metric.startswith("network_")]
+    hostile = [metric for metric in metrics if metric.startswith("hostile_") and not metric.endswith("_cpu")]
+    clients = [metric for metric in metrics if metric.startswith("p99_") or metric.endswith("_cpu")]
+    others = [metric for metric in metrics if metric not in network + hostile + clients]
+    if others:
+        say("\nmedian [min-max]")
+        say(report.table(others, ("zsd", "zsctl")))
+    if network:
+        say("\nover the network, median [min-max], and zsd divided by tmpfs")
+        say(report.table(network, ("zsd", "tmpfs")))
+        say(report.ratio_table(network, ("tmpfs",)))
+    if hostile:
+        say("\nwhile a client is hostile to the daemon, to another one, to nobody")
+        say(report.table(clients, ("zsd", "other", "none"), spread=False))
+        say("\nthe ratios of p99 [95 % interval]")
+        say(report.table(hostile, ("zsd/other", "zsd/none")))
 
 
-def _run_all(options, subject, other, load, report, say):
-    rounds = options.rounds or (ROUNDS_QUICK if options.quick else ROUNDS)
-    seconds = SECONDS_QUICK if options.quick else SECONDS
-    targets = {"zsd": subject.socket, "other": other.socket, "none": None}
-    load.fill(subject.path, subject.fill_depth, 256 << 20)
+class Control:
+    """What the parts have in common."""
+
+    def __init__(self, options, report, say):
+        self.options = options
+        self.report = report
+        self.say = say
+        self.rounds = options.rounds or (ROUNDS_QUICK if options.quick else ROUNDS)
+        self.seconds = SECONDS_QUICK if options.quick else SECONDS
+        self.load = Load(os.path.join(options.build, "tests", "bench", "load"), corpus.usr(options.output, say),
+                         256 << 20)
+        self.load.nuisance = os.path.join(options.build, "tests", "bench", "nuisance")
+        self.subject, self.other = Zsd(options.build), Zsd(options.build)
+
+    def start(self, scope):
+        # In one group of the scheduler, which shares the CPUs out by sessions first (sched(7), "autogroup").
+        self.subject.start(scope)
+        self.other.start(scope)
+        self.load.fill(self.subject.path, self.subject.fill_depth, 256 << 20)
+
+
+def _part_start(control):
+    for _ in range(control.rounds):
+        with Scope() as scope:
+            _start(control.options.build, scope, control.report)
+
+
+def _part_watch(control):
+    samples = WATCH_SAMPLES_QUICK if control.options.quick else WATCH_SAMPLES
+    subject, report = control.subject, control.report
+    _watch(subject, "iostat_1", samples, report, "iostat")
     with Client(subject.socket) as client:
-        say("start, iostat")
-        for _ in range(rounds):
-            with Scope() as scope:
-                _start(options.build, scope, report)
-        samples = IOSTAT_SAMPLES_QUICK if options.quick else IOSTAT_SAMPLES
-        _iostat(subject, "iostat_1", samples, report)
         _add_devices(client, MANY)
-        _iostat(subject, f"iostat_{1 + MANY}", samples, report)
-        _iostat(subject, f"iostat_{1 + MANY}_active", samples, report, "-z")
-        say("list, calls")
-        _list(subject, rounds, report)
-        for number in range(rounds):
-            _calls(subject, load, seconds, number, report, True)
+        _watch(subject, f"iostat_{1 + MANY}", samples, report, "iostat")
+        _watch(subject, f"iostat_{1 + MANY}_active", samples, report, "iostat", "-z")
+        _watch(subject, f"monitor_{1 + MANY}", samples, report, "monitor")
+        _list(subject, control.rounds, report)
         _remove_devices(client, MANY)
-    for number in range(ATTACK_ROUNDS * rounds):
-        say(f"hostile clients: round {number + 1} of {ATTACK_ROUNDS * rounds}")
-        for attack in ATTACKS:
-            _under_attack(attack, targets, subject.path, load, ATTACK_SECONDS, number, report)
-    say("network")
-    _network_both(subject, subject.path, load.corpus, NETWORK_BYTES_QUICK if options.quick else NETWORK_BYTES,
-                  rounds, report)
+
+
+def _part_calls(control):
+    with Client(control.subject.socket) as client:
+        _add_devices(client, MANY)
+        for number in range(control.rounds):
+            _calls(control.subject, control.load, control.seconds, number, control.report, True)
+        _remove_devices(client, MANY)
+
+
+def _part_hostile(control):
+    seconds = HOSTILE_SECONDS_QUICK if control.options.quick else HOSTILE_SECONDS
+    for kind in nuisances.KINDS:
+        control.say(f"  {kind}")
+        _hostile(control.subject, control.other, control.load, kind, seconds, control.report)
+
+
+def _part_network(control):
+    size = NETWORK_BYTES_QUICK if control.options.quick else NETWORK_BYTES
+    _network_both(control.subject, control.subject.path, control.load.corpus, size, control.rounds, control.report)
+
+
+PARTS = {"start": _part_start, "watch": _part_watch, "calls": _part_calls, "hostile": _part_hostile,
+         "network": _part_network}
 
 
 def run(options, report, say):
-    subject, other = Zsd(options.build), Zsd(options.build)
-    if not available([subject], say):
+    unknown = set(options.subject or ()) - set(PARTS)
+    if unknown:
+        raise BenchError(f"control: no part {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}")
+    control = Control(options, report, say)
+    if not available([control.subject], say):
         return
-    load = Load(os.path.join(options.build, "tests", "bench", "load"), corpus.usr(options.output, say), 256 << 20)
-    load.hostile = os.path.join(options.build, "tests", "system", "hostile")
     with Scope() as scope:
-        subject.start(scope)
-        other.start(scope)
-        _run_all(options, subject, other, load, report, say)
+        control.start(scope)
+        for name, part in PARTS.items():
+            if not options.subject or name in options.subject:
+                say(name)
+                part(control)
     _print(report, say)

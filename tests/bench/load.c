@@ -18,6 +18,7 @@
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -29,14 +30,16 @@
 
 static const char usage_text[] =
 	"usage: load --corpus FILE --path PATH... --mode MODE [--block BYTES] [--depth N] [--jobs N] [--region BYTES]\n"
-	"            [--ramp SECONDS] [--seconds SECONDS] [--seed N] [--spread]\n"
+	"            [--ramp SECONDS] [--seconds SECONDS] [--seed N] [--spread] [--window SECONDS] [--settle SECONDS]\n"
 	"\n"
 	"modes: fill, verify                  one sequential pass: write the corpus; read it and compare\n"
 	"       seqwrite, seqread             sequential, for SECONDS\n"
 	"       randwrite, randread           random offsets (and random blocks of the corpus), for SECONDS\n"
 	"       mixed                         the same, 70 % reads and 30 % writes\n"
 	"Jobs take the paths in turn; there are as many jobs as paths at least. With --spread, for random offsets,\n"
-	"each job has all paths, and takes one by chance for each operation.\n";
+	"each job has all paths, and takes one by chance for each operation.\n"
+	"With --window, latencies are told for each window of this length as well, without those of its first\n"
+	"--settle SECONDS (see load_windows.h).\n";
 
 struct mode {
 	const char *name;
@@ -56,6 +59,7 @@ static const struct mode modes[] = {
 
 struct arguments {
 	struct load_plan plan;
+	struct load_windows windows; /* their length only */
 	const char *corpus_path;
 	const struct mode *mode;
 	const char *paths[LOAD_PATHS_MAX];
@@ -68,6 +72,7 @@ struct worker {
 	pthread_t thread;
 	unsigned int number;
 	struct load_plan plan;
+	struct load_windows windows;
 	struct load_result result;
 	int status;
 };
@@ -149,9 +154,23 @@ static bool parse_option(struct arguments *arguments, int option, const char *te
 	case 'P':
 		arguments->spread = true;
 		return true;
+	case 'w':
+		return parse_seconds(text, &arguments->windows.length_ns) && arguments->windows.length_ns;
+	case 'W':
+		return parse_seconds(text, &arguments->windows.settle_ns);
 	default:
 		return false;
 	}
+}
+
+static bool are_windows_sound(const struct arguments *arguments)
+{
+	const struct load_windows *windows = &arguments->windows;
+
+	if (!windows->length_ns)
+		return !windows->settle_ns;
+	return arguments->mode->timed && windows->settle_ns < windows->length_ns &&
+	       arguments->plan.limit_ns / windows->length_ns <= LOAD_WINDOWS_MAX;
 }
 
 static bool parse_arguments(struct arguments *arguments, int argc, char **argv)
@@ -162,7 +181,8 @@ static bool parse_arguments(struct arguments *arguments, int argc, char **argv)
 		{"depth", required_argument, NULL, 'd'},   {"jobs", required_argument, NULL, 'j'},
 		{"region", required_argument, NULL, 'r'},  {"ramp", required_argument, NULL, 'R'},
 		{"seconds", required_argument, NULL, 's'}, {"seed", required_argument, NULL, 'S'},
-		{"spread", no_argument, NULL, 'P'},	   {NULL, 0, NULL, 0},
+		{"spread", no_argument, NULL, 'P'},	   {"window", required_argument, NULL, 'w'},
+		{"settle", required_argument, NULL, 'W'},  {NULL, 0, NULL, 0},
 	};
 	int option;
 
@@ -179,7 +199,7 @@ static bool parse_arguments(struct arguments *arguments, int argc, char **argv)
 	}
 	if (optind != argc || !arguments->corpus_path || !arguments->nr_paths || !arguments->mode)
 		return false;
-	if (arguments->spread && !arguments->mode->random)
+	if ((arguments->spread && !arguments->mode->random) || !are_windows_sound(arguments))
 		return false;
 	arguments->plan.write_percent = arguments->mode->write_percent;
 	arguments->plan.random = arguments->mode->random;
@@ -222,15 +242,33 @@ static void *worker_main(void *argument)
 	return NULL;
 }
 
+/* The same windows for all: they begin when the ramp is over. */
+static int init_windows(struct worker *workers, const struct arguments *arguments)
+{
+	struct timespec now;
+	int status = 0;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	for (unsigned int i = 0; i < arguments->nr_jobs && !status; i++) {
+		workers[i].windows = arguments->windows;
+		status = load_windows_init(&workers[i].windows,
+					   (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec +
+						   arguments->plan.ramp_ns,
+					   arguments->plan.limit_ns);
+	}
+	return status;
+}
+
 static int run_workers(struct worker *workers, const struct arguments *arguments)
 {
 	unsigned int nr_started = 0;
-	int status = 0;
+	int status = init_windows(workers, arguments);
 
 	while (nr_started < arguments->nr_jobs && !status) {
 		struct worker *worker = &workers[nr_started];
 
 		worker->plan = arguments->plan;
+		worker->plan.windows = &worker->windows;
 		worker->plan.paths = &arguments->paths[arguments->spread ? 0 : nr_started % arguments->nr_paths];
 		worker->plan.nr_paths = arguments->spread ? arguments->nr_paths : 1;
 		worker->number = nr_started;
@@ -271,10 +309,24 @@ static void print_result(const struct worker *workers, unsigned int nr, const st
 	}
 	printf("{\"ops\": %" PRIu64 ", \"bytes\": %" PRIu64 ", \"seconds\": %.6f, \"ops_per_second\": %.3f, "
 	       "\"bytes_per_second\": %.1f, \"ops_all\": %" PRIu64 ", \"cpu_seconds\": %.6f, "
-	       "\"latency_p50_ns\": %" PRIu64 ", \"latency_p99_ns\": %" PRIu64 ", \"latency_max_ns\": %" PRIu64 "}\n",
+	       "\"latency_p50_ns\": %" PRIu64 ", \"latency_p99_ns\": %" PRIu64 ", \"latency_max_ns\": %" PRIu64,
 	       total.ops, total.ops * plan->block_bytes, (double)total.ns / 1e9, ops_per_second,
 	       ops_per_second * (double)plan->block_bytes, total.ops_all, cpu, histogram_percentile(&total.latency, 50),
 	       histogram_percentile(&total.latency, 99), total.latency.max);
+}
+
+static void print_windows(struct worker *workers, unsigned int nr)
+{
+	for (unsigned int i = 1; i < nr; i++)
+		load_windows_merge(&workers[0].windows, &workers[i].windows);
+	fputs(", \"windows\": ", stdout);
+	load_windows_print(&workers[0].windows);
+}
+
+static void deinit_windows(struct worker *workers, unsigned int nr)
+{
+	for (unsigned int i = 0; i < nr; i++)
+		load_windows_deinit(&workers[i].windows);
 }
 
 int main(int argc, char **argv)
@@ -300,5 +352,9 @@ int main(int argc, char **argv)
 		return 1;
 	}
 	print_result(workers, arguments.nr_jobs, &arguments.plan, cpu_seconds() - cpu);
+	if (arguments.windows.length_ns)
+		print_windows(workers, arguments.nr_jobs);
+	puts("}");
+	deinit_windows(workers, arguments.nr_jobs);
 	return 0;
 }

@@ -149,6 +149,7 @@ static bool next(struct job *job, struct operation *operation)
 static void count(struct job *job, const struct operation *operation, uint64_t now)
 {
 	job->result->ops_all++;
+	load_windows_add(job->plan->windows, operation->begin_ns, now - operation->begin_ns);
 	if (!job->window_begin_ns) {
 		if (now >= job->ramp_end_ns)
 			job->window_begin_ns = now;

@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #include "histogram.h"
+#include "load_windows.h"
 
 /* Block i of this size on the device holds block (i * stride) of the corpus; see load_corpus_stride(). */
 #define LOAD_CHUNK_BYTES ((size_t)1 << 20)
@@ -34,6 +35,7 @@ struct load_plan {
 	uint64_t ramp_ns;  /* not counted */
 	uint64_t limit_ns; /* counted after the ramp; 0 = one pass over the region, counted as a whole */
 	uint64_t seed;
+	struct load_windows *windows; /* what is to be filled in by this job, with a length of 0 if nothing */
 };
 
 struct load_result {

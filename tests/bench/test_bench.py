@@ -8,6 +8,7 @@ import sys
 import tempfile
 import unittest
 
+import nuisances
 from bench_cold import pages_split
 from report import Report, format_number, format_table
 
@@ -28,6 +29,45 @@ class ColdTest(unittest.TestCase):
         self.assertEqual(pages_split(1000, 1000 * 4096), 0)
         self.assertEqual(pages_split(1000, 250 * 4096 + 750 * 8192), 75)
         self.assertEqual(pages_split(1000, 1000 * 12288), 100)
+
+
+class NuisancesTest(unittest.TestCase):
+    """Windows of 1,000 latencies each, whose p99 is theirs to say: 1 to 1,000, times something."""
+
+    @staticmethod
+    def windows(factors):
+        return [[(value * factor, 1) for value in range(1, 1001)] for factor in factors]
+
+    def test_turns_are_taken_in_both_orders(self):
+        self.assertEqual([nuisances.turn(number, "zon") for number in range(8)], list("zonnozzo"))
+
+    def test_a_p99_is_that_of_all_windows_together(self):
+        windows = self.windows((1, 1, 3))
+        axis = nuisances.tail_axis(windows)
+        together = sorted(value for window in windows for value, _ in window)
+        measured = nuisances.p99([nuisances.Distribution(window, axis) for window in windows], axis)
+        self.assertAlmostEqual(measured / together[len(together) * 99 // 100], 1, delta=0.02)
+
+    def test_the_interval_holds_the_ratio_and_is_as_narrow_as_the_windows_agree(self):
+        results = []
+        for ours in ((1.1, 1.1) * 50, (0.6, 1.6) * 50):
+            windows = [self.windows(factors) for factors in (ours, (1,) * 100)]
+            axis = nuisances.tail_axis(windows[0] + windows[1])
+            lists = [[nuisances.Distribution(window, axis) for window in one] for one in windows]
+            results.append(nuisances.ratio_interval(*lists, axis))
+        for ratio, low, high in results:
+            self.assertLessEqual(low, ratio)
+            self.assertLessEqual(ratio, high)
+        self.assertAlmostEqual(results[0][0], 1.1, delta=0.02)
+        self.assertLess(results[0][2] - results[0][1], results[1][2] - results[1][1])
+
+    def test_windows_go_to_whose_turn_it_was_and_late_ones_to_nobody(self):
+        # Windows 7 to 18; each has as many latencies as its number.
+        result = {"first": 7, "latencies": [[(1000, number)] for number in range(7, 19)]}
+        windows, _ = nuisances.sort_windows(result, {13}, ["zsd", "none"])
+        totals = {name: [window.total for window in list_] for name, list_ in windows.items()}
+        # From 8 on, as 7 is the second of its round; 12 and 13 are a round, and 18 has no other.
+        self.assertEqual(totals, {"zsd": [8, 11, 15, 16], "none": [9, 10, 14, 17]})
 
 
 class ReportTest(unittest.TestCase):
@@ -143,6 +183,25 @@ class LoadTest(unittest.TestCase):
         self.assertLessEqual(result["latency_p50_ns"], result["latency_p99_ns"])
         self.assertLessEqual(result["latency_p99_ns"], result["latency_max_ns"])
 
+    def windows(self, *options):
+        """Answers the windows, how many latencies they hold, and how many there were."""
+        result = json.loads(self.load("randread", "--block", "4096", "--jobs", "2", "--ramp", "0.1", "--seconds", "0.6",
+                                      "--window", "0.05", *options).stdout)
+        windows = result["windows"]["latencies"]
+        return windows, sum(count for window in windows for _, count in window), result["ops_all"]
+
+    def test_windows_hold_what_began_in_them_but_for_their_start(self):
+        # Where the processor is somebody else's all the time there is nothing to count.
+        for _ in range(20):
+            windows, counted, everything = self.windows()
+            self.assertIn(len(windows), (11, 12))
+            self.assertLessEqual(counted, everything)
+            if counted:
+                break
+        self.assertGreater(counted, 0)
+        _, counted, everything = self.windows("--settle", "0.04999999")
+        self.assertLess(counted, everything / 2)
+
     def test_jobs_take_the_paths_in_turn(self):
         other = os.path.join(self.directory.name, "other")
         with open(other, "wb") as file:
@@ -188,6 +247,8 @@ class LoadTest(unittest.TestCase):
     def test_bad_options_are_usage_errors(self):
         for options in (("--block", "0"), ("--block", "4097"), ("--depth", "0"), ("--depth", "257"), ("--jobs", "17"),
                         ("--region", "1"), ("--seconds", "0"), ("--seconds", "x"), ("--seed", "-1"), ("--spread",),
+                        ("--window", "0"), ("--settle", "1"), ("--window", "0.1", "--settle", "0.1"),
+                        ("--window", "0.00001"),
                         ("extra",)):
             self.assertEqual(self.load("seqread", *options).returncode, 2, options)
         self.assertEqual(self.load("nonsense").returncode, 2)

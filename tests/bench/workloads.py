@@ -56,11 +56,11 @@ class Load:
         """Compares the device with what fill() wrote."""
         self._run((path,), "verify", "--depth", "8", timeout=300)
 
-    def measure(self, paths, workload, seconds, ramp_seconds, seed):
+    def measure(self, paths, workload, seconds, ramp_seconds, seed, *more):
         return self._run(
             paths[:workload.devices], workload.mode, "--block", str(workload.block_bytes),
             "--depth", str(workload.depth), "--jobs", str(workload.jobs), "--seconds", str(seconds),
-            "--ramp", str(ramp_seconds), "--seed", str(seed),
+            "--ramp", str(ramp_seconds), "--seed", str(seed), *more,
             region_bytes=MORE_REGION_BYTES if workload.devices > 1 else None, timeout=60 + seconds,
         )
 

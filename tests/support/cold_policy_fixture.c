@@ -154,12 +154,7 @@ void test_policy_pin(uint64_t id, struct zs_object *objects, bool pins)
 
 void test_policy_set_budget(uint64_t remaining_bytes)
 {
-	struct zs_writeback_budget budget;
-
-	cr_assert_eq(zs_store_writeback_budget(store, &budget), 0);
-	budget.has_remaining = true;
-	budget.remaining_bytes = remaining_bytes;
-	cr_assert_eq(zs_store_set_writeback_budget(store, &budget), 0);
+	cr_assert_eq(zs_store_set_total_limit(store, remaining_bytes, ZS_LIMIT_BY_COMMAND), 0);
 }
 
 /*

@@ -135,6 +135,21 @@ static int byte_by_byte(void)
 	return fail("a byte now and then keeps a message going for ever");
 }
 
+/* A sound call, byte by byte, is answered. */
+static int slow_call(void)
+{
+	static const char text[] = "{\"method\":\"org.varlink.service.GetInfo\"}";
+	int fd = connect_socket();
+	FILE *stream = fdopen(fd, "r");
+
+	for (size_t i = 0; i < sizeof(text); i++) {
+		if (send_text(fd, text + i, 1))
+			return fail("cut off after %zu bytes", i);
+		rest_ms(2);
+	}
+	return stream && receive_reply(stream) && strstr(reply, "\"vendor\"") ? 0 : fail("no reply");
+}
+
 /* A gigabyte without an end, or with many of them. */
 static int garbage(bool with_nuls)
 {
@@ -391,6 +406,7 @@ static const struct {
 } modes[] = {
 	{"half-a-message", half_a_message},
 	{"byte-by-byte", byte_by_byte},
+	{"slow-call", slow_call},
 	{"garbage-endless", garbage_endless},
 	{"garbage-messages", garbage_messages},
 	{"deaf", deaf},

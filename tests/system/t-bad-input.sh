@@ -184,15 +184,20 @@ eventually "vm0 is closed" is_closed
 state >before
 
 step "cold data: blocks beyond the end, ranges that end before they begin, unknown types and keys"
-bad 1 "ends beyond the device" writeback vm0 --ranges 0-4096
-bad 1 "ends before it begins" writeback vm0 --ranges 5-4
-bad 1 "no such type" writeback vm0 --type cold
-bad 1 "no such order" writeback vm0 --order oldest
-bad 1 "stay between" recompress vm0 --recompress zstd --blocks 0-4096
+bad 1 "zsctl: vm0: ranges '0-4096': one ends beyond the device; stay within its blocks" writeback vm0 --ranges 0-4096
+bad 1 "zsctl: vm0: ranges '5-4': one ends before it begins; write it as FIRST-LAST" writeback vm0 --ranges 5-4
+bad 1 "zsctl: vm0: type 'cold': no such type; use all, idle, huge" writeback vm0 --type cold
+bad 1 "zsctl: vm0: order 'oldest': no such order; use index, largest or coldest" writeback vm0 --order oldest
+bad 1 "zsctl: vm0: last_block '4096': first_block is 0, and the device ends with 4095; stay between" \
+	recompress vm0 --recompress zstd --blocks 0-4096
 bad 1 "stay between" recompress vm0 --recompress zstd --blocks 5-4
-bad 1 "no such type" recompress vm0 --recompress zstd --types cold
-bad 1 "no object takes that much; a raw block takes" recompress vm0 --recompress zstd --threshold 8K
-bad 1 "no such algorithm" recompress vm0 --recompress lzo
+bad 1 "zsctl: vm0: types 'cold': no such type; use idle, huge, or all" recompress vm0 --recompress zstd --types cold
+bad 1 "zsctl: vm0: threshold_bytes '8192': no object takes that much; a raw block takes" \
+	recompress vm0 --recompress zstd --threshold 8K
+bad 1 "zsctl: vm0: recompress 'lzo': no such algorithm" recompress vm0 --recompress lzo
+bad 1 "zsctl: vm0: recompress 'none': the device has no codecs for it; name some" recompress vm0 --recompress none
+bad 1 "zsctl: vm0: share_percent '101': not a part of a CPU" recompress vm0 --recompress zstd --share 101
+bad 1 "zsctl: vm0: batch_bytes '8388608': not what can be written at a time" writeback vm0 --batch 8M
 bad 1 "stay between" idle vm0 --blocks 4095-4096
 bad 1 "only zstd uses dictionaries" train vm0 --recompress lz4:1
 for method in Writeback Recompress MarkIdle Train; do

@@ -107,6 +107,20 @@ equal "foreign data" "$(<"$test_dir/foreign")" "somebody's data"
 configure "Backing=$backing" Size=1M
 refused "backing file $backing: Size= of [Writeback] is too small" "$ZSD" -d "$runtime" -c "$config"
 [[ ! -e $backing ]] || fail "a file is left that was made for nothing"
+truncate -s 2M "$test_dir/small"
+attach "$test_dir/small"
+configure "Backing=$loop"
+refused "backing file $loop: the device is too small; use one of 4M or more" "$ZSD" -d "$runtime" -c "$config"
+cmp -n 2097152 "$test_dir/small" /dev/zero || fail "something was written to it"
+detach "$loop"
+
+step "one in memory is of no use, and is used"
+mount_at "$test_dir/memory" -t tmpfs -o size=16M none
+configure "Backing=$test_dir/memory/file"
+start_daemon --config "$config"
+grep -qF "backing file $test_dir/memory/file: its file system is in memory, so nothing is gained" "$test_dir/run.log" ||
+	fail "nothing is said about a file in memory"
+stop_daemon
 
 step "one that is in use, or on one of our own devices"
 configure "Backing=$backing"

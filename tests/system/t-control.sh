@@ -198,15 +198,30 @@ exec {held}<&-
 answers '{"parameters":{}}' $control.Remove '{"name":"a","force":false}'
 [[ ! -e $mnt/a ]] || fail "the file is left"
 
-step "a device comes in place of one that is being removed, however much that holds"
+# freeze_maintenance: who frees what is removed stops, until end_process "${started[-1]}". Not while it holds a lock.
+freeze_maintenance()
+{
+	local task
+	task=$(grep -lx zsd-maintain "/proc/$daemon"/task/*/comm)
+	task=${task%/comm}
+	idle 0.2
+	start "$BUILD/tests/system/freeze" "${task##*/}" >frozen
+	eventually "freezing $task" grep -qx frozen frozen
+}
+
+step "who adds a device in place of one that is being removed frees what that holds, if nobody else does"
 too_large="{\"name\":\"a\",\"size_bytes\":$((1 << 62))}"
 largest=$("$hostile" "$ZSD_SOCKET" call "{\"method\":\"$control.Add\",\"parameters\":$too_large}" |
 	grep -o '"limit_bytes":[0-9]*')
 largest="{\"name\":\"a\",\"size_bytes\":${largest#*:}}"
 answers '"created":true' $control.Add "$largest"
-dd if=/dev/urandom of="$mnt/a" bs=1M count=64 conv=notrunc status=none
+dd if=/dev/urandom of="$mnt/a" bs=1M count=16 conv=notrunc status=none
+freeze_maintenance
 answers '{"parameters":{}}' $control.Remove '{"name":"a"}'
+equal "devices of which something is left" "$(pool_stat deferred_devices)" 1
 answers '"created":true' $control.Add "$largest"
+equal "objects of the one before" "$(pool_stat objects_active)" 0
+end_process "${started[-1]}"
 answers '{"parameters":{}}' $control.Remove '{"name":"a"}'
 
 step "one reply per device with 'more', all in one without"
@@ -280,6 +295,7 @@ for message in '' x '{' '[]' '{}' '"x"' '{"method":1}' '{"method":"a.B","method"
 	cut_off "$message"
 done
 check "calls in a row" "$hostile" "$ZSD_SOCKET" pipelined
+check "a call byte by byte" "$hostile" "$ZSD_SOCKET" slow-call
 check "a client that ends its side" "$hostile" "$ZSD_SOCKET" half-closed
 check "the longest message" "$hostile" "$ZSD_SOCKET" longest-message
 check "a longer message" "$hostile" "$ZSD_SOCKET" too-long-message

@@ -58,6 +58,18 @@ for codec in lz4 zstd; do
 	equal "the time of $codec" "$((10#${seconds/./} / 1000))" "$usec"
 done
 
+step "what was compacted by command, as zsctl backing says"
+for ((i = 0; i < 1024; i += 2)); do
+	fallocate -p -o $((i * 4096)) -l 4096 "$mnt/vm0"
+done
+wait_for_free
+"$ZSCTL" compact >/dev/null
+compacted=$(value zsd_cold_compacted_bytes_total '{reason="command"}')
+[[ $compacted -gt 0 ]] || fail "it has freed nothing"
+equal "by backing" "$("$ZSCTL" backing -n -r -b -o REASON,COMPACTED | awk '$1 == "command" { print $2 }')" "$compacted"
+equal "in all" "$(pool_stat compacted_bytes)" "$compacted"
+equal "by others" "$(value zsd_cold_compacted_bytes_total '{reason="pool-limit"}')" 0
+
 step "the same for systemd-report"
 "$ZSCTL" metrics >text
 python3 - "$runtime/io.zsd.metrics" text <<'END' || fail "io.systemd.Metrics says something else"

@@ -155,6 +155,7 @@ changes = {
     "CancelTask": {"task": 0},
     "Writeback": {"name": "a/b"},
     "SetDailyLimit": {"daily_limit_bytes": -1},
+    "SetTotalLimit": {"total_limit_bytes": -1},
     "Set": {"name": "a/b", "values": {}},
     "Reload": {},
 }

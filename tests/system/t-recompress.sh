@@ -140,7 +140,10 @@ equal "idle blocks" "$("$ZSCTL" ages huge -J | field idle_blocks)" 2
 step "bad requests are refused by name"
 add disk 1M
 refused "disk2: there is no device with this name" "$ZSCTL" recompress disk2
-refused "the device has no codecs for it" "$ZSCTL" recompress disk
+nothing="the device has no codecs for it; name some, as in zstd:3"
+refused "zsctl: disk: recompress 'none': $nothing" "$ZSCTL" recompress disk
+refused "zsctl: disk: recompress 'none': $nothing" "$ZSCTL" recompress disk --recompress none
+refused "zsctl: disk: recompress 'lzo': no such algorithm" "$ZSCTL" recompress disk --recompress lzo
 refused "no such type" "$ZSCTL" recompress disk --recompress zstd --types cold
 refused "stay between" "$ZSCTL" recompress disk --recompress zstd --blocks 0-256
 refused "stay between" "$ZSCTL" idle disk --blocks 3-2

@@ -34,9 +34,17 @@ in_memory()
 	echo $(($(stat_of "$1" compressed_bytes) + $(stat_of "$1" incompressible_bytes)))
 }
 
+# configure [START STOP]: a daemon with standard input as its configuration, and these marks.
 configure()
 {
 	cat >"$test_dir/zsd.conf"
+	[[ $# -eq 0 ]] || cat >>"$test_dir/zsd.conf" <<-END
+		[Writeback]
+		Backing=$test_dir/cold
+		IdleAfter=never
+		StartAt=$1
+		StopAt=$2
+	END
 	start_daemon --config "$test_dir/zsd.conf"
 }
 
@@ -137,6 +145,8 @@ step "no more than may be written each day"
 fill disk
 refused "Disk quota exceeded" "$ZSCTL" writeback disk
 same disk
+# The file is used again.
+"$ZSCTL" backing --daily-limit none >/dev/null || fail "taking the daily limit away"
 stop_daemon
 
 # Half of it is superfluous, which lz4 doesn't see.
@@ -162,12 +172,7 @@ recompresses_first()
 }
 
 step "near a device's limit: recompressed, and written back if that is not enough"
-configure <<-END
-	[Writeback]
-	Backing=$test_dir/cold
-	IdleAfter=never
-	StartAt=50%
-	StopAt=42%
+configure 50% 42% <<-END
 	[Device text]
 	Size=36M
 	MemoryLimit=40M
@@ -177,14 +182,9 @@ recompresses_first device-limit
 stop_daemon
 
 step "near the pool's limit, the same"
-configure <<-END
+configure 50% 42% <<-END
 	[Pool]
 	MemoryLimit=40M
-	[Writeback]
-	Backing=$test_dir/cold
-	IdleAfter=never
-	StartAt=50%
-	StopAt=42%
 	[Device text]
 	Size=36M
 	Recompress=zstd:1
@@ -193,14 +193,9 @@ recompresses_first pool-limit
 stop_daemon
 
 step "near the pool's limit"
-configure <<-END
+configure 50% 25% <<-END
 	[Pool]
 	MemoryLimit=40M
-	[Writeback]
-	Backing=$test_dir/cold
-	IdleAfter=never
-	StartAt=50%
-	StopAt=25%
 	[Device disk]
 	Size=32M
 END
@@ -221,14 +216,9 @@ fi
 stop_daemon
 
 step "near a group's limit: those who have more than their share by their limits"
-configure <<-END
+configure 90% 80% <<-END
 	[Pool]
 	MemoryLimit=1G
-	[Writeback]
-	Backing=$test_dir/cold
-	IdleAfter=never
-	StartAt=90%
-	StopAt=80%
 	[Group tenants]
 	MemoryLimit=32M
 	[Device small]

@@ -13,6 +13,7 @@
 #define FIRST 1000
 
 static struct zsd_changes *changes;
+static unsigned int nr_open; /* who have the device open */
 
 static void set_up(void)
 {
@@ -48,7 +49,7 @@ static void write_block(uint64_t id, char byte)
 static bool look(uint64_t id, uint64_t since)
 {
 	struct zs_device *device = zs_device_get(store, id, NULL);
-	bool told = zsd_changes_look(changes, device, since);
+	bool told = zsd_changes_look(changes, device, nr_open, since);
 
 	zs_device_put(device, NULL);
 	return told;
@@ -111,6 +112,29 @@ Test(changes, how_long_a_request_took_is_told_whoever_has_looked_before)
 	cr_assert(tells(id, &theirs));
 	cr_assert_not(tells(id, &latencies));
 	cr_assert_not(tells(id, &stats));
+}
+
+Test(changes, what_is_set_and_who_opens_it_is_told_as_well)
+{
+	const struct zs_codec_params zstd = {ZS_CODEC_ZSTD, 3};
+	uint64_t id = add("a"), since = 0;
+	struct zs_device *device;
+
+	while (tells(id, &since))
+		continue;
+	device = zs_device_get(store, id, NULL);
+	zs_device_set_mode(device, 0640);
+	cr_assert(tells(id, &since));
+	cr_assert_eq(zs_device_set_codec(device, &zstd), 0);
+	cr_assert(tells(id, &since));
+	zs_device_put(device, NULL);
+	nr_open = 1;
+	cr_assert(tells(id, &since));
+	while (tells(id, &since))
+		continue;
+	nr_open = 0;
+	cr_assert(tells(id, &since));
+	cr_assert_not(tells(id, &since));
 }
 
 Test(changes, only_the_device_that_was_used_is_told_of)

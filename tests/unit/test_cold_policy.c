@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/check.h"
 #include "base/log.h"
 #include "store/device_internal.h"
 #include "store/group.h"
@@ -215,11 +216,39 @@ Test(cold_policy, short_memory_is_compacted_recompressed_and_written_back_in_thi
 	cr_assert_str_eq(test_policy_story(), "R one, W all, ");
 }
 
+static uint64_t compacted_for(enum zsd_task_reason reason)
+{
+	struct zsd_task_sums sums;
+
+	zsd_tasks_sums(tasks, reason, &sums);
+	return sums.compacted_bytes;
+}
+
 static char said[512];
 
 static void keep_line(enum zs_log_level level, const char *line)
 {
 	snprintf(said, sizeof(said), "%s", line);
+}
+
+/* After a start that failed it is put off for a minute, not for the ten seconds after which it may begin anew. */
+Test(cold_policy, short_memory_is_not_looked_at_again_before_a_start_that_failed_may_be_tried)
+{
+	test_policy_add_full("one", 0, false);
+	test_backing_attach(store, test_policy_path, 0);
+	cr_assert(zsd_cold_pressed(policy));
+	/* The stream of the thread that writes back. */
+	zs_fault_arm(1);
+	test_policy_look();
+	cr_assert_gt(zs_fault_passed(), 0);
+	zs_fault_arm(0);
+	cr_assert_str_eq(test_policy_story(), "");
+	policy->now_usec += RETRY_USEC - 2 * USEC_PER_SEC;
+	cr_assert_not(zsd_cold_pressed(policy));
+	policy->now_usec += 2 * USEC_PER_SEC;
+	cr_assert(zsd_cold_pressed(policy));
+	test_policy_look_on();
+	cr_assert_str_eq(test_policy_story(), "W all, ");
 }
 
 Test(cold_policy, what_compaction_frees_is_enough_if_it_is_enough_and_is_logged)
@@ -232,8 +261,26 @@ Test(cold_policy, what_compaction_frees_is_enough_if_it_is_enough_and_is_logged)
 	test_policy_look_on();
 	zs_log_set_sink(NULL, ZS_LOG_ERR);
 	cr_assert_gt(compacted_pages(), 0);
+	cr_assert_eq(compacted_for(ZSD_REASON_PRESSURE), compacted_pages() * ZS_PAGE_SIZE);
+	cr_assert_eq(compacted_for(ZSD_REASON_POOL_LIMIT), 0);
 	cr_assert_str_eq(test_policy_story(), "");
 	cr_assert_not_null(strstr(said, "compacted: reason=pressure freed="), "%s", said);
+}
+
+Test(cold_policy, what_is_compacted_near_the_limit_is_counted_and_logged)
+{
+	struct zs_store_stats stats;
+
+	fragment(test_policy_add("holes", 0, NULL, false));
+	zs_store_stats(store, &stats);
+	zs_store_set_limit(store, stats.heap.used_bytes * 100 / NEAR);
+	zs_log_set_sink(keep_line, ZS_LOG_INFO);
+	test_policy_look_on();
+	zs_log_set_sink(NULL, ZS_LOG_ERR);
+	cr_assert_gt(compacted_pages(), 0);
+	cr_assert_eq(compacted_for(ZSD_REASON_POOL_LIMIT), compacted_pages() * ZS_PAGE_SIZE);
+	cr_assert_eq(compacted_for(ZSD_REASON_PRESSURE), 0);
+	cr_assert_not_null(strstr(said, "compacted: reason=pool-limit freed="), "%s", said);
 }
 
 Test(cold_policy, recompression_ends_when_memory_is_short_again)

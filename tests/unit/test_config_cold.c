@@ -42,7 +42,8 @@ Test(config_cold, bad_values_are_named)
 {
 	static const char *const bad[] = {"PromoteAfter=0", "PromoteAfter=256", "PromoteAfter=often", "StartAt=98%",
 					  "StopAt=0%",	    "IdleAfter=4d",	"DailyLimit=8",	      "Size=0B",
-					  "Encrypt=maybe",  "Backing=relative"};
+					  "Encrypt=maybe",  "Backing=relative", "TotalLimit=8",	      "TotalLimit=0B",
+					  "BatchSize=1",    "BatchSize=255K",	"BatchSize=4097K",    "BatchSize=0B"};
 	struct zsd_config *config;
 	char text[64];
 

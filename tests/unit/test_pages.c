@@ -3,8 +3,10 @@
 
 #include <criterion/criterion.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/check.h"
 #include "support/random.h"
@@ -101,8 +103,23 @@ Test(pages, giving_back_more_than_was_charged_stops_the_program, .signal = SIGAB
 	zs_pages_uncharge(&pages, ZS_CHARGE_TABLE, 1);
 }
 
-Test(pages, what_is_between_freed_runs_keeps_its_content)
+/* True if the page tables of this process have the page; its memory may be there without. */
+static bool is_mapped(const void *page)
 {
+	const uint64_t present = UINT64_C(1) << 63;
+	uint64_t entry;
+	int fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+
+	cr_assert_geq(fd, 0);
+	cr_assert_eq(pread(fd, &entry, sizeof(entry), (off_t)((uintptr_t)page / ZS_PAGE_SIZE * sizeof(entry))),
+		     sizeof(entry));
+	close(fd);
+	return entry & present;
+}
+
+Test(pages, what_is_between_freed_runs_is_unmapped_with_them_and_keeps_its_content)
+{
+	unsigned int nr_unmapped = 0;
 	uint32_t runs[1000];
 
 	for (unsigned int i = 0; i < ZS_ARRAY_SIZE(runs); i++) {
@@ -113,11 +130,15 @@ Test(pages, what_is_between_freed_runs_keeps_its_content)
 		zs_pages_free(&pages, runs[i], 1);
 	zs_pages_shrink(&pages);
 	cr_assert_gt(pages.nr_punched, 300);
+	for (unsigned int i = 1; i < ZS_ARRAY_SIZE(runs); i += 2)
+		nr_unmapped += !is_mapped(zs_pages_at(&pages, runs[i]));
+	cr_assert_gt(nr_unmapped, 300);
 	for (unsigned int i = 1; i < ZS_ARRAY_SIZE(runs); i += 2) {
 		const unsigned char *page = zs_pages_at(&pages, runs[i]);
 
 		cr_assert_eq(page[0], i % 255 + 1);
 		cr_assert_eq(page[ZS_PAGE_SIZE - 1], i % 255 + 1);
+		cr_assert(is_mapped(page));
 	}
 	zs_pages_check(&pages);
 }

@@ -415,6 +415,8 @@ Test(pool, checksums_do_not_depend_on_the_processor)
 #ifdef __x86_64__
 		if (__builtin_cpu_supports("avx2"))
 			cr_assert_eq(zs_object_hash_avx2(from, size), expected, "%zu bytes, AVX2", size);
+		if (__builtin_cpu_supports("avx512f"))
+			cr_assert_eq(zs_object_hash_avx512(from, size), expected, "%zu bytes, AVX-512", size);
 #endif
 	}
 }

@@ -165,12 +165,7 @@ Test(tasks_room, without_anything_to_write_back_there_is_no_room)
 
 Test(tasks_room, a_budget_that_is_used_up_starts_no_task)
 {
-	struct zs_writeback_budget budget;
-
-	cr_assert_eq(zs_store_writeback_budget(store, &budget), 0);
-	budget.has_remaining = true;
-	budget.remaining_bytes = 0;
-	cr_assert_eq(zs_store_set_writeback_budget(store, &budget), 0);
+	cr_assert_eq(zs_store_set_total_limit(store, 0, ZS_LIMIT_BY_COMMAND), 0);
 	cr_assert_eq(zsd_tasks_make_room(tasks, other), -EDQUOT);
 	cr_assert_eq(tasks_of(ZSD_REASON_FULL), 0);
 }

@@ -68,10 +68,8 @@ Test(tidy, tidying_up_is_paid_from_the_budget)
 
 Test(tidy, tidying_up_ends_with_the_budget)
 {
-	const struct zs_writeback_budget nothing = {.day_bytes = 1};
-
 	make_half_dead();
-	cr_assert_eq(zs_store_set_writeback_budget(world.store, &nothing), 0);
+	cr_assert_eq(zs_store_set_daily_limit(world.store, 1, ZS_LIMIT_BY_COMMAND), 0);
 	cr_assert_not(zs_store_tidy(world.store));
 	cr_assert_eq(test_cold_world_file_stats(&world).collected_bytes, 0);
 }

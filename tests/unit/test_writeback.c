@@ -195,7 +195,8 @@ Test(writeback, without_a_backing_file_it_is_refused)
 
 	cr_assert_eq(zs_store_writeback(other, &request, &progress), -EOPNOTSUPP);
 	cr_assert_eq(zs_store_writeback_budget(other, &budget), -EOPNOTSUPP);
-	cr_assert_eq(zs_store_set_writeback_budget(other, &(struct zs_writeback_budget){0}), -EOPNOTSUPP);
+	cr_assert_eq(zs_store_set_daily_limit(other, 0, ZS_LIMIT_BY_COMMAND), -EOPNOTSUPP);
+	cr_assert_eq(zs_store_set_total_limit(other, 0, ZS_LIMIT_BY_COMMAND), -EOPNOTSUPP);
 	cr_assert_eq(zs_store_collect(other, 50, 1), -EOPNOTSUPP);
 	zs_store_close(other);
 }
@@ -219,10 +220,10 @@ Test(writeback, what_is_damaged_is_not_written)
 
 Test(writeback, a_remaining_budget_is_used_up_and_outlives_the_process)
 {
-	struct zs_writeback_budget budget = {.has_remaining = true, .remaining_bytes = 50000};
+	struct zs_writeback_budget budget;
 
 	fill();
-	cr_assert_eq(zs_store_set_writeback_budget(world.store, &budget), 0);
+	cr_assert_eq(zs_store_set_total_limit(world.store, 50000, ZS_LIMIT_BY_COMMAND), 0);
 	request.limit_blocks = 5;
 	cr_assert_eq(writeback(), 0);
 	cr_assert_eq(zs_store_writeback_budget(world.store, &budget), 0);
@@ -234,22 +235,37 @@ Test(writeback, a_remaining_budget_is_used_up_and_outlives_the_process)
 	cr_assert_eq(writeback(), -EDQUOT);
 	cr_assert_leq(progress.written_bytes, budget.remaining_bytes);
 	cr_assert_gt(progress.written_bytes, budget.remaining_bytes - 4200);
-	budget.has_remaining = false;
-	cr_assert_eq(zs_store_set_writeback_budget(world.store, &budget), 0);
+	cr_assert_eq(zs_store_set_total_limit(world.store, ZS_NO_TOTAL_LIMIT, ZS_LIMIT_BY_COMMAND), 0);
 	cr_assert_eq(writeback(), 0);
 	check_content();
 }
 
+Test(writeback, what_is_left_of_a_budget_and_too_little_for_a_block_is_used_up)
+{
+	struct zs_writeback_budget budget;
+
+	fill();
+	cr_assert_eq(zs_store_set_total_limit(world.store, 50000, ZS_LIMIT_BY_COMMAND), 0);
+	cr_assert(zs_store_has_writeback_budget(world.store));
+	cr_assert_eq(writeback(), -EDQUOT);
+	cr_assert_eq(zs_store_writeback_budget(world.store, &budget), 0);
+	cr_assert_gt(budget.remaining_bytes, 0);
+	cr_assert_not(zs_store_has_writeback_budget(world.store));
+	/* The same again, from whoever may write. */
+	cr_assert_eq(zs_store_set_total_limit(world.store, budget.remaining_bytes, ZS_LIMIT_BY_COMMAND), 0);
+	cr_assert(zs_store_has_writeback_budget(world.store));
+}
+
 Test(writeback, a_day_s_budget_is_what_may_be_written_today)
 {
-	struct zs_writeback_budget budget = {.day_bytes = 60000};
+	struct zs_writeback_budget budget;
 	struct zs_backing_budget kept;
 
 	/* Not across midnight. */
 	while (time(NULL) % 86400 > 86380)
 		sleep(1);
 	fill();
-	cr_assert_eq(zs_store_set_writeback_budget(world.store, &budget), 0);
+	cr_assert_eq(zs_store_set_daily_limit(world.store, 60000, ZS_LIMIT_BY_COMMAND), 0);
 	cr_assert_eq(writeback(), -EDQUOT);
 	cr_assert_eq(zs_store_writeback_budget(world.store, &budget), 0);
 	cr_assert_eq(budget.written_today_bytes, progress.written_bytes);
@@ -358,10 +374,10 @@ Test(writeback, writes_that_take_long_are_waited_for)
 
 Test(writeback, a_failed_write_is_not_charged)
 {
-	struct zs_writeback_budget budget = {.has_remaining = true, .remaining_bytes = 10 * LENGTH};
+	struct zs_writeback_budget budget;
 
 	fill_long();
-	cr_assert_eq(zs_store_set_writeback_budget(world.store, &budget), 0);
+	cr_assert_eq(zs_store_set_total_limit(world.store, 10 * LENGTH, ZS_LIMIT_BY_COMMAND), 0);
 	set_fault(UINT32_MAX, -EIO);
 	cr_assert_eq(writeback(), -EIO);
 	cr_assert_eq(zs_store_writeback_budget(world.store, &budget), 0);

@@ -1,0 +1,281 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* How much is written to the backing file: each day, in all, and at a time; and what the next store knows of it. */
+
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/bits.h"
+#include "codec/stream.h"
+#include "store/backing_internal.h"
+#include "store/device.h"
+#include "store/device_internal.h"
+#include "support/cold_store.h"
+#include "support/data.h"
+#include "support/small_store.h"
+
+#define NR_BLOCKS  1600
+#define BLOCK_SIZE 4096
+/* A block's noise with its record's header. */
+#define RECORD 4128
+
+static struct test_cold_world world;
+static struct test_random random_state = {.state = 4711};
+static struct zs_writeback_progress progress;
+static struct zs_writeback_request request;
+
+/* Not across midnight. */
+static void init(void)
+{
+	while (time(NULL) % 86400 > 86380)
+		sleep(1);
+	test_cold_world_open(&world, 0);
+}
+
+static void deinit(void)
+{
+	test_cold_world_close(&world);
+}
+
+TestSuite(write_limits, .init = init, .fini = deinit);
+
+static void fill(void)
+{
+	static char noise[BLOCK_SIZE];
+	size_t done;
+
+	for (uint64_t block = 0; block < NR_BLOCKS; block++) {
+		test_random_fill(&random_state, noise, BLOCK_SIZE);
+		cr_assert_eq(zs_device_write(world.device, world.stream, block * BLOCK_SIZE, noise, BLOCK_SIZE, &done),
+			     0);
+	}
+}
+
+static int writeback(uint64_t max_blocks)
+{
+	progress = (struct zs_writeback_progress){0};
+	request.limit_blocks = max_blocks;
+	return zs_store_writeback(world.store, &request, &progress);
+}
+
+/* Another store gets the file, as after a restart of all. */
+static void inherit(void)
+{
+	const struct zs_codec_params lz4 = {.codec = ZS_CODEC_LZ4, .level = 1};
+
+	zs_device_put(world.device, world.stream);
+	zs_store_close(world.store);
+	world.store = test_store_create(0);
+	test_backing_attach(world.store, world.path, 0);
+	world.id = test_device_add(world.store, "device", (uint64_t)1 << 30, BLOCK_SIZE, lz4);
+	world.device = zs_device_get(world.store, world.id, world.stream);
+	fill();
+}
+
+static struct zs_writeback_budget budget_of(void)
+{
+	struct zs_writeback_budget budget;
+
+	cr_assert_eq(zs_store_writeback_budget(world.store, &budget), 0);
+	return budget;
+}
+
+static void set_total(uint64_t bytes, enum zs_limit_source source)
+{
+	cr_assert_eq(zs_store_set_total_limit(world.store, bytes, source), 0);
+	zs_store_keep_writeback_budget(world.store);
+}
+
+static void set_daily(uint64_t bytes, enum zs_limit_source source)
+{
+	cr_assert_eq(zs_store_set_daily_limit(world.store, bytes, source), 0);
+	zs_store_keep_writeback_budget(world.store);
+}
+
+/* The page that counts; sequence 0 if there is none. */
+static struct zs_budget_page page_in_file(void)
+{
+	struct zs_budget_page pages[2] = {0};
+	int fd = open(world.path, O_RDONLY | O_CLOEXEC);
+
+	for (unsigned int i = 0; i < 2; i++)
+		cr_assert_eq(pread(fd, &pages[i], sizeof(pages[i]), (2 + i) * 4096), sizeof(pages[i]));
+	close(fd);
+	return pages[pages[1].sequence > pages[0].sequence];
+}
+
+/*
+ * limits
+ */
+
+Test(write_limits, both_hold_and_all_that_is_written_counts_for_both)
+{
+	fill();
+	set_daily(100 * RECORD, ZS_LIMIT_BY_CONFIG);
+	set_total(60 * RECORD, ZS_LIMIT_BY_CONFIG);
+	cr_assert_eq(writeback(0), -EDQUOT);
+	cr_assert_eq(progress.written_blocks, 60);
+	cr_assert_eq(budget_of().written_today_bytes, 60 * RECORD);
+	cr_assert_eq(budget_of().remaining_bytes, 0);
+	set_total(60 * RECORD, ZS_LIMIT_BY_CONFIG);
+	cr_assert_eq(writeback(0), -EDQUOT);
+	cr_assert_eq(progress.written_blocks, 40);
+	cr_assert_eq(budget_of().remaining_bytes, 20 * RECORD);
+}
+
+Test(write_limits, the_next_store_goes_on_with_what_is_left)
+{
+	fill();
+	set_daily(500 * RECORD, ZS_LIMIT_BY_CONFIG);
+	set_total(80 * RECORD, ZS_LIMIT_BY_CONFIG);
+	cr_assert_eq(writeback(50), 0);
+	inherit();
+	cr_assert_eq(budget_of().day_bytes, 500 * RECORD);
+	cr_assert_eq(budget_of().written_today_bytes, 50 * RECORD);
+	cr_assert(budget_of().has_remaining);
+	cr_assert_eq(budget_of().remaining_bytes, 30 * RECORD);
+	cr_assert_eq(writeback(0), -EDQUOT);
+	cr_assert_eq(progress.written_blocks, 30);
+	inherit();
+	cr_assert_eq(writeback(0), -EDQUOT);
+	cr_assert_eq(progress.written_blocks, 0);
+}
+
+Test(write_limits, a_start_refills_only_what_the_configuration_says_anew)
+{
+	fill();
+	set_total(80 * RECORD, ZS_LIMIT_AT_START);
+	cr_assert_eq(writeback(50), 0);
+	inherit();
+	set_total(80 * RECORD, ZS_LIMIT_AT_START);
+	cr_assert_eq(budget_of().remaining_bytes, 30 * RECORD);
+	/* By the same value, if somebody says it. */
+	set_total(80 * RECORD, ZS_LIMIT_BY_CONFIG);
+	cr_assert_eq(budget_of().remaining_bytes, 80 * RECORD);
+	set_total(90 * RECORD, ZS_LIMIT_AT_START);
+	cr_assert_eq(budget_of().remaining_bytes, 90 * RECORD);
+	set_total(ZS_NO_TOTAL_LIMIT, ZS_LIMIT_AT_START);
+	cr_assert_not(budget_of().has_remaining);
+}
+
+Test(write_limits, what_a_command_has_set_stays_until_the_configuration_says_something_else)
+{
+	set_daily(80 * RECORD, ZS_LIMIT_AT_START);
+	set_daily(20 * RECORD, ZS_LIMIT_BY_COMMAND);
+	set_total(10 * RECORD, ZS_LIMIT_BY_COMMAND);
+	inherit();
+	set_daily(80 * RECORD, ZS_LIMIT_AT_START);
+	set_total(ZS_NO_TOTAL_LIMIT, ZS_LIMIT_AT_START);
+	cr_assert_eq(budget_of().day_bytes, 20 * RECORD);
+	cr_assert_eq(budget_of().remaining_bytes, 10 * RECORD);
+	set_daily(0, ZS_LIMIT_AT_START);
+	cr_assert_eq(budget_of().day_bytes, 0);
+}
+
+/*
+ * in the file
+ */
+
+Test(write_limits, without_a_limit_nothing_is_written_for_it)
+{
+	fill();
+	cr_assert_eq(writeback(0), 0);
+	cr_assert_eq(page_in_file().sequence, 0);
+}
+
+Test(write_limits, a_damaged_page_leaves_the_one_before)
+{
+	int fd = open(world.path, O_RDWR | O_CLOEXEC);
+	uint64_t newest;
+
+	set_total(70 * RECORD, ZS_LIMIT_BY_COMMAND);
+	set_total(60 * RECORD, ZS_LIMIT_BY_COMMAND);
+	newest = page_in_file().sequence;
+	cr_assert_eq(newest, 2);
+	cr_assert_eq(pwrite(fd, "x", 1, (off_t)((2 + newest % 2) * 4096 + offsetof(struct zs_budget_page, day))), 1);
+	close(fd);
+	inherit();
+	cr_assert_eq(budget_of().remaining_bytes, 70 * RECORD);
+}
+
+/* What happens when a write is over. */
+static struct {
+	unsigned int nr;
+	unsigned int most_at_a_time;
+	uint64_t set_total; /* with the first one */
+} seen;
+
+static int look_at_write(void *context, int result)
+{
+	struct zs_backing *backing = context;
+	struct zs_budget_page page = page_in_file();
+
+	seen.most_at_a_time = zs_max(seen.most_at_a_time, (unsigned int)(backing->log.next - backing->log.first));
+	/* Killed now, nothing is forgotten. */
+	if (page.limit_bytes)
+		cr_assert_geq(page.written_bytes, progress.written_bytes);
+	if (!seen.nr++ && seen.set_total)
+		cr_assert_eq(zs_store_set_total_limit(world.store, seen.set_total, ZS_LIMIT_BY_COMMAND), 0);
+	return result;
+}
+
+static struct zs_backing_faults looks = {.write = look_at_write};
+
+static void look_at_writes(void)
+{
+	looks.context = zs_store_backing(world.store);
+	zs_backing_set_faults(zs_store_backing(world.store), &looks);
+}
+
+Test(write_limits, the_file_says_what_is_written_before_it_is)
+{
+	fill();
+	set_daily(UINT64_C(1) << 30, ZS_LIMIT_BY_CONFIG);
+	look_at_writes();
+	cr_assert_eq(writeback(0), 0);
+	cr_assert_gt(seen.nr, 10);
+	cr_assert_eq(page_in_file().written_bytes, progress.written_bytes);
+	cr_assert_eq(budget_of().written_today_bytes, progress.written_bytes);
+}
+
+Test(write_limits, one_that_is_set_meanwhile_holds_at_once)
+{
+	fill();
+	set_total(UINT64_C(1) << 30, ZS_LIMIT_BY_CONFIG);
+	look_at_writes();
+	seen.set_total = 10 * RECORD;
+	request.batch_bytes = ZS_BATCH_MIN_BYTES;
+	cr_assert_eq(writeback(0), -EDQUOT);
+	/* A write had gone out, and another one was filled. */
+	cr_assert_lt(progress.written_bytes, 2 * ZS_BATCH_MIN_BYTES + 10 * RECORD);
+	cr_assert_eq(budget_of().remaining_bytes, 0);
+}
+
+/*
+ * at a time
+ */
+
+Test(write_limits, no_more_is_being_written_than_the_batch)
+{
+	fill();
+	look_at_writes();
+	cr_assert_eq(writeback(NR_BLOCKS / 2), 0);
+	cr_assert_gt(seen.most_at_a_time, 8);
+	cr_assert_eq(zs_backing_batch(zs_store_backing(world.store)), ZS_BATCH_MAX_BYTES);
+	zs_backing_set_batch(zs_store_backing(world.store), 3 * ZS_BATCH_MIN_BYTES + 1);
+	cr_assert_eq(zs_backing_batch(zs_store_backing(world.store)), 3 * ZS_BATCH_MIN_BYTES);
+	seen.most_at_a_time = 0;
+	cr_assert_eq(writeback(NR_BLOCKS / 4), 0);
+	cr_assert_eq(seen.most_at_a_time, 3);
+	/* One run's is not the next one's. */
+	request.batch_bytes = ZS_BATCH_MIN_BYTES;
+	seen.most_at_a_time = 0;
+	cr_assert_eq(writeback(NR_BLOCKS / 8), 0);
+	cr_assert_eq(seen.most_at_a_time, 1);
+	request.batch_bytes = 0;
+	cr_assert_eq(writeback(1), 0);
+	cr_assert_eq(zs_backing_batch(zs_store_backing(world.store)), 3 * ZS_BATCH_MIN_BYTES);
+}
