@@ -19,6 +19,7 @@
 #include "command_observe.h"
 #include "command_options.h"
 #include "command_report.h"
+#include "command_reset.h"
 #include "interface.h"
 #include "service.h"
 #include "store/group.h"
@@ -33,9 +34,6 @@
 
 /* How often it is looked whether I/O in flight has left a removed device. */
 #define REMOVE_LOOK_USEC 2000
-/* The kernel tells of the last close(2) some time after that has returned: what is open is looked at for so long. */
-#define CLOSING_LOOK_USEC 10000
-#define CLOSING_LOOKS	  25
 
 /*
  * Add
@@ -214,20 +212,6 @@ static int run_add(struct zsd_call *call, struct zsd_answer *ret_answer)
  * Remove
  */
 
-static int answer_busy(struct zsd_answer *ret_answer, struct zsd_service *service, const char *name,
-		       unsigned int open_count)
-{
-	char message[ZSD_MESSAGE_BYTES];
-
-	snprintf(message, sizeof(message),
-		 "%s: in use, its file is open %u time%s; close it (unmount it, detach its loop device), or force the "
-		 "removal",
-		 name, open_count, open_count == 1 ? "" : "s");
-	return zsd_reply(ret_answer, ZSD_ERROR("DeviceBusy"),
-			 json_pack("{s:s, s:I, s:s, s:s++}", "name", name, "open_count", (json_int_t)open_count,
-				   "message", message, "file", zsd_service_mount_point(service), "/", name));
-}
-
 /* A disk may hold up I/O in flight for long: only this call waits for it. */
 static int wait_removed(struct zsd_call *call, struct zsd_answer *ret_answer)
 {
@@ -260,10 +244,7 @@ static int run_remove(struct zsd_call *call, struct zsd_answer *ret_answer)
 	case -ENODEV:
 		return zsd_reply_no_such_device(ret_answer, name);
 	case -EBUSY:
-		if (call->wire.oneway || call->cursor++ == CLOSING_LOOKS)
-			return answer_busy(ret_answer, call->service, name, open_count);
-		*ret_answer = (struct zsd_answer){.wait_usec = CLOSING_LOOK_USEC, .continues = true};
-		return 0;
+		return zsd_reply_busy(call, name, open_count, ", or force the removal", ret_answer);
 	default:
 		return zsd_reply_system(ret_answer, error, "removing the device");
 	}
@@ -396,6 +377,12 @@ const struct zsd_method zsd_command_methods[] = {
 		.changes = true,
 		.parameters = {{"name", ZSD_PARAMETER_STRING, true}, {"force", ZSD_PARAMETER_BOOL, false}},
 		.run = run_remove,
+	},
+	{
+		.name = "Reset",
+		.changes = true,
+		.parameters = {{"name", ZSD_PARAMETER_STRING, true}},
+		.run = zsd_command_reset,
 	},
 	{
 		.name = "List",

@@ -224,6 +224,11 @@ int zsd_frontend_close_device(struct zsd_frontend *frontend, uint64_t id, bool f
 	return zsd_opens_close(&frontend->opens, id, force, ret_open_count);
 }
 
+void zsd_frontend_reopen_device(struct zsd_frontend *frontend, uint64_t id)
+{
+	zsd_opens_reopen(&frontend->opens, id);
+}
+
 void zsd_frontend_directory_changed(struct zsd_frontend *frontend)
 {
 	atomic_store(&frontend->directory_changed_nsec, zsd_frontend_now_nsec());

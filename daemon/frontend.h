@@ -174,6 +174,8 @@ unsigned int zsd_frontend_open_count(struct zsd_frontend *frontend, uint64_t id)
  * is false: then nothing changes and *ret_open_count says how often it is.
  */
 int zsd_frontend_close_device(struct zsd_frontend *frontend, uint64_t id, bool force, unsigned int *ret_open_count);
+/* Takes that back: the device stays. */
+void zsd_frontend_reopen_device(struct zsd_frontend *frontend, uint64_t id);
 
 /* A device was added or removed: the directory has changed. It counts as a change of data, see below. */
 void zsd_frontend_directory_changed(struct zsd_frontend *frontend);

@@ -86,3 +86,14 @@ int zsd_opens_close(struct zsd_opens *opens, uint64_t id, bool force, unsigned i
 	} while (!atomic_compare_exchange_weak(entry, &old, word | OPENS_CLOSED));
 	return 0;
 }
+
+void zsd_opens_reopen(struct zsd_opens *opens, uint64_t id)
+{
+	_Atomic uint64_t *entry = &opens->words[index_of(id)];
+	uint64_t old = atomic_load(entry);
+
+	do {
+		if (as_of(old, id) != old)
+			return;
+	} while (!atomic_compare_exchange_weak(entry, &old, old & ~OPENS_CLOSED));
+}

@@ -28,3 +28,5 @@ unsigned int zsd_opens_count(const struct zsd_opens *opens, uint64_t id);
  * and *ret_count says how often it is.
  */
 int zsd_opens_close(struct zsd_opens *opens, uint64_t id, bool force, unsigned int *ret_count);
+/* Takes that back: the device stays. */
+void zsd_opens_reopen(struct zsd_opens *opens, uint64_t id);

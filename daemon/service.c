@@ -124,6 +124,16 @@ int zsd_service_add(struct zsd_service *service, const struct zs_device_options 
 	return r;
 }
 
+/* The kernel may still know its name. */
+static void note_gone(struct zsd_service *service, const char *name, uint64_t id)
+{
+	if (service->transport)
+		zsd_transport_forget_name(service->transport, zsd_frontend_node(id), name);
+	if (service->policy)
+		zsd_policy_changed(service->policy);
+	note_change(service);
+}
+
 int zsd_service_remove(struct zsd_service *service, const char *name, bool force, unsigned int *ret_open_count,
 		       uint64_t *ret_id)
 {
@@ -137,11 +147,24 @@ int zsd_service_remove(struct zsd_service *service, const char *name, bool force
 	r = zs_store_remove_begin(service->store, id);
 	if (r)
 		return r;
-	if (service->transport)
-		zsd_transport_forget_name(service->transport, zsd_frontend_node(id), name);
-	if (service->policy)
-		zsd_policy_changed(service->policy);
-	note_change(service);
+	note_gone(service, name, id);
 	*ret_id = id;
 	return 0;
+}
+
+int zsd_service_try_reset(struct zsd_service *service, const char *name, unsigned int *ret_open_count)
+{
+	uint64_t id, new_id;
+	int r = zs_store_find(service->store, name, &id);
+
+	if (!r)
+		r = zsd_frontend_close_device(service->frontend, id, false, ret_open_count);
+	if (r)
+		return r;
+	r = zs_store_try_reset(service->store, id, &new_id);
+	if (r)
+		zsd_frontend_reopen_device(service->frontend, id);
+	else
+		note_gone(service, name, id);
+	return r;
 }

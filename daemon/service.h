@@ -82,3 +82,9 @@ int zsd_service_add(struct zsd_service *service, const struct zs_device_options 
  */
 int zsd_service_remove(struct zsd_service *service, const char *name, bool force, unsigned int *ret_open_count,
 		       uint64_t *ret_id);
+
+/*
+ * Drops all data of a device that nobody has open, and keeps its name and options. Returns 0; -ENODEV, -EBUSY as
+ * above, or why there can't be a second one for a moment, as zs_store_try_add(): nothing is changed then.
+ */
+int zsd_service_try_reset(struct zsd_service *service, const char *name, unsigned int *ret_open_count);

@@ -40,6 +40,7 @@ enum zsctl_exit cmd_owners(const struct zsctl_options *options, char *const *nam
 enum zsctl_exit cmd_recompress(const struct zsctl_options *options, char *const *names);
 enum zsctl_exit cmd_reload(const struct zsctl_options *options, char *const *names);
 enum zsctl_exit cmd_remove(const struct zsctl_options *options, char *const *names);
+enum zsctl_exit cmd_reset(const struct zsctl_options *options, char *const *names);
 enum zsctl_exit cmd_run(const struct zsctl_options *options, char *const *words);
 enum zsctl_exit cmd_set(const struct zsctl_options *options, char *const *words);
 enum zsctl_exit cmd_stats(const struct zsctl_options *options, char *const *names);

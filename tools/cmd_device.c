@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* add, list, remove */
+/* add, list, remove, reset */
 
 #include "cmd.h"
 
@@ -179,4 +179,27 @@ enum zsctl_exit cmd_remove(const struct zsctl_options *options, char *const *nam
 	for (; *names && result != ZSCTL_UNREACHABLE; names++)
 		result = zsctl_combine(result, remove_one(client, options, directory, *names));
 	return result;
+}
+
+/*
+ * reset
+ */
+
+enum zsctl_exit cmd_reset(const struct zsctl_options *options, char *const *names)
+{
+	CLEANUP_CLIENT struct zs_client *client = NULL;
+	CLEANUP_JSON json_t *result = NULL;
+	char what[WHAT_BYTES];
+	enum zsctl_exit status = zsctl_check_name(names[0]);
+
+	if (status)
+		return status;
+	if (!options->yes) {
+		fprintf(stderr, "zsctl: reset %s: this drops all data of the device; add --yes if you mean it\n",
+			names[0]);
+		return ZSCTL_USAGE;
+	}
+	snprintf(what, sizeof(what), "reset %s", names[0]);
+	status = zsctl_connect(options, &client);
+	return status ?: zsctl_call(client, what, "Reset", json_pack("{s:s}", "name", names[0]), false, &result);
 }

@@ -71,6 +71,7 @@ static const struct specification specifications[] = {
 	{"owners", 0, NULL, ZSCTL_FOR_STATS, FLAG, MEMBER(owners), "show whose memory lies on which node"},
 	{"node", 0, "NUMBER", ZSCTL_FOR_STATS, NODE, MEMBER(node), "with --owners: on this node only"},
 	{"force", 'f', NULL, ZSCTL_FOR_REMOVE, FLAG, MEMBER(force), "remove a device that is open"},
+	{"yes", 0, NULL, ZSCTL_FOR_RESET, FLAG, MEMBER(yes), "required: the data is gone afterwards"},
 	{"all", 0, NULL, ZSCTL_FOR_CLASSES, FLAG, MEMBER(all_classes), "show classes without zspages, too"},
 	{"mkfs", 0, "TYPE", ZSCTL_FOR_MOUNT, TEXT, MEMBER(mkfs), "make a file system, as ext4, if the device is empty"},
 	{"options", 0, "LIST", ZSCTL_FOR_MOUNT, TEXT, MEMBER(mount_options), "for mount(8); discard by default"},

@@ -44,6 +44,7 @@ enum {
 	ZSCTL_FOR_CONFIG = 1 << 23,
 	ZSCTL_FOR_RELOAD = 1 << 24,
 	ZSCTL_FOR_TOP = 1 << 25,
+	ZSCTL_FOR_RESET = 1 << 26,
 	ZSCTL_FOR_TABLES = ZSCTL_FOR_LIST | ZSCTL_FOR_STATS | ZSCTL_FOR_GROUPS | ZSCTL_FOR_CLASSES | ZSCTL_FOR_CACHES |
 			   ZSCTL_FOR_USAGE | ZSCTL_FOR_IOSTAT | ZSCTL_FOR_AGES | ZSCTL_FOR_TASKS | ZSCTL_FOR_BACKING |
 			   ZSCTL_FOR_DICTIONARIES,
@@ -113,6 +114,9 @@ struct zsctl_options {
 
 	/* remove */
 	bool force;
+
+	/* reset */
+	bool yes;
 
 	/* classes */
 	bool all_classes;

@@ -154,6 +154,9 @@ static enum zsctl_exit refuse_answered(struct zs_client *client, const char *wha
 		print_safely(what);
 		fputs(": ", stderr);
 	}
+	/* What else may be open is not to be forced. */
+	if (strcmp(reply->error, INTERFACE "DeviceBusy") == 0 && strncmp(what, "remove ", strlen("remove ")) != 0)
+		hint = NULL;
 	if (hint)
 		fputs(hint, stderr);
 	else if (!message)

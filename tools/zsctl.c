@@ -27,6 +27,7 @@ static const struct command commands[] = {
 	{"list", ZSCTL_FOR_LIST, 0, UINT32_MAX, cmd_list, "[NAME...]", "show the devices; the default command"},
 	{"add", ZSCTL_FOR_ADD, 1, 1, cmd_add, "NAME --size SIZE", "add a device and print the path of its file"},
 	{"remove", ZSCTL_FOR_REMOVE, 1, UINT32_MAX, cmd_remove, "NAME...", "remove devices and their data"},
+	{"reset", ZSCTL_FOR_RESET, 1, 1, cmd_reset, "NAME --yes", "drop the data of a device, and keep the device"},
 	{"ages", ZSCTL_FOR_AGES, 1, 1, cmd_ages, "NAME", "show how long ago blocks were accessed"},
 	{"attach", ZSCTL_FOR_ATTACH, 1, 1, cmd_attach, "NAME", "make a loop device and print its path"},
 	{"detach", ZSCTL_FOR_DETACH, 1, 1, cmd_detach, "NAME", "end the loop devices of a device"},

@@ -106,6 +106,13 @@ int zs_device_start(struct zs_device *device, const struct zs_device_options *op
  */
 void zs_device_add_cost(struct zs_device *device, unsigned int shard, uint64_t cost);
 
+/*
+ * Removing, in two steps: from the first one on there is no such device. Under store->lock. Then it is freed, when
+ * nobody uses it any more: by the maintenance thread, if there is one. Without the lock.
+ */
+void zs_device_remove(struct zs_device *device);
+void zs_device_free(struct zs_device *device);
+
 /* True if nobody has borrowed it: of a REMOVING device nobody will. What was done with it can be seen then. */
 bool zs_device_is_drained(const struct zs_device *device);
 /*

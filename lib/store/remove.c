@@ -89,6 +89,17 @@ void zs_device_finish(struct zs_device *device)
 	device->state = ZS_DEVICE_FREE;
 }
 
+void zs_device_remove(struct zs_device *device)
+{
+	device->state = ZS_DEVICE_REMOVING;
+	device->removed_blocks = 0;
+	if (device->group)
+		atomic_fetch_add(&device->group->budget.nr_waiting, 1);
+	atomic_store(&device->id, 0);
+	/* the commit */
+	atomic_store_explicit(&device->entry->id, 0, memory_order_release);
+}
+
 /* From here on there is no such device. Returns 0 or -ENODEV. */
 static int commit_removal(struct zs_store *store, uint64_t id, struct zs_device **ret_device)
 {
@@ -97,19 +108,12 @@ static int commit_removal(struct zs_store *store, uint64_t id, struct zs_device 
 
 	if (!device || !id || device->state != ZS_DEVICE_ACTIVE || atomic_load(&device->id) != id)
 		return -ENODEV;
-	device->state = ZS_DEVICE_REMOVING;
-	device->removed_blocks = 0;
-	if (device->group)
-		atomic_fetch_add(&device->group->budget.nr_waiting, 1);
-	atomic_store(&device->id, 0);
-	/* the commit */
-	atomic_store_explicit(&device->entry->id, 0, memory_order_release);
+	zs_device_remove(device);
 	*ret_device = device;
 	return 0;
 }
 
-/* Has it freed when nobody uses it any more: by the maintenance thread, if there is one. */
-static void free_device(struct zs_device *device)
+void zs_device_free(struct zs_device *device)
 {
 	if (zs_deferred_device(&device->store->deferred, device))
 		return;
@@ -127,7 +131,7 @@ int zs_store_remove(struct zs_store *store, uint64_t id)
 	if (error)
 		return error;
 	drain(device);
-	free_device(device);
+	zs_device_free(device);
 	return 0;
 }
 
@@ -137,7 +141,7 @@ int zs_store_remove_begin(struct zs_store *store, uint64_t id)
 	int error = commit_removal(store, id, &device);
 
 	if (!error)
-		free_device(device);
+		zs_device_free(device);
 	return error;
 }
 

@@ -176,13 +176,15 @@ static bool name_is_taken(struct zs_store *store, const char *name)
 	return false;
 }
 
-static int add_locked(struct zs_store *store, const struct zs_device_options *options, uint64_t *ret_id)
+/* replaced, which may be NULL: it is removed as soon as nothing can go wrong any more, and has the name until then. */
+static int add_locked(struct zs_store *store, const struct zs_device_options *options, struct zs_device *replaced,
+		      uint64_t *ret_id)
 {
 	uint64_t offset, longest, id;
 	struct zs_device *device;
 	int error;
 
-	if (name_is_taken(store, options->name))
+	if (!replaced && name_is_taken(store, options->name))
 		return -EEXIST;
 	error = find_free(store, &device);
 	if (error)
@@ -203,6 +205,9 @@ static int add_locked(struct zs_store *store, const struct zs_device_options *op
 		return error;
 	}
 	id = zs_arena_next_generation(&store->arena) << ZS_DEVICE_INDEX_BITS | device->index;
+	/* The arena never has two of one name. A process that is killed in between has none. */
+	if (replaced)
+		zs_device_remove(replaced);
 	zs_entry_commit(device->entry, id, options, zs_group_number(device), offset, (int64_t)time(NULL));
 	device->state = ZS_DEVICE_ACTIVE;
 	device->own_id = id;
@@ -214,7 +219,7 @@ static int add_locked(struct zs_store *store, const struct zs_device_options *op
 static int add(struct zs_store *store, const struct zs_device_options *options, uint64_t *ret_id)
 {
 	ZS_LOCK_SCOPE(&store->lock);
-	return add_locked(store, options, ret_id);
+	return add_locked(store, options, NULL, ret_id);
 }
 
 /* A device that is being removed still has its index, its place and its group. */
@@ -257,6 +262,52 @@ int zs_store_add(struct zs_store *store, const struct zs_device_options *options
 	do {
 		error = zs_store_try_add(store, options, ret_field, ret_id);
 	} while (error == -EAGAIN);
+	return error;
+}
+
+static int reset(struct zs_store *store, uint64_t id, const struct zs_device_info *info, struct zs_device **ret_device,
+		 uint64_t *ret_id)
+{
+	struct zs_device *device = atomic_load(&store->devices[zs_device_index(id)]);
+	struct zs_device_options options = {
+		.name = info->name,
+		.size_bytes = info->size_bytes,
+		.block_size = info->block_size,
+		.codec = info->codec,
+		.nr_recompress = info->nr_recompress,
+		.memory_limit_bytes = info->memory_limit_bytes,
+		.mode = info->mode,
+		.uid = info->uid,
+		.gid = info->gid,
+		.page_cache = info->page_cache,
+		.read_only = info->read_only,
+		.group = *info->group ? info->group : NULL,
+	};
+	ZS_LOCK_SCOPE(&store->lock);
+
+	if (device->state != ZS_DEVICE_ACTIVE || atomic_load(&device->id) != id)
+		return -ENODEV;
+	memcpy(options.recompress, info->recompress, sizeof(options.recompress));
+	*ret_device = device;
+	return add_locked(store, &options, device, ret_id);
+}
+
+int zs_store_try_reset(struct zs_store *store, uint64_t id, uint64_t *ret_id)
+{
+	struct zs_device *device = zs_device_get(store, id, NULL);
+	struct zs_device_info info;
+	int error;
+
+	if (!device)
+		return -ENODEV;
+	zs_device_info(device, &info);
+	zs_device_put(device, NULL);
+	error = reset(store, id, &info, &device, ret_id);
+	if (!error)
+		zs_device_free(device);
+	if (is_in_the_way(error) && atomic_load(&store->deferred.waiting_devices) &&
+	    zs_deferred_help(&store->deferred, NULL))
+		return -EAGAIN;
 	return error;
 }
 

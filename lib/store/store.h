@@ -189,6 +189,13 @@ int zs_store_remove(struct zs_store *store, uint64_t id);
 int zs_store_remove_begin(struct zs_store *store, uint64_t id);
 bool zs_store_is_removing(struct zs_store *store, uint64_t id);
 
+/*
+ * Puts an empty device in the place of this one, with the same name and options: it has an id of its own and counts
+ * from 0, as after removing and adding it, but nothing has happened if it fails. While both are there they take two
+ * places. Errnos as zs_store_try_add() without -EEXIST, and -ENODEV. Who has the old one borrowed keeps it.
+ */
+int zs_store_try_reset(struct zs_store *store, uint64_t id, uint64_t *ret_id);
+
 /* The largest device that could be added now, bytes, for this block size. */
 uint64_t zs_store_max_device_bytes(struct zs_store *store, uint32_t block_size);
 

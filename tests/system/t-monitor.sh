@@ -146,6 +146,7 @@ def methods_of(path, interface):
 changes = {
     "Add": {"name": "a/b", "size_bytes": 1},
     "Remove": {"name": "a/b"},
+    "Reset": {"name": "a/b"},
     "SetGroupLimit": {"name": "a/b", "memory_limit_bytes": 1},
     "Compact": {"budget_bytes": 1},
     "MarkIdle": {"name": "a/b"},

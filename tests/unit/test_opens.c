@@ -88,6 +88,21 @@ Test(opens, the_last_release_of_a_removed_device_leaves_its_successor_alone)
 	cr_assert_eq(zsd_opens_count(opens, NEW), 1);
 }
 
+Test(opens, what_was_closed_can_be_opened_again)
+{
+	unsigned int count;
+
+	cr_assert_eq(zsd_opens_close(opens, OLD, false, &count), 0);
+	cr_assert_eq(zsd_opens_add(opens, OLD), -ESTALE);
+	zsd_opens_reopen(opens, OLD);
+	cr_assert_eq(zsd_opens_add(opens, OLD), 0);
+	cr_assert_eq(zsd_opens_count(opens, OLD), 1);
+	/* A later device has the index by now: it is not the one that was meant. */
+	cr_assert_eq(zsd_opens_close(opens, NEW, false, &count), 0);
+	zsd_opens_reopen(opens, OLD);
+	cr_assert_eq(zsd_opens_add(opens, NEW), -ESTALE);
+}
+
 Test(opens, more_than_a_million_are_refused)
 {
 	for (unsigned int i = 0; i < 0xfffff; i++)
