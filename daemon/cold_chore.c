@@ -20,6 +20,7 @@
 #include "cold_policy_internal.h"
 #include "store/cold.h"
 #include "store/device.h"
+#include "store/entry.h"
 
 /* At least the largest record, or nothing would be written for a device that is just above its mark. */
 #define WRITE_MIN_BYTES ((uint64_t)128 << 10)
@@ -28,27 +29,41 @@
  * rests
  */
 
-static void rest(struct zsd_cold_policy *policy, const struct zsd_chore *chore, enum zsd_task_kind kind)
+static unsigned int place_of(uint64_t device_id)
 {
-	policy->rests[policy->nr_rests++ % ZSD_RESTS] = (struct zsd_rest){
-		.chore = chore,
-		.kind = kind,
-		.device_id = chore->device_id,
-		.began_usec = policy->now_usec,
-	};
+	return device_id ? zs_device_index(device_id) : ZS_DEVICES_MAX;
+}
+
+static void set_vain_usec(struct zsd_cold_policy *policy, const struct zsd_chore *chore, enum zsd_task_kind kind,
+			  uint64_t device_id, uint64_t usec)
+{
+	struct zsd_rest *rest = &policy->rests[place_of(device_id)];
+
+	if (rest->device_id != device_id)
+		*rest = (struct zsd_rest){.device_id = device_id};
+	rest->began_usec[chore->number][kind == ZSD_TASK_WRITEBACK] = usec;
+}
+
+uint64_t zsd_cold_vain_usec(const struct zsd_cold_policy *policy, const struct zsd_chore *chore,
+			    enum zsd_task_kind kind, uint64_t device_id)
+{
+	const struct zsd_rest *rest = &policy->rests[place_of(device_id)];
+
+	return rest->device_id == device_id ? rest->began_usec[chore->number][kind == ZSD_TASK_WRITEBACK] : 0;
 }
 
 bool zsd_cold_rests(const struct zsd_cold_policy *policy, const struct zsd_chore *chore, enum zsd_task_kind kind,
 		    uint64_t device_id)
 {
-	for (unsigned int i = 0; i < zs_min(policy->nr_rests, ZSD_RESTS); i++) {
-		const struct zsd_rest *found = &policy->rests[i];
+	uint64_t began_usec = zsd_cold_vain_usec(policy, chore, kind, device_id);
 
-		if (found->chore == chore && found->kind == kind && found->device_id == device_id &&
-		    (policy->now_usec < found->began_usec + RETRY_USEC || policy->active_usec < found->began_usec))
-			return true;
-	}
-	return false;
+	return began_usec && (policy->now_usec < began_usec + RETRY_USEC || policy->active_usec < began_usec);
+}
+
+void zsd_cold_end_rest(struct zsd_cold_policy *policy, const struct zsd_chore *chore, enum zsd_task_kind kind,
+		       uint64_t device_id)
+{
+	set_vain_usec(policy, chore, kind, device_id, 0);
 }
 
 bool zsd_cold_can_write_of(const struct zsd_cold_policy *policy, const struct zsd_chore *chore, uint64_t device_id)
@@ -91,11 +106,27 @@ bool zsd_cold_next_in_round(const struct zsd_cold_policy *policy, struct zsd_cho
  * ends
  */
 
-static void was_of_use(const struct zsd_cold_policy *policy, struct zsd_chore *chore, enum zsd_task_kind kind)
+/* Others have their turn, all of them: what was in vain rests, and does not end a round by itself. */
+static void end_turn(const struct zsd_cold_policy *policy, struct zsd_chore *chore)
 {
-	if (kind == ZSD_TASK_WRITEBACK)
-		chore->turn = 0;
+	chore->turn = 0;
 	zsd_cold_begin_round(policy, chore);
+}
+
+static void was_of_use(struct zsd_cold_policy *policy, struct zsd_chore *chore, enum zsd_task_kind kind)
+{
+	zsd_cold_end_rest(policy, chore, kind, chore->device_id);
+	if (kind == ZSD_TASK_WRITEBACK)
+		end_turn(policy, chore);
+	else
+		zsd_cold_begin_round(policy, chore);
+}
+
+static void was_in_vain(struct zsd_cold_policy *policy, struct zsd_chore *chore, enum zsd_task_kind kind)
+{
+	set_vain_usec(policy, chore, kind, chore->device_id, policy->now_usec);
+	if (kind == ZSD_TASK_WRITEBACK && chore->turn)
+		end_turn(policy, chore);
 }
 
 /* The chore's task is over: what is to be known of it. */
@@ -108,7 +139,7 @@ static void settle(struct zsd_cold_policy *policy, struct zsd_chore *chore, cons
 		if (info->finished_blocks || info->recompress.saved_bytes)
 			was_of_use(policy, chore, info->kind);
 		else if (info->state != ZSD_TASK_CANCELLED && !is_idle)
-			rest(policy, chore, info->kind);
+			was_in_vain(policy, chore, info->kind);
 	}
 	/* Nobody would look for idle blocks again. */
 	if (info->kind == ZSD_TASK_WRITEBACK && is_idle && info->error)

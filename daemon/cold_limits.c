@@ -201,17 +201,40 @@ static struct use group_use(const struct zsd_cold_policy *policy, uint64_t numbe
 	return (struct use){group.charged_bytes, group.memory_limit_bytes};
 }
 
+/*
+ * A member that wrote nothing back is left alone as long as others have more than their share. Then the one of which
+ * that is longest ago has another turn, a minute later at the earliest: so each of them has one, however many they are.
+ */
 static bool writes_nothing_back(const void *context, uint64_t id)
 {
 	const struct zsd_cold_policy *policy = context;
 
-	return zsd_cold_rests(policy, &policy->group, ZSD_TASK_WRITEBACK, id);
+	return zsd_cold_vain_usec(policy, &policy->group, ZSD_TASK_WRITEBACK, id);
+}
+
+static void end_longest_rest(struct zsd_cold_policy *policy, uint64_t number)
+{
+	uint64_t id, longest = 0, since_usec = UINT64_MAX;
+	struct zsd_chore *chore = &policy->group;
+	unsigned int cursor = 0;
+
+	while (zs_store_next_in_group(policy->store, (unsigned int)number, &cursor, &id)) {
+		uint64_t usec = zsd_cold_vain_usec(policy, chore, ZSD_TASK_WRITEBACK, id);
+
+		if (!usec || usec >= since_usec || zsd_cold_rests(policy, chore, ZSD_TASK_WRITEBACK, id))
+			continue;
+		longest = id;
+		since_usec = usec;
+	}
+	if (longest)
+		zsd_cold_end_rest(policy, chore, ZSD_TASK_WRITEBACK, longest);
 }
 
 /* The device of a group that is to be written back; 0 if there is none, or nothing can be written. */
 static uint64_t find_member(const struct zsd_cold_policy *policy, uint64_t number, uint64_t keep_bytes,
 			    uint64_t *ret_above_bytes)
 {
+	*ret_above_bytes = 0;
 	if (!zsd_cold_can_write(policy))
 		return 0;
 	return zs_store_group_device(policy->store, (unsigned int)number, keep_bytes, writes_nothing_back, policy,
@@ -254,6 +277,10 @@ static bool start_for_group(struct zsd_cold_policy *policy, uint64_t number)
 	if (!bytes)
 		return false;
 	id = find_member(policy, number, use.used_bytes - bytes, &above);
+	if (!above) {
+		end_longest_rest(policy, number);
+		id = find_member(policy, number, use.used_bytes - bytes, &above);
+	}
 	if (!id)
 		return recompress_members(policy, number, bytes);
 	if (!is_pressed(policy, use) &&

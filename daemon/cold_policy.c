@@ -236,6 +236,16 @@ static void destroyp(struct zsd_cold_policy **policy)
 	zsd_cold_policy_destroy(*policy);
 }
 
+static void number_chores(struct zsd_cold_policy *policy)
+{
+	struct zsd_chore *const chores[ZSD_CHORES] = {
+		&policy->idle, &policy->recompress, &policy->pool, &policy->pressed, &policy->device, &policy->group,
+	};
+
+	for (unsigned int i = 0; i < ZSD_CHORES; i++)
+		chores[i]->number = i;
+}
+
 int zsd_cold_policy_create(sd_event *event, struct zs_store *store, struct zsd_frontend *frontend,
 			   struct zsd_tasks *tasks, const struct zsd_cold_options *options,
 			   struct zsd_cold_policy **ret_policy)
@@ -245,6 +255,7 @@ int zsd_cold_policy_create(sd_event *event, struct zs_store *store, struct zsd_f
 
 	if (!policy)
 		return -ENOMEM;
+	number_chores(policy);
 	policy->store = store;
 	policy->frontend = frontend;
 	policy->tasks = tasks;

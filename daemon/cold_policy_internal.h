@@ -18,11 +18,14 @@ struct zsd_round {
 	uint64_t began_usec;
 };
 
+#define ZSD_CHORES 6
+
 /* A thing that is done again and again. */
 struct zsd_chore {
-	uint64_t next_usec; /* not before */
-	uint64_t task;	    /* the last one, 0 = none */
-	uint64_t device_id; /* what it works on; 0 = all */
+	unsigned int number; /* below ZSD_CHORES */
+	uint64_t next_usec;  /* not before */
+	uint64_t task;	     /* the last one, 0 = none */
+	uint64_t device_id;  /* what it works on; 0 = all */
 	/* Near a limit: what was recompressed, and is to be written back if that wasn't enough; 0 = nothing. */
 	uint64_t recompressed;
 	uint64_t began_usec;	  /* with recompressing it */
@@ -32,16 +35,12 @@ struct zsd_chore {
 	unsigned int member;	  /* a cursor: the next device of the group whose turn it is */
 };
 
-/* What was of no use, and is not tried again for a while. */
+/* What was of no use for a device, and is not tried again for a while. */
 struct zsd_rest {
-	const struct zsd_chore *chore;
-	enum zsd_task_kind kind;
-	uint64_t device_id;
-	uint64_t began_usec;
+	uint64_t device_id; /* of another one it says nothing */
+	/* When recompression and writeback were in vain, by the chore's number; 0 = they were not the last time. */
+	uint64_t began_usec[ZSD_CHORES][2];
 };
-
-/* Each chore may add one at a look: enough for a minute. */
-#define ZSD_RESTS 256
 
 struct zsd_cold_policy {
 	struct zs_store *store;
@@ -58,14 +57,13 @@ struct zsd_cold_policy {
 	uint64_t tidied_usec;
 	bool tidied_all; /* since the last request */
 	struct zsd_chore idle, recompress, pool, pressed;
-	struct zsd_chore device, group;	  /* of all devices with limits, and of all groups: one at a time */
-	uint64_t pressed_goal_bytes;	  /* what the pool is to come down to for that; 0 = memory isn't short */
-	bool pressed_again;		  /* it still is, or once more */
-	uint64_t file_usec;		  /* nothing can be written to the file before */
-	uint64_t full_unused_bytes;	  /* nor before so much of it is not in use; 0 = it was never full */
-	struct zsd_rest rests[ZSD_RESTS]; /* a ring */
-	unsigned int nr_rests;		  /* so far */
-	unsigned int recompress_cursor;	  /* where the devices of this round go on; 0 = the next round begins */
+	struct zsd_chore device, group; /* of all devices with limits, and of all groups: one at a time */
+	uint64_t pressed_goal_bytes;	/* what the pool is to come down to for that; 0 = memory isn't short */
+	bool pressed_again;		/* it still is, or once more */
+	uint64_t file_usec;		/* nothing can be written to the file before */
+	uint64_t full_unused_bytes;	/* nor before so much of it is not in use; 0 = it was never full */
+	unsigned int recompress_cursor; /* where the devices of this round go on; 0 = the next round begins */
+	struct zsd_rest rests[ZS_DEVICES_MAX + 1]; /* by index of the device; the last one is of all */
 };
 
 /*
@@ -75,9 +73,15 @@ struct zsd_cold_policy {
 /* True if it may be done now: its last task is over, and what is to be learnt from that is known. */
 bool zsd_cold_is_due(struct zsd_cold_policy *policy, struct zsd_chore *chore);
 
-/* True if such a task for this device (0: all) was of no use for the chore lately. */
+/* When the last such task for this device (0: all) was of no use for the chore; 0 = it was, or there was none. */
+uint64_t zsd_cold_vain_usec(const struct zsd_cold_policy *policy, const struct zsd_chore *chore,
+			    enum zsd_task_kind kind, uint64_t device_id);
+/* True if that was lately. */
 bool zsd_cold_rests(const struct zsd_cold_policy *policy, const struct zsd_chore *chore, enum zsd_task_kind kind,
 		    uint64_t device_id);
+/* It has another turn as if it had never been of no use. */
+void zsd_cold_end_rest(struct zsd_cold_policy *policy, const struct zsd_chore *chore, enum zsd_task_kind kind,
+		       uint64_t device_id);
 /* True if the chore may write back of this device (0: all). */
 bool zsd_cold_can_write_of(const struct zsd_cold_policy *policy, const struct zsd_chore *chore, uint64_t device_id);
 

@@ -44,6 +44,7 @@ static json_t *report_class(const struct zs_class_stats *class)
 		{"full_90", class->groups[9]},
 		{"full_99", class->groups[ZS_FULLNESS_ALMOST]},
 		{"full_100", class->groups[ZS_FULLNESS_FULL]},
+		{"lent_objects", class->lent_objects},
 		{"lock_waits", class->lock_waits},
 		{"lock_wait_ns", class->lock_wait_ns},
 	};

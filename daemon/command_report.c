@@ -343,6 +343,7 @@ json_t *zsd_report_pool(struct zsd_service *service)
 		{"freeable_bytes", stats.pool.freeable_pages * ZS_PAGE_SIZE},
 		{"compacted_bytes", stats.pool.compacted_pages * ZS_PAGE_SIZE},
 		{"moved_objects", stats.pool.moved_objects},
+		{"lent_objects", stats.pool.lent_objects},
 		{"compaction_runs", policy.runs},
 		{"compaction_freed_bytes", policy.freed_pages * ZS_PAGE_SIZE},
 		{"lock_waits", stats.pool.lock_waits},

@@ -135,6 +135,7 @@ const struct zsctl_column zsctl_classes_columns[] = {
 	{"FREEABLE", "freeable_bytes", ZSCTL_SIZE, true, "memory that compaction would free at best"},
 	{"LOCK-WAITS", "lock_waits", ZSCTL_COUNT, true, "how often a thread found the class locked"},
 	{"LOCK-WAIT-NS", "lock_wait_ns", ZSCTL_COUNT, false, "how long it waited then, nanoseconds"},
+	{"LENT", "lent_objects", ZSCTL_COUNT, false, "objects of smaller classes that it had room for"},
 	{"PAGES-PER-ZSPAGE", "pages_per_zspage", ZSCTL_COUNT, false, "pages of a zspage"},
 	{"OBJECTS-PER-ZSPAGE", "objects_per_zspage", ZSCTL_COUNT, false, "objects that a zspage has room for"},
 	{"FULL-0", "full_0", ZSCTL_COUNT, false, "zspages without an object in use"},

@@ -49,7 +49,9 @@ struct specification {
 
 static const struct specification specifications[] = {
 	{"socket", 'S', "PATH", ZSCTL_FOR_ALL, TEXT, MEMBER(socket), "control socket of the daemon"},
-	{"json", 'J', "[=STYLE]", ZSCTL_FOR_ALL, STYLE, MEMBER(json), "print JSON, pretty or short; sizes are bytes"},
+	{"json", 'J', "[=STYLE]", ZSCTL_FOR_ALL, STYLE, MEMBER(json), "print JSON, pretty or short; also -j"},
+	{"no-pager", 0, NULL, ZSCTL_FOR_ALL, FLAG, MEMBER(no_pager), "nothing: there is no pager"},
+	{"quiet", 'q', NULL, ZSCTL_FOR_ALL, FLAG, MEMBER(quiet), "say nothing about what was done"},
 	{"help", 'h', NULL, ZSCTL_FOR_ALL, FLAG, MEMBER(help), "print this text"},
 	{"version", 'V', NULL, ZSCTL_FOR_ALL, FLAG, MEMBER(version), "print the version"},
 	{"size", 's', "SIZE", ZSCTL_FOR_ADD | ZSCTL_FOR_RUN | ZSCTL_FOR_TRAIN, SIZE, MEMBER(size_bytes),
@@ -75,7 +77,6 @@ static const struct specification specifications[] = {
 	{"origin", 0, NULL, ZSCTL_FOR_CONFIG, FLAG, MEMBER(origin), "show the file and line of each value, too"},
 	{"persist", 0, NULL, ZSCTL_FOR_ADD | ZSCTL_FOR_REMOVE, FLAG, MEMBER(persist),
 	 "in the configuration, too, for the next start"},
-	{"quiet", 'q', NULL, ZSCTL_FOR_QUIET, FLAG, MEMBER(quiet), "say nothing about what was done"},
 	{"once", 0, NULL, ZSCTL_FOR_TOP, FLAG, MEMBER(once), "print one picture and end"},
 	{"format", 0, "FORMAT", ZSCTL_FOR_METRICS, TEXT, MEMBER(format), "prometheus (default), or openmetrics"},
 	{"latency", 'l', NULL, ZSCTL_FOR_IOSTAT, FLAG, MEMBER(latency), "show how long requests took"},
@@ -118,6 +119,10 @@ static const struct specification specifications[] = {
 #define NR_SPECIFICATIONS ZS_ARRAY_SIZE(specifications)
 /* What getopt_long(3) answers for a long option: its index, beyond all letters. */
 #define FIRST_CODE 256
+/* What other tools call -J. */
+#define JSON_TOO 'j'
+/* Of getopt_long(3): two for each option, two in front, one more letter, and the NUL. */
+#define LETTERS_BYTES (2 * NR_SPECIFICATIONS + 4)
 
 _Static_assert(NR_SPECIFICATIONS <= 64, "zsctl_options.given has a bit for each");
 
@@ -126,6 +131,8 @@ static const struct specification *find_letter(int letter, uint64_t command)
 {
 	const struct specification *found = NULL;
 
+	if (letter == JSON_TOO)
+		letter = 'J';
 	for (size_t i = 0; letter && i < NR_SPECIFICATIONS; i++) {
 		if (specifications[i].letter != letter)
 			continue;
@@ -143,7 +150,7 @@ static const struct specification *find_code(int code, uint64_t command)
 
 /* Fills what getopt_long(3) reads; first says where to stop, and that a missing argument is told apart. */
 static void fill_getopt(const char *first, uint64_t command, struct option options[static NR_SPECIFICATIONS + 1],
-			char letters[static 2 * NR_SPECIFICATIONS + 3])
+			char letters[static LETTERS_BYTES])
 {
 	letters = stpcpy(letters, first);
 	for (size_t i = 0; i < NR_SPECIFICATIONS; i++) {
@@ -162,6 +169,7 @@ static void fill_getopt(const char *first, uint64_t command, struct option optio
 			*letters++ = ':';
 	}
 	options[NR_SPECIFICATIONS] = (struct option){};
+	*letters++ = JSON_TOO;
 	*letters = 0;
 }
 
@@ -351,7 +359,7 @@ static int choose_socket(struct zsctl_options *options)
 static const char *find_command(int argc, char **argv)
 {
 	struct option long_options[NR_SPECIFICATIONS + 1];
-	char letters[2 * NR_SPECIFICATIONS + 3];
+	char letters[LETTERS_BYTES];
 
 	fill_getopt("+:", 0, long_options, letters);
 	opterr = 0;
@@ -365,7 +373,7 @@ enum zsctl_exit zsctl_options_parse(int argc, char **argv, uint64_t (*bit_of)(co
 				    struct zsctl_options *ret_options)
 {
 	struct option long_options[NR_SPECIFICATIONS + 1];
-	char letters[2 * NR_SPECIFICATIONS + 3];
+	char letters[LETTERS_BYTES];
 	enum zsctl_exit status = ZSCTL_OK;
 	uint64_t command = bit_of(find_command(argc, argv));
 	int code;

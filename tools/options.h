@@ -47,9 +47,6 @@ enum {
 	ZSCTL_FOR_TABLES = ZSCTL_FOR_LIST | ZSCTL_FOR_STATS | ZSCTL_FOR_GROUPS | ZSCTL_FOR_CLASSES | ZSCTL_FOR_CACHES |
 			   ZSCTL_FOR_USAGE | ZSCTL_FOR_IOSTAT | ZSCTL_FOR_AGES | ZSCTL_FOR_TASKS | ZSCTL_FOR_BACKING |
 			   ZSCTL_FOR_DICTIONARIES,
-	/* Those that say what they have done. */
-	ZSCTL_FOR_QUIET = ZSCTL_FOR_ADD | ZSCTL_FOR_REMOVE | ZSCTL_FOR_COMPACT | ZSCTL_FOR_IDLE | ZSCTL_FOR_RECOMPRESS |
-			  ZSCTL_FOR_WRITEBACK | ZSCTL_FOR_TRAIN,
 	ZSCTL_FOR_ALL = INT64_MAX,
 };
 
@@ -65,6 +62,7 @@ struct zsctl_options {
 	char *default_socket;
 	bool json;
 	bool json_short; /* on one line */
+	bool no_pager;	 /* nothing */
 	bool help;
 	bool version;
 

@@ -1,8 +1,9 @@
 #pragma once
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Mutexes with a rank. The enum below is the lock order of the whole program: a thread may take a lock only if its
- * rank is higher than that of every lock it holds. Debug builds (ZS_DEBUG) assert it; release builds do not pay.
+ * Mutexes with a rank, of one process. The enum below is the lock order of the whole program: a thread may take a lock
+ * only if its rank is higher than that of every lock it holds. Debug builds (ZS_DEBUG) assert it; release builds do not
+ * pay.
  *
  * Not locks, and free to be used under any of these: the pin and lock bits of a handle word (zsmalloc/handle.h) and
  * the compare-and-swap of a slot (store/slot.h). A thread never waits for a pin while it holds a lock of rank CLASS or
@@ -12,11 +13,11 @@
  * more for it: the clock is read only by those who wait.
  */
 
-#include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/check.h"
 #include "base/cleanup.h"
 
 enum zs_lock_rank {
@@ -33,8 +34,14 @@ enum zs_lock_rank {
 	ZS_LOCK_NR_RANKS,
 };
 
+enum zs_lock_state {
+	ZS_LOCK_FREE,
+	ZS_LOCK_HELD,
+	ZS_LOCK_WANTED, /* held, and somebody sleeps until it is free, or is about to */
+};
+
 struct zs_lock {
-	pthread_mutex_t mutex;
+	_Atomic uint32_t state;	   /* enum zs_lock_state; acquire when it is taken, release when it is let go */
 	enum zs_lock_rank rank;	   /* immutable after init */
 	_Atomic uint64_t nr_waits; /* written under the lock, read by anybody; relaxed, statistics, as the next */
 	_Atomic uint64_t waited_ns;
@@ -47,10 +54,63 @@ struct zs_lock_waits {
 };
 
 void zs_lock_init(struct zs_lock *lock, enum zs_lock_rank rank);
+/* Asserts that nobody holds it. */
 void zs_lock_deinit(struct zs_lock *lock);
-void zs_lock(struct zs_lock *lock);
-bool zs_trylock(struct zs_lock *lock);
-void zs_unlock(struct zs_lock *lock);
+
+/* What follows does these only where the lock is taken, or somebody sleeps. */
+void zs_lock_wait(struct zs_lock *lock);
+void zs_lock_wake(struct zs_lock *lock);
+
+#ifdef ZS_DEBUG
+/* Keep the locks of the calling thread; waited: it would have waited for this one. */
+void zs_lock_note_locked(const struct zs_lock *lock, bool waited);
+void zs_lock_note_unlocked(const struct zs_lock *lock);
+#else
+static inline void zs_lock_note_locked(const struct zs_lock *lock, bool waited)
+{
+	(void)lock;
+	(void)waited;
+}
+
+static inline void zs_lock_note_unlocked(const struct zs_lock *lock)
+{
+	(void)lock;
+}
+#endif
+
+static inline bool zs_lock_take_free(struct zs_lock *lock)
+{
+	uint32_t free = ZS_LOCK_FREE;
+
+	return atomic_compare_exchange_strong_explicit(&lock->state, &free, ZS_LOCK_HELD, memory_order_acquire,
+						       memory_order_relaxed);
+}
+
+static inline void zs_lock(struct zs_lock *lock)
+{
+	zs_lock_note_locked(lock, true);
+	if (__builtin_expect(!zs_lock_take_free(lock), 0))
+		zs_lock_wait(lock);
+}
+
+static inline bool zs_trylock(struct zs_lock *lock)
+{
+	if (!zs_lock_take_free(lock))
+		return false;
+	zs_lock_note_locked(lock, false);
+	return true;
+}
+
+static inline void zs_unlock(struct zs_lock *lock)
+{
+	uint32_t state;
+
+	zs_lock_note_unlocked(lock);
+	state = atomic_exchange_explicit(&lock->state, ZS_LOCK_FREE, memory_order_release);
+	zs_debug_assert(state != ZS_LOCK_FREE);
+	if (__builtin_expect(state == ZS_LOCK_WANTED, 0))
+		zs_lock_wake(lock);
+}
 
 /* Adds what was waited for this lock so far. */
 void zs_lock_add_waits(const struct zs_lock *lock, struct zs_lock_waits *waits);

@@ -33,8 +33,9 @@
 struct candidate {
 	const void *payload; /* NULL: no object, slot is final */
 	struct zs_object_info info;
-	uint64_t flags; /* of the slot, with an object */
-	uint64_t slot;	/* of a same-filled block; else set when the object exists */
+	uint64_t flags;	      /* of the slot, with an object */
+	uint64_t slot;	      /* of a same-filled block; else set when the object exists */
+	struct zs_handle old; /* of the object that it takes the place of, as far as is known; ZS_NO_HANDLE: none */
 	/* Whose limit has refused the last try; NULL: the heap's. */
 	const struct zs_budget *refused;
 };
@@ -151,7 +152,7 @@ static int make_object(struct zs_device *device, struct candidate *candidate, en
 		return error;
 	}
 	candidate->info.owner = (uint16_t)zs_device_owner(device);
-	zs_obj_write(device->pool, handle, &candidate->info, candidate->payload);
+	zs_obj_replace(device->pool, handle, &candidate->info, candidate->payload, candidate->old);
 	candidate->slot = zs_slot_object(handle, candidate->flags);
 	return 0;
 }
@@ -300,7 +301,7 @@ int zs_block_store(struct zs_device *device, struct zs_stream *stream, uint64_t 
 		zs_handle_prefetch(device->pool, zs_slot_handle(old));
 	error = choose(device, stream, buffer, &candidate);
 	if (!error && zs_slot_state(old) == ZS_SLOT_OBJECT)
-		zs_obj_prefetch(device->pool, zs_slot_handle(old));
+		candidate.old = zs_slot_handle(old);
 	if (!error)
 		error = prepare(device, stream, block, old, &candidate);
 	if (error)

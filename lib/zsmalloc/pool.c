@@ -189,7 +189,21 @@ static void publish_charged(struct zs_pool *pool, uint32_t handle, const struct 
 		zs_unlock(lock);
 }
 
+/* What is going to be needed soon, by the free that follows and by the next allocation. */
+static void prefetch_soon(struct zs_pool *pool, struct zs_location location, struct zs_handle old)
+{
+	if (old.index)
+		zs_obj_prefetch(pool, old);
+	__builtin_prefetch(atomic_load_explicit(&pool->classes[location.class].next, memory_order_relaxed), 1);
+}
+
 void zs_obj_write(struct zs_pool *pool, struct zs_handle handle, const struct zs_object_info *info, const void *payload)
+{
+	zs_obj_replace(pool, handle, info, payload, ZS_NO_HANDLE);
+}
+
+void zs_obj_replace(struct zs_pool *pool, struct zs_handle handle, const struct zs_object_info *info,
+		    const void *payload, struct zs_handle old)
 {
 	_Atomic uint64_t *word = heap_handle_word(pool->heap, handle.index);
 	uint64_t value = atomic_load_explicit(word, memory_order_relaxed);
@@ -204,11 +218,14 @@ void zs_obj_write(struct zs_pool *pool, struct zs_handle handle, const struct zs
 	zs_assert_msg(info->size && info->size + ZS_OBJECT_HEADER_BYTES <= shape->size,
 		      "pool %u: handle %u: %u bytes for an object of %u", pool->number, handle.index, info->size,
 		      shape->size);
-	/* Copied first, so that its way to memory and the checksum take place at the same time. */
+	/* The line that it ends in, which is stored the ordinary way, as is the first. */
+	__builtin_prefetch((const char *)(header + 1) + info->size - 1, 1);
+	/* Copied first, so that its way to memory, the checksum and what is asked for take place at the same time. */
 	if (zs_handle_is_fresh(value))
 		memcpy(header + 1, payload, info->size);
 	else
 		zs_copy_uncached(header + 1, payload, info->size);
+	prefetch_soon(pool, location, old);
 	header->meta = zs_object_meta(info);
 	header->checksum = zs_object_checksum(header->meta, payload);
 	heap_mark_lent(pool->heap, location);

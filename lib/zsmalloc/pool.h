@@ -181,6 +181,12 @@ int zs_pool_alloc(struct zs_pool *pool, size_t size, enum zs_urgency urgency, st
 /* Writes header and payload of a new object, once; it can be read from then on. info->size is that of the alloc. */
 void zs_obj_write(struct zs_pool *pool, struct zs_handle handle, const struct zs_object_info *info,
 		  const void *payload);
+/*
+ * The same, of an object that takes the place of old, which the caller is going to free: zs_obj_prefetch() of that is
+ * done while the copy is on its way to memory.
+ */
+void zs_obj_replace(struct zs_pool *pool, struct zs_handle handle, const struct zs_object_info *info,
+		    const void *payload, struct zs_handle old);
 
 /*
  * Frees the object as soon as no reader has it pinned. Asserts that the handle names an object: so a second free stops

@@ -34,13 +34,13 @@ struct zs_heap {
 
 struct zs_size_class {
 	/*
-	 * What every allocation and every free writes is in one cache line: these three, and the lock but for its
-	 * counters.
+	 * What every allocation and every free writes is in one cache line: these, the lock, and what comes next.
 	 */
 	_Alignas(ZS_NO_SHARE) _Atomic uint32_t nr_objects; /* in use. relaxed: whoever wants to borrow looks */
 	_Atomic uint32_t nr_zspages;			   /* the same */
 	uint16_t occupied;				   /* bit per group but FULL: its list is not empty */
 	struct zs_lock lock;				   /* guards all of this, and the zspages of the class */
+	_Atomic(const void *) next;			   /* object to be handed out next, or NULL; relaxed, a hint */
 	uint64_t nr_lent;				   /* objects handed out to smaller classes, so far */
 	uint32_t group_zspages[ZS_FULLNESS_NR];		   /* how many of each group there are */
 	/*
@@ -50,7 +50,7 @@ struct zs_size_class {
 	struct zs_list groups[ZS_FULLNESS_FULL];
 };
 
-static_assert(offsetof(struct zs_size_class, lock.nr_waits) <= 64, "a cache line has what is hot");
+static_assert(offsetof(struct zs_size_class, nr_lent) <= 64, "a cache line has what is hot");
 
 struct zs_pool {
 	struct zs_heap *heap;		     /* borrowed */

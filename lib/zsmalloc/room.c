@@ -57,15 +57,15 @@ struct zspage *size_class_find(struct zs_size_class *class)
 }
 
 /*
- * Asks for the object that the class hands out next, whose link is going to be read with the lock held. Nobody has used
- * it lately, unless it was freed just now.
+ * Notes the object that the class hands out next. Nobody has used it lately, unless it was freed just now, so whoever
+ * has written this one asks for it (zs_obj_replace()). Under class->lock.
  */
-static void prefetch_next(const struct zs_heap *heap, struct zs_size_class *class)
+static void note_next(const struct zs_heap *heap, struct zs_size_class *class)
 {
 	const struct zspage *zspage = size_class_find(class);
+	const void *next = zspage && zspage->free != ZSPAGE_END ? zspage_object(heap, zspage, zspage->free) : NULL;
 
-	if (zspage && zspage->free != ZSPAGE_END)
-		__builtin_prefetch(zspage_object(heap, zspage, zspage->free), 1);
+	atomic_store_explicit(&class->next, next, memory_order_relaxed);
 }
 
 /* Takes an object from a zspage of the class that has one; false if there is none. Under class->lock. */
@@ -82,7 +82,7 @@ static bool class_take(struct zs_pool *pool, unsigned int index, bool *ret_fresh
 	ret_location->index = (uint16_t)zspage_object_alloc(pool->heap, zspage);
 	size_class_count(&class->nr_objects, 1);
 	size_class_refile(pool->heap, class, zspage);
-	prefetch_next(pool->heap, class);
+	note_next(pool->heap, class);
 	return true;
 }
 

@@ -58,7 +58,9 @@ unsigned int zspage_object_alloc(const struct zs_heap *heap, struct zspage *zspa
 
 	if (zspage->free != ZSPAGE_END) {
 		index = zspage->free;
-		zspage->free = (uint16_t)zspage_object(heap, zspage, index)->meta;
+		/* The last one links to none, and most are: no need to wait for its memory. */
+		zspage->free = zspage->fresh - zspage->inuse == 1 ? ZSPAGE_END
+								  : (uint16_t)zspage_object(heap, zspage, index)->meta;
 	} else {
 		index = zspage->fresh++;
 	}

@@ -81,8 +81,7 @@ static uint64_t pool_new(struct zs_pool *pool, size_t size, const void *payload,
 	struct zs_handle handle, old_handle = {(uint32_t)address_of(old)};
 
 	bench_check(zs_pool_alloc(pool, size, ZS_URGENCY_NEW, &handle), "zs_pool_alloc");
-	zs_obj_prefetch(pool, old_handle);
-	zs_obj_write(pool, handle, &info, payload);
+	zs_obj_replace(pool, handle, &info, payload, old_handle);
 	return (uint64_t)size << SIZE_SHIFT | handle.index;
 }
 

@@ -49,8 +49,7 @@ static struct zs_handle object_new(struct zs_pool *pool, uint16_t size, const vo
 
 	zs_handle_prefetch(pool, old);
 	bench_check(zs_pool_alloc(pool, size, ZS_URGENCY_NEW, &handle), "zs_pool_alloc");
-	zs_obj_prefetch(pool, old);
-	zs_obj_write(pool, handle, &info, payload);
+	zs_obj_replace(pool, handle, &info, payload, old);
 	return handle;
 }
 

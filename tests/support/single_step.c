@@ -114,15 +114,20 @@ static void end_child(pid_t pid)
 	munmap((void *)is_over, sizeof(*is_over));
 }
 
-/* Parent and child take turns, and each turn is short: on one CPU that is five times as fast. */
-static void share_one_cpu(void)
+/*
+ * Parent and child take turns, and each turn is short: on one CPU that is five times as fast. Answers which ones it may
+ * have been on before.
+ */
+static cpu_set_t share_one_cpu(void)
 {
 	int cpu = sched_getcpu();
-	cpu_set_t set;
+	cpu_set_t before, set;
 
+	sched_getaffinity(0, sizeof(before), &before);
 	CPU_ZERO(&set);
 	CPU_SET(cpu < 0 ? 0 : cpu, &set);
 	sched_setaffinity(0, sizeof(set), &set);
+	return before;
 }
 
 /* One instruction; false if the child has come to its end instead. */
@@ -136,13 +141,10 @@ static bool step(pid_t pid)
 
 uint64_t single_step_run(single_step_child *child, single_step_stop *stop, void *context)
 {
-	cpu_set_t before;
+	cpu_set_t before = share_one_cpu();
+	pid_t pid = start_child(child, context);
 	uint64_t count = 0;
-	pid_t pid;
 
-	sched_getaffinity(0, sizeof(before), &before);
-	share_one_cpu();
-	pid = start_child(child, context);
 	for (; step(pid); count++)
 		stop(context);
 	end_child(pid);
@@ -163,13 +165,10 @@ static bool steps(pid_t pid, uint64_t nr)
 uint64_t single_step_run_each(single_step_child *child, single_step_stop *stop, void *context, uint64_t first,
 			      uint64_t stride)
 {
-	cpu_set_t before;
+	cpu_set_t before = share_one_cpu();
+	pid_t pid = start_child(child, context);
 	uint64_t count = 0;
-	pid_t pid;
 
-	sched_getaffinity(0, sizeof(before), &before);
-	share_one_cpu();
-	pid = start_child(child, context);
 	for (; steps(pid, first + count * stride); count++) {
 		stop(context);
 		run_to_mark(pid);

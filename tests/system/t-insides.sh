@@ -44,7 +44,8 @@ check_sums()
 		    claim("row['lock_waits'] or not row['lock_wait_ns']", row=row)
 		for key in "objects_active", "objects_total", "zspage_bytes", "freeable_bytes":
 		    claim("sum(row[key] for row in classes) == pool[key]", key=key)
-		claim("sum(row['lock_waits'] for row in classes) <= pool['lock_waits']")
+		for key in "lock_waits", "lent_objects":
+		    claim("sum(row[key] for row in classes) <= pool[key]", key=key)
 		claim("sorted(caches) == ['handle', 'zspage']")
 		for cache in caches.values():
 		    claim("cache['objects_total'] == cache['pages'] * (4096 // cache['object_bytes'])", cache=cache)

@@ -57,7 +57,7 @@ fails 2 "no such column" list -o ''
 fails 2 "no such column" list -o NAME,,SIZE
 fails 2 "no such column; did you mean READS?" stats -o REEDS
 fails 2 "no such style; use pretty or short" list --json=loud
-fails 2 "--quiet: not an option of list" list -q
+fails 2 "--force: not an option of list" list -f
 fails 2 "not UTF-8" add $'\xff' --size 8G
 
 step "help and version"
@@ -86,6 +86,8 @@ equal "the JSON" "$(json 'j' list)" "{'devices': []}"
 step "JSON on one line, or as people like it"
 equal "short" "$("$ZSCTL" --json=short list)" '{"devices":[]}'
 equal "pretty" "$("$ZSCTL" --json=pretty list)" "$("$ZSCTL" -J list)"
+equal "the other letter" "$("$ZSCTL" -j list)" "$("$ZSCTL" list -J)"
+equal "without a pager" "$("$ZSCTL" --no-pager list -q)" "$("$ZSCTL" list)"
 
 step "devices"
 equal "the path" "$("$ZSCTL" add vm0 --size 64M)" "$mnt/vm0"

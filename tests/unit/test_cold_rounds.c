@@ -104,7 +104,7 @@ static void write_noise(uint64_t id, size_t bytes)
 	policy->active_usec = ++policy->now_usec;
 }
 
-#define MANY (ZSD_RESTS + 10) /* more than are remembered that rest */
+#define MANY 266
 
 static uint64_t last_task(void)
 {
@@ -180,6 +180,109 @@ Test(cold_rounds, a_round_over_many_members_in_vain_is_the_last_one_until_data_i
 	cr_assert_eq(zs_store_add_group(store, "g", 4 * MANY * zs_pool_cost(BLOCK) * 100 / NEAR), 0);
 	add_many(0, "g");
 	check_that_a_round_in_vain_is_the_last_one();
+}
+
+/*
+ * members that can write nothing back, more than are tried in a minute
+ */
+
+#define MEMBERS	  12
+#define STEP_USEC (RETRY_USEC / 6)
+#define NR_PINNED 4
+
+/* All that they have written is in use, or not any more. */
+static void pin_members(struct zs_object *objects, unsigned int nr, bool pins)
+{
+	for (unsigned int i = 0; i < nr; i++) {
+		struct zs_device *device;
+		char name[24];
+		uint64_t id;
+
+		snprintf(name, sizeof(name), "member%u", i);
+		cr_assert_eq(zs_store_find(store, name, &id), 0);
+		device = zs_device_get(store, id, stream);
+		for (unsigned int j = 0; j < NR_PINNED; j++) {
+			struct zs_handle handle = zs_slot_handle(zs_table_load(&device->table, j));
+			struct zs_object *object = &objects[i * NR_PINNED + j];
+
+			if (pins)
+				cr_assert_eq(zs_obj_read_begin(device->pool, handle, object), 0);
+			else
+				zs_obj_read_end(device->pool, object);
+		}
+		zs_device_put(device, stream);
+	}
+}
+
+/* The group is near its limit, with room for one more, and they can write nothing back. */
+static void add_members(struct zs_object *objects, const char *group, unsigned int nr)
+{
+	uint64_t bytes = (nr + 1) * NR_PINNED * zs_pool_cost(BLOCK);
+
+	cr_assert_eq(zs_store_add_group(store, group, bytes * 100 / PRESSING), 0);
+	for (unsigned int i = 0; i < nr; i++) {
+		char name[24];
+
+		snprintf(name, sizeof(name), "member%u", i);
+		write_noise(test_policy_add(name, 0, group, false), NR_PINNED * BLOCK);
+	}
+	test_backing_attach(store, test_policy_path, 0);
+	pin_members(objects, nr, true);
+}
+
+/* Data is used all the time. */
+static void look_while_used(unsigned int nr)
+{
+	for (unsigned int i = 0; i < nr; i++) {
+		policy->active_usec = policy->now_usec += STEP_USEC;
+		look_often(1);
+	}
+}
+
+Test(cold_rounds, a_member_has_its_turn_behind_any_number_that_can_write_nothing_back)
+{
+	static struct zs_object objects[NR_PINNED * MEMBERS];
+	uint64_t last;
+
+	add_members(objects, "g", MEMBERS);
+	last = test_policy_add("last", 0, "g", false);
+	write_noise(last, (NR_PINNED - 1) * BLOCK);
+	/* All the others, being greedier, go before it; and one comes after another. */
+	look_while_used(MEMBERS + 2);
+	cr_assert_eq(test_policy_stats(last).backed_blocks, NR_PINNED - 1, "%s", test_policy_story());
+	pin_members(objects, MEMBERS, false);
+}
+
+Test(cold_rounds, members_that_can_write_nothing_back_all_have_more_turns)
+{
+	static struct zs_object objects[NR_PINNED * MEMBERS];
+	size_t middle;
+
+	add_members(objects, "g", MEMBERS);
+	look_while_used(MEMBERS + 1);
+	middle = strlen(test_policy_story());
+	look_while_used(MEMBERS + 1);
+	for (unsigned int i = 0; i < MEMBERS; i++) {
+		char again[24];
+
+		snprintf(again, sizeof(again), "W member%u,", i);
+		cr_assert_not_null(strstr(test_policy_story() + middle, again), "%s", test_policy_story());
+	}
+	pin_members(objects, MEMBERS, false);
+}
+
+Test(cold_rounds, a_group_that_can_write_nothing_back_leaves_the_turn_to_the_next_one)
+{
+	static struct zs_object objects[NR_PINNED * MEMBERS];
+	uint64_t last;
+
+	add_members(objects, "g", MEMBERS);
+	cr_assert_eq(zs_store_add_group(store, "h", NR_PINNED * zs_pool_cost(BLOCK) * 100 / PRESSING), 0);
+	last = test_policy_add("last", 0, "h", false);
+	write_noise(last, NR_PINNED * BLOCK);
+	look_while_used(4);
+	cr_assert_gt(test_policy_stats(last).backed_blocks, 0, "%s", test_policy_story());
+	pin_members(objects, MEMBERS, false);
 }
 
 Test(cold_rounds, a_task_that_nobody_knows_any_more_is_over)
