@@ -12,15 +12,15 @@
 #include "backing.h"
 #include "base/check.h"
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/log.h"
-#include "frontend.h"
 #include "live.h"
 #include "notify.h"
 #include "service_internal.h"
 
 #define DEVICE_PREFIX "Device "
 #define NAME_BYTES    192
-#define WAIT_NSEC     100000000
+#define WAIT_NSEC     UINT64_C(100000000)
 
 static void decrefp(json_t **value)
 {
@@ -87,7 +87,7 @@ struct changes {
 	const struct zsd_config *before;
 	struct zsd_config *now;
 	json_t *rows;
-	int64_t wait_until_nsec; /* no longer for devices that are being removed */
+	uint64_t wait_until_nsec; /* no longer for devices that are being removed */
 };
 
 /* value NULL: the key is gone, and has its default again. */
@@ -206,7 +206,7 @@ static int add_soon(struct changes *changes, const struct zs_device_options *opt
 
 	do {
 		r = zsd_service_try_add(changes->service, options, &field, &id);
-	} while (r == -EAGAIN && zsd_frontend_now_nsec() < changes->wait_until_nsec);
+	} while (r == -EAGAIN && zs_clock_nsec() < changes->wait_until_nsec);
 	return r;
 }
 
@@ -309,7 +309,7 @@ int zsd_reload(struct zsd_service *service, json_t **ret_report, json_t **ret_me
 	if (error)
 		return error;
 	changes.now = config;
-	changes.wait_until_nsec = zsd_frontend_now_nsec() + WAIT_NSEC;
+	changes.wait_until_nsec = zs_clock_nsec() + WAIT_NSEC;
 	/* Even if memory runs out on the way: what was applied was applied. */
 	error = apply(&changes);
 	zsd_config_free(service->config);
