@@ -31,7 +31,7 @@
 #define RAMP_NS	      50000000
 #define QUIET_NS      400000000
 /* Of pages freed, and of one processor, in percent: daemon/policy.c's slice and its default quota. */
-#define SLICE_PAGES 256
+#define SLICE_PAGES 64
 #define QUOTA	    10
 
 enum phase { PHASE_RAMP, PHASE_QUIET, PHASE_COMPACT, PHASE_END };
