@@ -195,7 +195,8 @@ Test(write_limits, a_damaged_page_leaves_the_one_before)
 	set_total(60 * RECORD, ZS_LIMIT_BY_COMMAND);
 	newest = page_in_file().sequence;
 	cr_assert_eq(newest, 2);
-	cr_assert_eq(pwrite(fd, "x", 1, (off_t)((2 + newest % 2) * 4096 + offsetof(struct zs_budget_page, day))), 1);
+	cr_assert_eq(pwrite(fd, "\xff", 1, (off_t)((2 + newest % 2) * 4096 + offsetof(struct zs_budget_page, day) + 7)),
+		     1);
 	close(fd);
 	inherit();
 	cr_assert_eq(budget_of().remaining_bytes, 70 * RECORD);
