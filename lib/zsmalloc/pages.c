@@ -10,7 +10,7 @@
  *   fresh             no       nothing                 0
  *
  *   pages below fresh = nr_charged[ZSPAGE] + reserve.nr + nr_batch + holes.nr
- *   memory = nr_used + reserve.nr + nr_batch, and when a run is made of a hole at most the limit and the reserve's
+ *   memory = nr_used + reserve.nr + nr_batch, and when a run is made of a hole at most the limit and 1/1024 of it
  *
  * Who frees a run puts it into the reserve. Only there a run is used again without a system call, so that is where it
  * waits for its punch as well:
@@ -51,7 +51,13 @@
 #define RESERVE_SHARE	  128
 #define RESERVE_MIN_PAGES 128
 #define RESERVE_MAX_PAGES 4096
-/* The same while much is freed at once: 16 MiB, so that more of what is punched together is next to each other. */
+/* How far it may go beyond the limit of all pages: 1/1024 of that, between these. */
+#define BEYOND_SHARE	 1024
+#define BEYOND_MIN_PAGES 128
+#define BEYOND_MAX_PAGES 1024
+/* What it may be where more is in use than that: overwrites go on, and not each of them shall punch. */
+#define RESERVE_FLOOR_PAGES 64
+/* While much is freed at once: 16 MiB, so that more of what is punched together is next to each other. */
 #define RESERVE_BULK_PAGES 4096
 /*
  * What may come together for a shrinker: 16 MiB until it is asked to hurry, twice as much until it gets help. Measured
@@ -157,12 +163,28 @@ static bool take_hole(struct zs_pages *pages, unsigned int nr, uint32_t *ret_pag
 	return zs_runs_take(&pages->holes, nr, UINT_MAX, ret_page);
 }
 
+static uint64_t share_of(uint64_t nr, uint64_t share, uint64_t min, uint64_t max)
+{
+	return zs_min(zs_max(nr / share, min), max);
+}
+
+/* How much memory there may be with the reserve, where there is a limit. Under pages->lock. */
+static uint64_t memory_limit(const struct zs_pages *pages)
+{
+	return pages->nr_limit + share_of(pages->nr_limit, BEYOND_SHARE, BEYOND_MIN_PAGES, BEYOND_MAX_PAGES);
+}
+
 /* How many free pages may keep their memory. Under pages->lock. */
 static uint64_t reserve_limit(const struct zs_pages *pages)
 {
-	if (pages->nr_bulks)
-		return RESERVE_BULK_PAGES;
-	return zs_min(zs_max(pages->nr_used / RESERVE_SHARE, RESERVE_MIN_PAGES), RESERVE_MAX_PAGES);
+	uint64_t worth = RESERVE_BULK_PAGES, most;
+
+	if (!pages->nr_bulks)
+		worth = share_of(pages->nr_used, RESERVE_SHARE, RESERVE_MIN_PAGES, RESERVE_MAX_PAGES);
+	if (!pages->nr_limit)
+		return worth;
+	most = memory_limit(pages);
+	return zs_min(worth, zs_max(most - zs_min(pages->nr_used, most), RESERVE_FLOOR_PAGES));
 }
 
 /* Takes runs out of the reserve, in the order of the arena, until half of the limit is left or the batch is full. */
@@ -238,8 +260,7 @@ void zs_pages_set_shrinker(struct zs_pages *pages, zs_shrink_wish *wish, void *c
 /* True if a run that is made of a hole now would be too much memory. Under pages->lock; its pages are charged. */
 static bool is_beyond_limit(const struct zs_pages *pages)
 {
-	return pages->nr_limit &&
-	       pages->nr_used + pages->reserve.nr + pages->nr_batch > pages->nr_limit + reserve_limit(pages);
+	return pages->nr_limit && pages->nr_used + pages->reserve.nr + pages->nr_batch > memory_limit(pages);
 }
 
 static int populate(struct zs_pages *pages, uint32_t page, unsigned int nr)

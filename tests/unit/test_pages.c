@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/bits.h"
 #include "base/check.h"
 #include "support/random.h"
 #include "support/small_store.h"
@@ -16,14 +17,24 @@
 static struct zs_arena arena;
 static struct zs_pages pages;
 
-static void pages_create(void)
+static void create(uint64_t size_bytes)
 {
 	struct zs_arena_options options;
 
 	test_arena_options(&options);
-	options.region_bytes[ZS_REGION_PAGES] = (uint64_t)16 << 20;
+	options.region_bytes[ZS_REGION_PAGES] = size_bytes;
 	cr_assert_eq(zs_arena_create(&arena, &options), 0);
 	cr_assert_eq(zs_pages_init(&pages, &arena), 0);
+}
+
+static void pages_create(void)
+{
+	create((uint64_t)16 << 20);
+}
+
+static void pages_create_large(void)
+{
+	create((uint64_t)256 << 20);
 }
 
 static void pages_destroy(void)
@@ -255,6 +266,28 @@ Test(pages, what_waits_for_its_punch_takes_no_room_beyond_the_limit)
 	while (!zs_pages_alloc(&pages, 3, ZS_URGENCY_NEW, &page))
 		cr_assert_leq(zs_arena_resident_bytes(&arena) - before, (limit + reserve) * ZS_PAGE_SIZE);
 	cr_assert_gt(pages.nr_used, limit - limit / 64 - 3);
+	zs_pages_check(&pages);
+}
+
+/* A reserve that is worth keeping is twice as large here as what may be beyond the limit. */
+Test(pages, the_reserve_is_small_where_all_that_may_be_used_is_used, .init = pages_create_large)
+{
+	const uint64_t limit = 32768, beyond = 128;
+	uint64_t before = zs_arena_resident_bytes(&arena), most = 0;
+	uint32_t page;
+
+	zs_pages_set_limit(&pages, limit);
+	for (unsigned int i = 0; i < limit - 1000; i++)
+		alloc(1);
+	for (page = 0; page < 400; page += 2)
+		zs_pages_free(&pages, page, 1);
+	cr_assert_eq(pages.reserve.nr, 200);
+	/* None of these can use the reserve. */
+	while (!zs_pages_alloc(&pages, 3, ZS_URGENCY_RESERVE, &page))
+		most = zs_max(most, zs_arena_resident_bytes(&arena) - before);
+	cr_assert_gt(pages.nr_used, limit - 3);
+	cr_assert_gt(most, limit * ZS_PAGE_SIZE);
+	cr_assert_leq(most, (limit + beyond) * ZS_PAGE_SIZE);
 	zs_pages_check(&pages);
 }
 
