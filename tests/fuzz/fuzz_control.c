@@ -198,6 +198,21 @@ static void on_used(struct zsd_connection *connection, void *owner)
 {
 }
 
+/* The time passes at once for which a message in too many pieces is waited for. Answers whether there was one. */
+static bool end_pause(void)
+{
+	struct zsd_connection *connection = client.connection;
+	int enabled = SD_EVENT_OFF;
+
+	if (!connection || connection->waiting)
+		return false;
+	zs_assert(sd_event_source_get_enabled(connection->news, &enabled) >= 0);
+	if (enabled == SD_EVENT_OFF)
+		return false;
+	zs_assert(sd_event_source_set_time(connection->news, 0) >= 0);
+	return true;
+}
+
 /* Until there is nothing more to do at once. */
 static void serve(void)
 {
@@ -207,7 +222,7 @@ static void serve(void)
 		r = sd_event_run(service.event, 0);
 		zs_assert(r >= 0);
 		take_replies();
-	} while (r > 0);
+	} while (r > 0 || end_pause());
 }
 
 static void begin_client(unsigned int flags)

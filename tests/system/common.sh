@@ -463,13 +463,15 @@ memory_of()
 }
 
 # background_threads: of lines of /proc/PID/task/TID/stat, the names of threads that let others go first, in order.
-# Those are SCHED_BATCH (3) and nicer than the first one; all others are as that one is.
+# Those are SCHED_BATCH (3) and nicer than the first one, which answers calls and is SCHED_BATCH as well; all others are
+# SCHED_OTHER (0) and as nice as the first.
 background_threads()
 {
 	# The kernel's workers are left out: whether there are any is its own decision.
 	sed -E 's/^([0-9]+) \((.*)\) /\1 \2 /' | sort -n | awk '$2 ~ /^iou-/ { next }
-		!seen++ { nice = $19; policy = $41 }
-		$19 == nice && $41 == policy { next }
+		!seen++ { nice = $19; first = 1 }
+		$19 == nice && $41 == (first ? 3 : 0) { first = 0; next }
+		{ first = 0 }
 		$41 == 3 && $19 == (nice + 5 > 19 ? 19 : nice + 5) { print $2; next }
 		{ print $2 " has policy " $41 ", nice " $19 }' | sort | paste -sd " "
 }
