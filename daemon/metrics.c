@@ -12,7 +12,6 @@
 
 #include <errno.h>
 #include <inttypes.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -49,9 +48,9 @@ struct device_row {
 };
 
 struct metrics {
+	struct zs_store *store;
 	struct zs_store_stats pool;
 	const struct zsd_metrics_facts *facts;
-	bool open_metrics;
 	struct zsd_text *text;
 	struct device_row *devices;
 	size_t nr_devices;
@@ -145,26 +144,6 @@ static void write_text(const struct metrics *metrics, const char *text)
 	write_bytes(metrics, text, strlen(text));
 }
 
-/* For the few lines that there is only one of. */
-__attribute__((format(printf, 2, 3))) static void write_format(const struct metrics *metrics, const char *format, ...)
-{
-	char line[512];
-	va_list arguments;
-
-	va_start(arguments, format);
-	zs_assert(vsnprintf(line, sizeof(line), format, arguments) < (int)sizeof(line));
-	va_end(arguments);
-	write_text(metrics, line);
-}
-
-/* name without _total; the type says whether it has that. */
-static void write_head(const struct metrics *metrics, const char *name, const char *type, const char *help)
-{
-	const char *total = strcmp(type, "counter") == 0 && !metrics->open_metrics ? "_total" : "";
-
-	write_format(metrics, "# HELP %s%s %s\n# TYPE %s%s %s\n", name, total, help, name, total, type);
-}
-
 /* name{device="NAME"; more labels and the end of the braces are the caller's. */
 static void write_name(const struct metrics *metrics, const char *name, const struct device_row *row)
 {
@@ -194,12 +173,6 @@ static void write_value(const struct metrics *metrics, uint64_t value)
 	write_bytes(metrics, at, (size_t)(text + sizeof(text) - 1 - at));
 }
 
-static void write_one(const struct metrics *metrics, const char *name, const char *help, double value)
-{
-	write_head(metrics, name, "gauge", help);
-	write_format(metrics, "%s %.17g\n", name, value);
-}
-
 /*
  * families
  */
@@ -217,10 +190,10 @@ static void write_codec_times(const struct metrics *metrics)
 	};
 
 	for (size_t i = 0; i < ZS_ARRAY_SIZE(times); i++) {
-		write_head(metrics, times[i].name, times[i].type, times[i].help);
+		zsd_text_head(metrics->text, times[i].name, times[i].type, times[i].help);
 		for (unsigned int id = ZS_CODEC_LZ4; id < ZS_CODEC_NR; id++)
-			write_format(metrics, "%s_total{algorithm=\"%s\"} %.9f\n", times[i].name,
-				     zs_codec_find(id)->name, (double)zs_codec_nsec(id, times[i].work) / 1e9);
+			zsd_text_format(metrics->text, "%s_total{algorithm=\"%s\"} %.9f\n", times[i].name,
+					zs_codec_find(id)->name, (double)zs_codec_nsec(id, times[i].work) / 1e9);
 	}
 }
 
@@ -229,24 +202,26 @@ static void write_pool(const struct metrics *metrics)
 	const struct zs_heap_stats *heap = &metrics->pool.heap;
 	uint64_t zspages = heap->zspage_pages;
 
-	write_head(metrics, "zsd_build_info", "gauge", "Version of the daemon; the value is 1.");
+	zsd_text_head(metrics->text, "zsd_build_info", "gauge", "Version of the daemon; the value is 1.");
 	write_text(metrics, "zsd_build_info{version=\"" ZSD_VERSION "\"} 1\n");
-	write_one(metrics, "zsd_pool_memory_used_bytes", "Memory in use: zspages, slot tables and handle words.",
-		  (double)heap->used_bytes);
+	zsd_text_gauge(metrics->text, "zsd_pool_memory_used_bytes",
+		       "Memory in use: zspages, slot tables and handle words.", (double)heap->used_bytes);
 	if (heap->limit_bytes)
-		write_one(metrics, "zsd_pool_memory_limit_bytes", "The most memory that may be in use.",
-			  (double)heap->limit_bytes);
-	write_one(metrics, "zsd_pool_memory_peak_bytes", "The most memory that was in use so far.",
-		  (double)heap->peak_bytes);
-	write_one(metrics, "zsd_pool_fragmentation_ratio", "Part of the zspages that compaction would free at best.",
-		  zspages ? (double)metrics->pool.pool.freeable_pages / (double)zspages : 0);
+		zsd_text_gauge(metrics->text, "zsd_pool_memory_limit_bytes", "The most memory that may be in use.",
+			       (double)heap->limit_bytes);
+	zsd_text_gauge(metrics->text, "zsd_pool_memory_peak_bytes", "The most memory that was in use so far.",
+		       (double)heap->peak_bytes);
+	zsd_text_gauge(metrics->text, "zsd_pool_fragmentation_ratio",
+		       "Part of the zspages that compaction would free at best.",
+		       zspages ? (double)metrics->pool.pool.freeable_pages / (double)zspages : 0);
 	write_codec_times(metrics);
 	if (!metrics->facts)
 		return;
-	write_one(metrics, "zsd_config_last_reload_success", "1 if the configuration was taken the last time, else 0.",
-		  !atomic_load(&metrics->facts->reload_failed));
-	write_one(metrics, "zsd_config_last_reload_timestamp_seconds", "When the configuration was read last.",
-		  (double)atomic_load(&metrics->facts->reloaded_sec));
+	zsd_text_gauge(metrics->text, "zsd_config_last_reload_success",
+		       "1 if the configuration was taken the last time, else 0.",
+		       !atomic_load(&metrics->facts->reload_failed));
+	zsd_text_gauge(metrics->text, "zsd_config_last_reload_timestamp_seconds",
+		       "When the configuration was read last.", (double)atomic_load(&metrics->facts->reloaded_sec));
 }
 
 #define SUM(member) offsetof(struct zsd_task_sums, member)
@@ -278,13 +253,13 @@ static void write_sums(const struct metrics *metrics)
 		char name[64];
 
 		snprintf(name, sizeof(name), "%s_total", sums[i].name);
-		write_head(metrics, sums[i].name, "counter", sums[i].help);
+		zsd_text_head(metrics->text, sums[i].name, "counter", sums[i].help);
 		for (unsigned int reason = 0; reason < ZSD_REASON_NR; reason++) {
 			uint64_t value;
 
 			memcpy(&value, (const char *)&all[reason] + sums[i].offset, sizeof(value));
-			write_format(metrics, "%s{reason=\"%s\"} %" PRIu64 "\n", name, zsd_task_reason_name(reason),
-				     value);
+			zsd_text_format(metrics->text, "%s{reason=\"%s\"} %" PRIu64 "\n", name,
+					zsd_task_reason_name(reason), value);
 		}
 	}
 }
@@ -353,7 +328,7 @@ static void write_families(const struct metrics *metrics)
 		char name[64];
 
 		snprintf(name, sizeof(name), "%s%s", families[i].name, *families[i].type == 'c' ? "_total" : "");
-		write_head(metrics, families[i].name, families[i].type, families[i].help);
+		zsd_text_head(metrics->text, families[i].name, families[i].type, families[i].help);
 		for (size_t j = 0; j < metrics->nr_devices; j++) {
 			write_name(metrics, name, &metrics->devices[j]);
 			write_value(metrics, figure(&metrics->devices[j], families[i].offset));
@@ -368,7 +343,7 @@ static void write_divided(const struct metrics *metrics)
 
 		snprintf(name, sizeof(name), "%s%s", divided[i].name, *divided[i].type == 'c' ? "_total" : "");
 		if (divided[i].help)
-			write_head(metrics, divided[i].name, divided[i].type, divided[i].help);
+			zsd_text_head(metrics->text, divided[i].name, divided[i].type, divided[i].help);
 		for (size_t j = 0; j < metrics->nr_devices; j++) {
 			write_name(metrics, name, &metrics->devices[j]);
 			write_label(metrics, divided[i].label, divided[i].value);
@@ -388,7 +363,8 @@ static void write_stored_as(const struct metrics *metrics, const struct device_r
 /* Payload in memory by codec; what is stored as it is has none. */
 static void write_stored(const struct metrics *metrics)
 {
-	write_head(metrics, "zsd_device_stored_bytes", "gauge", "Payload in memory after compression, by codec.");
+	zsd_text_head(metrics->text, "zsd_device_stored_bytes", "gauge",
+		      "Payload in memory after compression, by codec.");
 	for (size_t i = 0; i < metrics->nr_devices; i++) {
 		const struct device_row *row = &metrics->devices[i];
 		const struct zsd_figures *figures = &row->figures;
@@ -415,7 +391,7 @@ static void write_device_times(const struct metrics *metrics, const struct devic
 		write_bucket(metrics, row, operation, ends[i], times->buckets[i]);
 	write_bucket(metrics, row, operation, "+Inf", times->count);
 	write_name(metrics, "zsd_device_io_seconds_sum", row);
-	write_format(metrics, ",op=\"%s\"} %.9g\n", operation, times->sum_sec);
+	zsd_text_format(metrics->text, ",op=\"%s\"} %.9g\n", operation, times->sum_sec);
 	write_name(metrics, "zsd_device_io_seconds_count", row);
 	write_label(metrics, "op", operation);
 	write_value(metrics, times->count);
@@ -429,7 +405,7 @@ static void write_times(const struct metrics *metrics)
 
 	for (unsigned int i = 0; i < NR_BUCKETS; i++)
 		snprintf(ends[i], END_BYTES, "%.12g", (double)(UINT64_C(1) << (FIRST_BUCKET_BIT + 2 * i)) / 1e9);
-	write_head(metrics, "zsd_device_io_seconds", "histogram", "How long requests took in the daemon.");
+	zsd_text_head(metrics->text, "zsd_device_io_seconds", "histogram", "How long requests took in the daemon.");
 	for (size_t i = 0; i < metrics->nr_devices; i++) {
 		const struct device_row *row = &metrics->devices[i];
 
@@ -444,20 +420,21 @@ static void write_all(const struct metrics *metrics)
 {
 	write_pool(metrics);
 	write_sums(metrics);
+	zsd_metrics_write_backing(metrics->text, metrics->store);
 	write_families(metrics);
 	write_divided(metrics);
 	write_stored(metrics);
 	write_times(metrics);
-	if (metrics->open_metrics)
+	if (metrics->text->open_metrics)
 		write_text(metrics, "# EOF\n");
 }
 
 int zsd_metrics_render(struct zs_store *store, const struct zsd_metrics_facts *facts, enum zsd_metrics_format format,
 		       char **ret_text, size_t *ret_length)
 {
-	struct metrics metrics = {.facts = facts, .open_metrics = format == ZSD_METRICS_OPENMETRICS};
+	struct metrics metrics = {.store = store, .facts = facts};
 	ZS_CLEANUP_FREE struct device_row *devices = NULL;
-	ZS_CLEANUP(zsd_text_deinit) struct zsd_text text = {.length = 0};
+	ZS_CLEANUP(zsd_text_deinit) struct zsd_text text = {.open_metrics = format == ZSD_METRICS_OPENMETRICS};
 	int error;
 
 	zs_store_stats(store, &metrics.pool);

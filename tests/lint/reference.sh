@@ -135,8 +135,9 @@ done
 metrics()
 {
 	sed -nE -e 's/.*"(zsd_[a-z_]+)", "counter".*/\1_total/p' -e 's/.*"(zsd_[a-z_]+)", "(gauge|histogram)".*/\1/p' \
-		-e 's/.*write_one\(metrics, "(zsd_[a-z_]+)".*/\1/p' \
-		-e 's/.*"(zsd_[a-z_]+)", SUM\(.*/\1_total/p' daemon/metrics.c
+		-e 's/.*zsd_text_gauge\([^"]*"(zsd_[a-z_]+)".*/\1/p' \
+		-e 's/.*zsd_text_counter\([^"]*"(zsd_[a-z_]+)".*/\1_total/p' \
+		-e 's/.*"(zsd_[a-z_]+)", SUM\(.*/\1_total/p' daemon/metrics*.c
 }
 same "metrics" "$(metrics)" "$(items zsctl.1 METRICS Li)"
 

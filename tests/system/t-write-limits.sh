@@ -63,6 +63,11 @@ left=$(backing total_limit_left_bytes)
 [[ $left -lt 8192 ]] || fail "$left bytes are left"
 today=$(backing written_today_bytes)
 equal "what is written today" "$today" $(((5 << 20) - left))
+equal "the metrics" \
+	"$("$ZSCTL" metrics | awk '/^zsd_writeback_(bytes_total|budget_bytes) / { print $2 }' | paste -sd " ")" \
+	"$(backing written_bytes) $left"
+blocks=$("$ZSCTL" metrics | awk '$1 == "zsd_writeback_pages_total" { print $2 }')
+[[ $blocks -gt 1000 ]] || fail "$blocks blocks are written"
 
 step "killed, it knows what was written"
 killed
