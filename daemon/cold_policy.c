@@ -132,6 +132,16 @@ static void schedule(struct zsd_cold_policy *policy, uint64_t at_usec)
 	sd_event_source_set_enabled(policy->timer, SD_EVENT_ONESHOT);
 }
 
+/* The next look is not later than that; whoever says so again and again doesn't put it off. */
+static void hasten(struct zsd_cold_policy *policy, uint64_t at_usec)
+{
+	uint64_t usec = UINT64_MAX;
+
+	sd_event_source_get_time(policy->timer, &usec);
+	if (usec > at_usec)
+		schedule(policy, at_usec);
+}
+
 /* When there may be something to do although nobody uses the data. */
 static uint64_t next_usec(const struct zsd_cold_policy *policy, bool has_backing)
 {
@@ -297,8 +307,9 @@ void zsd_cold_policy_changed(struct zsd_cold_policy *policy)
 	zsd_cold_begin_round(policy, &policy->pool);
 	zsd_cold_begin_round(policy, &policy->device);
 	zsd_cold_begin_round(policy, &policy->group);
-	policy->idle.next_usec = policy->recompress.next_usec = policy->now_usec + LOOK_USEC;
-	schedule(policy, policy->now_usec + LOOK_USEC);
+	policy->idle.next_usec = zs_min(policy->idle.next_usec, policy->now_usec + LOOK_USEC);
+	policy->recompress.next_usec = zs_min(policy->recompress.next_usec, policy->now_usec + LOOK_USEC);
+	hasten(policy, policy->now_usec + LOOK_USEC);
 }
 
 void zsd_cold_policy_destroy(struct zsd_cold_policy *policy)

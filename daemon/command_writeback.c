@@ -297,12 +297,11 @@ int zsd_command_set_daily_limit(struct zsd_call *call, struct zsd_answer *ret_an
 int zsd_command_set_total_limit(struct zsd_call *call, struct zsd_answer *ret_answer)
 {
 	struct zs_store *store = zsd_service_store(call->service);
+	json_int_t bytes = zsd_call_int(call, "total_limit_bytes", -1);
 	int error = zsd_command_check_numbers(call, ret_answer);
-	uint64_t bytes = ZS_NO_TOTAL_LIMIT;
 
 	if (error)
 		return error < 0 ? error : 0;
-	if (json_object_get(call->wire.parameters, "total_limit_bytes"))
-		bytes = (uint64_t)zsd_call_int(call, "total_limit_bytes", 0);
-	return answer_set(call, zs_store_set_total_limit(store, bytes, ZS_LIMIT_BY_COMMAND), ret_answer);
+	error = zs_store_set_total_limit(store, bytes < 0 ? ZS_NO_TOTAL_LIMIT : (uint64_t)bytes, ZS_LIMIT_BY_COMMAND);
+	return answer_set(call, error, ret_answer);
 }

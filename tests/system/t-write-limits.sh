@@ -84,6 +84,16 @@ equal "what is left" "$(backing total_limit_left_bytes)" $((1 << 20))
 reaches_limit
 "$ZSCTL" backing --total-limit 2M | grep -qx 'total_limit_left_bytes *2M' || fail "zsctl backing does not show it"
 reaches_limit
+# A parameter that is null is absent.
+python3 - "$ZSD_SOCKET" <<-'END' || fail "SetTotalLimit with null"
+	import socket, sys
+	s = socket.socket(socket.AF_UNIX)
+	s.connect(sys.argv[1])
+	s.sendall(b'{"method":"io.zsd.control.SetTotalLimit","parameters":{"total_limit_bytes":null}}\0')
+	sys.exit(b"error" in s.recv(4096))
+END
+equal "what is left" "$("$ZSCTL" backing -J | grep -c total_limit_left)" 0
+"$ZSCTL" backing --total-limit 1M >/dev/null
 "$ZSCTL" backing --total-limit none --daily-limit 3M >/dev/null
 equal "what is left" "$("$ZSCTL" backing -J | grep -c total_limit_left)" 0
 equal "the daily limit" "$(backing daily_limit_bytes)" $((3 << 20))

@@ -186,20 +186,65 @@ Test(write_limits, without_a_limit_nothing_is_written_for_it)
 	cr_assert_eq(page_in_file().sequence, 0);
 }
 
-Test(write_limits, a_damaged_page_leaves_the_one_before)
+static void damage_page(uint64_t sequence)
 {
 	int fd = open(world.path, O_RDWR | O_CLOEXEC);
-	uint64_t newest;
 
+	cr_assert_eq(pwrite(fd, "x", 1, (off_t)((2 + sequence % 2) * 4096 + offsetof(struct zs_budget_page, day))), 1);
+	close(fd);
+}
+
+Test(write_limits, a_damaged_page_leaves_the_one_before)
+{
 	set_total(70 * RECORD, ZS_LIMIT_BY_COMMAND);
 	set_total(60 * RECORD, ZS_LIMIT_BY_COMMAND);
-	newest = page_in_file().sequence;
-	cr_assert_eq(newest, 2);
-	cr_assert_eq(pwrite(fd, "\xff", 1, (off_t)((2 + newest % 2) * 4096 + offsetof(struct zs_budget_page, day) + 7)),
-		     1);
-	close(fd);
+	cr_assert_eq(page_in_file().sequence, 2);
+	damage_page(2);
 	inherit();
 	cr_assert_eq(budget_of().remaining_bytes, 70 * RECORD);
+}
+
+Test(write_limits, two_damaged_pages_are_no_limit_and_are_written_again)
+{
+	set_total(70 * RECORD, ZS_LIMIT_BY_COMMAND);
+	set_total(60 * RECORD, ZS_LIMIT_BY_COMMAND);
+	damage_page(1);
+	damage_page(2);
+	inherit();
+	cr_assert_not(budget_of().has_remaining);
+	set_total(50 * RECORD, ZS_LIMIT_AT_START);
+	inherit();
+	cr_assert_eq(budget_of().remaining_bytes, 50 * RECORD);
+}
+
+Test(write_limits, a_store_that_is_opened_again_knows_more_than_the_file_and_what_the_configuration_said)
+{
+	fill();
+	set_total(80 * RECORD, ZS_LIMIT_AT_START);
+	cr_assert_eq(writeback(50), 0);
+	/* Killed before the file is written. */
+	cr_assert_eq(zs_store_set_daily_limit(world.store, 500 * RECORD, ZS_LIMIT_BY_COMMAND), 0);
+	test_cold_world_reopen(&world, true);
+	cr_assert_eq(budget_of().day_bytes, 500 * RECORD);
+	set_total(80 * RECORD, ZS_LIMIT_AT_START);
+	cr_assert_eq(budget_of().remaining_bytes, 30 * RECORD);
+	cr_assert_eq(page_in_file().limit_bytes, 500 * RECORD);
+}
+
+Test(write_limits, a_page_that_was_not_written_leaves_the_one_before_and_is_written_later)
+{
+	int *fd = &zs_store_backing(world.store)->file.fd;
+	int own = *fd;
+
+	set_total(70 * RECORD, ZS_LIMIT_BY_COMMAND);
+	*fd = open(world.path, O_RDONLY | O_CLOEXEC);
+	set_total(60 * RECORD, ZS_LIMIT_BY_COMMAND);
+	close(*fd);
+	*fd = own;
+	cr_assert_eq(page_in_file().remaining_bytes, 70 * RECORD);
+	zs_store_keep_writeback_budget(world.store);
+	cr_assert_eq(page_in_file().remaining_bytes, 60 * RECORD);
+	cr_assert_eq(page_in_file().sequence, 2);
 }
 
 /* What happens when a write is over. */
