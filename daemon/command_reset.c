@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "base/log.h"
 #include "command_answer.h"
@@ -36,6 +37,19 @@ int zsd_reply_busy(struct zsd_call *call, const char *name, unsigned int open_co
 	return 0;
 }
 
+/* It is so large that it fills half of the slot tables, or there are ZS_DEVICES_MAX devices. */
+static int answer_no_place(struct zsd_answer *ret_answer, const char *name, int error)
+{
+	char message[ZSD_MESSAGE_BYTES];
+
+	snprintf(message, sizeof(message),
+		 "%s: a reset needs a second %s for a moment, and there is no room; remove the device and add it again",
+		 name, error == -EFBIG ? "slot table of its size" : "device");
+	return zsd_reply(ret_answer, ZSD_ERROR("System"),
+			 json_pack("{s:i, s:s, s:s, s:s}", "errno", -error, "errno_name", strerrorname_np(-error),
+				   "step", "resetting the device", "message", message));
+}
+
 int zsd_command_reset(struct zsd_call *call, struct zsd_answer *ret_answer)
 {
 	const char *name = zsd_call_string(call, "name");
@@ -44,7 +58,7 @@ int zsd_command_reset(struct zsd_call *call, struct zsd_answer *ret_answer)
 
 	switch (error) {
 	case 0:
-		zs_log_event(ZS_EVENT_DEVICE_ADDED, ZS_LOG_INFO, name, 0,
+		zs_log_event(ZS_EVENT_DEVICE_RESET, ZS_LOG_INFO, name, 0,
 			     "device reset by command: name=%s uid=%u pid=%d", name, call->peer->uid, call->peer->pid);
 		return zsd_reply(ret_answer, NULL, json_object());
 	case -ENODEV:
@@ -55,8 +69,10 @@ int zsd_command_reset(struct zsd_call *call, struct zsd_answer *ret_answer)
 		/* Devices that are being removed are in the way: a piece was freed, and others have their turn. */
 		*ret_answer = (struct zsd_answer){.works = true, .continues = true};
 		return 0;
+	case -EFBIG:
+	case -ENFILE:
+		return answer_no_place(ret_answer, name, error);
 	default:
-		return zsd_reply_system(ret_answer, error,
-					"making room for an empty device; removing and adding it may do");
+		return zsd_reply_system(ret_answer, error, "resetting the device");
 	}
 }

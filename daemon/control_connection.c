@@ -138,6 +138,7 @@ static int next_call(struct zsd_connection *connection)
 	if (connection->drained)
 		return zs_frames_hopeless(&connection->frames) ? -EBADMSG : 0;
 	connection->nr_pieces = 0;
+	connection->pause_due = false;
 	error = zs_wire_call_decode(text, length, &wire);
 	if (error)
 		return error;

@@ -435,10 +435,10 @@ static bool is_first_of_its_kind(size_t index)
 	return true;
 }
 
-void zsctl_options_help(void (*print_heading)(uint64_t commands))
+void zsctl_options_help(uint64_t commands, void (*print_heading)(uint64_t commands))
 {
 	for (size_t i = 0; i < NR_SPECIFICATIONS; i++) {
-		if (!is_first_of_its_kind(i))
+		if (!(specifications[i].commands & commands) || !is_first_of_its_kind(i))
 			continue;
 		print_heading(specifications[i].commands);
 		for (size_t j = i; j < NR_SPECIFICATIONS; j++) {

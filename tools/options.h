@@ -161,5 +161,5 @@ void zsctl_options_deinit(struct zsctl_options *options);
 /* An option that was given and that this command does not take, or NULL. */
 const char *zsctl_options_misfit(const struct zsctl_options *options, uint64_t command);
 
-/* Prints all options, those that the same commands take together, each such group below its heading. */
-void zsctl_options_help(void (*print_heading)(uint64_t commands));
+/* Prints the options of these commands, those that the same take together, each such group below its heading. */
+void zsctl_options_help(uint64_t commands, void (*print_heading)(uint64_t commands));

@@ -115,7 +115,7 @@ static void print_help(void)
 	     "\n"
 	     "Commands:");
 	print_commands();
-	zsctl_options_help(print_options_heading);
+	zsctl_options_help(ZSCTL_FOR_ALL, print_options_heading);
 	for (size_t i = 0; i < ZS_ARRAY_SIZE(tables); i++) {
 		printf("\nColumns of %s:\n", tables[i].title);
 		zsctl_print_columns(tables[i].columns);
@@ -127,6 +127,23 @@ static void print_help(void)
 	     "ordinary user if it exists, or /run/zsd/io.zsd.control.\n"
 	     "Exit status: 0 ok, 1 refused or failed, 2 usage, 3 no daemon answers,\n"
 	     "32 there is no such device, 64 there are some of the devices, but not all.");
+}
+
+static void print_command_help(const struct command *command)
+{
+	size_t length = strlen(command->name);
+
+	printf("Usage: zsctl %s [OPTION...] %s\n\n%s\n", command->name, command->arguments, command->help);
+	zsctl_options_help(command->bit, print_options_heading);
+	for (size_t i = 0; i < ZS_ARRAY_SIZE(tables); i++) {
+		const char *title = tables[i].title;
+
+		/* The terminating NUL is one of them. */
+		if (strncmp(title, command->name, length) != 0 || !strchr(", ", title[length]))
+			continue;
+		printf("\nColumns of %s:\n", title);
+		zsctl_print_columns(tables[i].columns);
+	}
 }
 
 static uint64_t bit_of(const char *name)
@@ -182,7 +199,7 @@ static enum zsctl_exit run(const struct zsctl_options *options)
 	unsigned int nr_names = options->nr_words ? options->nr_words - 1 : 0;
 	enum zsctl_exit status;
 
-	if (options->help) {
+	if (options->help && !options->nr_words) {
 		print_help();
 		return ZSCTL_OK;
 	}
@@ -194,6 +211,10 @@ static enum zsctl_exit run(const struct zsctl_options *options)
 		command = find_command(options->words[0]);
 	if (!command)
 		return ZSCTL_USAGE;
+	if (options->help) {
+		print_command_help(command);
+		return ZSCTL_OK;
+	}
 	status = check_usage(command, options, nr_names);
 	return status ?: command->run(options, options->nr_words ? options->words + 1 : nothing);
 }

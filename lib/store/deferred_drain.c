@@ -200,13 +200,16 @@ bool zs_deferred_flush(struct zs_deferred *deferred)
 
 bool zs_deferred_can_finish_devices(struct zs_deferred *deferred)
 {
-	bool found = false;
+	unsigned int nr_used = 0;
+	bool found;
 
 	if (!atomic_load(&deferred->waiting_devices))
 		return false;
 	pthread_mutex_lock(&deferred->mutex);
-	for (struct zs_list *link = deferred->removed.next; !found && link != &deferred->removed; link = link->next)
-		found = zs_device_is_drained(zs_list_entry(link, struct zs_device, removed));
+	for (struct zs_list *link = deferred->removed.next; link != &deferred->removed; link = link->next)
+		nr_used += !zs_device_is_drained(zs_list_entry(link, struct zs_device, removed));
+	/* One that is not on the list any more is just being finished. */
+	found = atomic_load(&deferred->waiting_devices) > nr_used;
 	pthread_mutex_unlock(&deferred->mutex);
 	return found;
 }

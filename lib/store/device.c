@@ -313,13 +313,11 @@ size_t zs_device_block_size(const struct zs_device *device)
 	return device->block_size;
 }
 
-void zs_device_info(struct zs_device *device, struct zs_device_info *ret_info)
+void zs_device_read_info(struct zs_device *device, struct zs_device_info *ret_info)
 {
 	const struct zs_device_entry *entry = device->entry;
-	const struct zs_device_attributes *attributes;
-	ZS_LOCK_SCOPE(&device->store->lock);
+	const struct zs_device_attributes *attributes = zs_entry_attributes(entry);
 
-	attributes = zs_entry_attributes(entry);
 	*ret_info = (struct zs_device_info){
 		.id = zs_device_id(device),
 		.size_bytes = device->size_bytes,
@@ -337,6 +335,12 @@ void zs_device_info(struct zs_device *device, struct zs_device_info *ret_info)
 		ret_info->recompress[ret_info->nr_recompress++] = zs_codec_unpack(attributes->codecs[i]);
 	memcpy(ret_info->name, entry->name, sizeof(ret_info->name));
 	strcpy(ret_info->group, zs_group_name(device));
+}
+
+void zs_device_info(struct zs_device *device, struct zs_device_info *ret_info)
+{
+	ZS_LOCK_SCOPE(&device->store->lock);
+	zs_device_read_info(device, ret_info);
 }
 
 static uint64_t table_bytes(const struct zs_device *device)

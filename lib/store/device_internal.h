@@ -113,6 +113,9 @@ void zs_device_add_cost(struct zs_device *device, unsigned int shard, uint64_t c
 void zs_device_remove(struct zs_device *device);
 void zs_device_free(struct zs_device *device);
 
+/* As zs_device_info(), under store->lock. */
+void zs_device_read_info(struct zs_device *device, struct zs_device_info *ret_info);
+
 /* True if nobody has borrowed it: of a REMOVING device nobody will. What was done with it can be seen then. */
 bool zs_device_is_drained(const struct zs_device *device);
 /*

@@ -13,6 +13,7 @@
 
 #include "base/check.h"
 #include "base/log.h"
+#include "base/residue.h"
 #include "store/device.h"
 #include "store/device_internal.h"
 #include "store/extent.h"
@@ -36,20 +37,19 @@ static int compare_entries(const void *a, const void *b)
 	return (left->table_offset > right->table_offset) - (left->table_offset < right->table_offset);
 }
 
+/* The older of two with one name is the first. */
 static int compare_names(const void *a, const void *b)
 {
-	return strcmp((*(const struct zs_device_entry *const *)a)->name,
-		      (*(const struct zs_device_entry *const *)b)->name);
+	const struct zs_device_entry *left = *(const struct zs_device_entry *const *)a;
+	const struct zs_device_entry *right = *(const struct zs_device_entry *const *)b;
+	uint64_t left_id = zs_residue_value(atomic_load(&left->id)),
+		 right_id = zs_residue_value(atomic_load(&right->id));
+
+	return strcmp(left->name, right->name) ?: (left_id > right_id) - (left_id < right_id);
 }
 
-/* True if no two of them have one name, and no two tables overlap. */
-static bool entries_agree(const struct zs_device_entry **used, unsigned int nr)
+static bool tables_agree(struct zs_device_entry **used, unsigned int nr)
 {
-	qsort(used, nr, sizeof(used[0]), compare_names);
-	for (unsigned int i = 1; i < nr; i++) {
-		if (!strcmp(used[i - 1]->name, used[i]->name))
-			return false;
-	}
 	qsort(used, nr, sizeof(used[0]), compare_entries);
 	for (unsigned int i = 1; i < nr; i++) {
 		if (tables_overlap(used[i - 1], used[i]))
@@ -58,9 +58,19 @@ static bool entries_agree(const struct zs_device_entry **used, unsigned int nr)
 	return true;
 }
 
+/* A process was killed that had put an empty device in the place of another one: that is removed now. */
+static void end_resets(struct zs_device_entry **used, unsigned int nr)
+{
+	qsort(used, nr, sizeof(used[0]), compare_names);
+	for (unsigned int i = 1; i < nr; i++) {
+		if (!strcmp(used[i - 1]->name, used[i]->name))
+			atomic_store_explicit(&used[i - 1]->id, 0, memory_order_release);
+	}
+}
+
 int zs_store_check_entries(struct zs_store *store)
 {
-	ZS_CLEANUP_FREE const struct zs_device_entry **used = zs_malloc(ZS_DEVICES_MAX * sizeof(*used));
+	ZS_CLEANUP_FREE struct zs_device_entry **used = zs_malloc(ZS_DEVICES_MAX * sizeof(*used));
 	uint64_t at = 0, length, data_end = 0;
 	unsigned int nr = 0;
 	int error;
@@ -88,7 +98,10 @@ int zs_store_check_entries(struct zs_store *store)
 		if (!error)
 			used[nr++] = &store->entries[i];
 	}
-	return entries_agree(used, nr) ? 0 : -EBADMSG;
+	if (!tables_agree(used, nr))
+		return -EBADMSG;
+	end_resets(used, nr);
+	return 0;
 }
 
 /* What one slot counts for, found in the arena. */

@@ -176,7 +176,7 @@ static bool name_is_taken(struct zs_store *store, const char *name)
 	return false;
 }
 
-/* replaced, which may be NULL: it is removed as soon as nothing can go wrong any more, and has the name until then. */
+/* replaced, which may be NULL: it has the name, and is removed when nothing can go wrong any more. */
 static int add_locked(struct zs_store *store, const struct zs_device_options *options, struct zs_device *replaced,
 		      uint64_t *ret_id)
 {
@@ -205,10 +205,10 @@ static int add_locked(struct zs_store *store, const struct zs_device_options *op
 		return error;
 	}
 	id = zs_arena_next_generation(&store->arena) << ZS_DEVICE_INDEX_BITS | device->index;
-	/* The arena never has two of one name. A process that is killed in between has none. */
+	zs_entry_commit(device->entry, id, options, zs_group_number(device), offset, (int64_t)time(NULL));
+	/* If the process is killed before this, the arena has two of one name: the newer one counts. */
 	if (replaced)
 		zs_device_remove(replaced);
-	zs_entry_commit(device->entry, id, options, zs_group_number(device), offset, (int64_t)time(NULL));
 	device->state = ZS_DEVICE_ACTIVE;
 	device->own_id = id;
 	atomic_store(&device->id, id);
@@ -226,6 +226,12 @@ static int add(struct zs_store *store, const struct zs_device_options *options, 
 static bool is_in_the_way(int error)
 {
 	return error == -ENFILE || error == -EUSERS || error == -EFBIG || error == -ENOSPC;
+}
+
+/* Frees a piece of what may be in the way; false: there is nothing that could be waited for. */
+static bool make_way(struct zs_store *store)
+{
+	return zs_deferred_can_finish_devices(&store->deferred) && zs_deferred_help(&store->deferred, NULL);
 }
 
 int zs_store_try_add(struct zs_store *store, const struct zs_device_options *options, enum zs_device_field *ret_field,
@@ -248,7 +254,7 @@ int zs_store_try_add(struct zs_store *store, const struct zs_device_options *opt
 	error = add(store, &complete, ret_id);
 	if (!is_in_the_way(error))
 		return error;
-	if (zs_deferred_can_finish_devices(&store->deferred) && zs_deferred_help(&store->deferred, NULL))
+	if (make_way(store))
 		return -EAGAIN;
 	/* Perhaps the maintenance thread had just finished the last of them. */
 	return add(store, &complete, ret_id);
@@ -265,49 +271,47 @@ int zs_store_add(struct zs_store *store, const struct zs_device_options *options
 	return error;
 }
 
-static int reset(struct zs_store *store, uint64_t id, const struct zs_device_info *info, struct zs_device **ret_device,
-		 uint64_t *ret_id)
+static int reset(struct zs_store *store, uint64_t id, struct zs_device **ret_device, uint64_t *ret_id)
 {
 	struct zs_device *device = atomic_load(&store->devices[zs_device_index(id)]);
-	struct zs_device_options options = {
-		.name = info->name,
-		.size_bytes = info->size_bytes,
-		.block_size = info->block_size,
-		.codec = info->codec,
-		.nr_recompress = info->nr_recompress,
-		.memory_limit_bytes = info->memory_limit_bytes,
-		.mode = info->mode,
-		.uid = info->uid,
-		.gid = info->gid,
-		.page_cache = info->page_cache,
-		.read_only = info->read_only,
-		.group = *info->group ? info->group : NULL,
-	};
+	struct zs_device_options options;
+	struct zs_device_info info;
 	ZS_LOCK_SCOPE(&store->lock);
 
-	if (device->state != ZS_DEVICE_ACTIVE || atomic_load(&device->id) != id)
+	if (!device || !id || device->state != ZS_DEVICE_ACTIVE || atomic_load(&device->id) != id)
 		return -ENODEV;
-	memcpy(options.recompress, info->recompress, sizeof(options.recompress));
+	zs_device_read_info(device, &info);
+	options = (struct zs_device_options){
+		.name = info.name,
+		.size_bytes = info.size_bytes,
+		.block_size = info.block_size,
+		.codec = info.codec,
+		.nr_recompress = info.nr_recompress,
+		.memory_limit_bytes = info.memory_limit_bytes,
+		.mode = info.mode,
+		.uid = info.uid,
+		.gid = info.gid,
+		.page_cache = info.page_cache,
+		.read_only = info.read_only,
+		.group = *info.group ? info.group : NULL,
+	};
+	memcpy(options.recompress, info.recompress, sizeof(options.recompress));
 	*ret_device = device;
 	return add_locked(store, &options, device, ret_id);
 }
 
 int zs_store_try_reset(struct zs_store *store, uint64_t id, uint64_t *ret_id)
 {
-	struct zs_device *device = zs_device_get(store, id, NULL);
-	struct zs_device_info info;
-	int error;
+	struct zs_device *device;
+	int error = reset(store, id, &device, ret_id);
 
-	if (!device)
-		return -ENODEV;
-	zs_device_info(device, &info);
-	zs_device_put(device, NULL);
-	error = reset(store, id, &info, &device, ret_id);
+	if (is_in_the_way(error)) {
+		if (make_way(store))
+			return -EAGAIN;
+		error = reset(store, id, &device, ret_id);
+	}
 	if (!error)
 		zs_device_free(device);
-	if (is_in_the_way(error) && atomic_load(&store->deferred.waiting_devices) &&
-	    zs_deferred_help(&store->deferred, NULL))
-		return -EAGAIN;
 	return error;
 }
 

@@ -191,8 +191,9 @@ bool zs_store_is_removing(struct zs_store *store, uint64_t id);
 
 /*
  * Puts an empty device in the place of this one, with the same name and options: it has an id of its own and counts
- * from 0, as after removing and adding it, but nothing has happened if it fails. While both are there they take two
- * places. Errnos as zs_store_try_add() without -EEXIST, and -ENODEV. Who has the old one borrowed keeps it.
+ * from 0, as after removing and adding it, but nothing has happened if it fails. A process that is killed leaves the
+ * old one or the empty one. While both are there they take two places. Errnos, and what is waited for, as with
+ * zs_store_try_add() without -EEXIST, and -ENODEV. Who has the old one borrowed keeps it.
  */
 int zs_store_try_reset(struct zs_store *store, uint64_t id, uint64_t *ret_id);
 

@@ -150,6 +150,47 @@ static int slow_call(void)
 	return stream && receive_reply(stream) && strstr(reply, "\"vendor\"") ? 0 : fail("no reply");
 }
 
+/*
+ * A call in so many pieces that the daemon waits for more, the last of which begins the next call: that is a new one,
+ * and not waited for. Answers how long the second reply took, or -1.
+ */
+static double second_call_seconds(void)
+{
+	static const char text[] = "{\"method\":\"org.varlink.service.GetInfo\"}";
+	char both[sizeof(text) + 10];
+	int fd = connect_socket();
+	FILE *stream = fdopen(fd, "r");
+	double start;
+
+	memcpy(both, text, sizeof(text));
+	memcpy(both + sizeof(text), text, 10);
+	for (size_t i = 0; i < 10; i++) {
+		if (send_text(fd, both + i, 1))
+			return -1;
+		rest_ms(10);
+	}
+	if (!stream || send_text(fd, both + 10, sizeof(both) - 10) || !receive_reply(stream))
+		return -1;
+	start = now();
+	if (send_text(fd, text + 10, sizeof(text) - 10) || !receive_reply(stream))
+		return -1;
+	fclose(stream);
+	return now() - start;
+}
+
+/* The daemon would wait for 2.5 s. On a busy machine a reply may take as long, but not each time. */
+static int slow_calls(void)
+{
+	double seconds = -1;
+
+	for (unsigned int i = 0; i < 5; i++) {
+		seconds = second_call_seconds();
+		if (seconds >= 0 && seconds < 2)
+			return 0;
+	}
+	return seconds < 0 ? fail("no reply") : fail("the second call is waited for: %.1f seconds", seconds);
+}
+
 /* A gigabyte without an end, or with many of them. */
 static int garbage(bool with_nuls)
 {
@@ -407,6 +448,7 @@ static const struct {
 	{"half-a-message", half_a_message},
 	{"byte-by-byte", byte_by_byte},
 	{"slow-call", slow_call},
+	{"slow-calls", slow_calls},
 	{"garbage-endless", garbage_endless},
 	{"garbage-messages", garbage_messages},
 	{"deaf", deaf},

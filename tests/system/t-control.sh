@@ -296,6 +296,7 @@ for message in '' x '{' '[]' '{}' '"x"' '{"method":1}' '{"method":"a.B","method"
 done
 check "calls in a row" "$hostile" "$ZSD_SOCKET" pipelined
 check "a call byte by byte" "$hostile" "$ZSD_SOCKET" slow-call
+check "a call behind one that came byte by byte" "$hostile" "$ZSD_SOCKET" slow-calls
 check "a client that ends its side" "$hostile" "$ZSD_SOCKET" half-closed
 check "the longest message" "$hostile" "$ZSD_SOCKET" longest-message
 check "a longer message" "$hostile" "$ZSD_SOCKET" too-long-message

@@ -61,6 +61,8 @@ fails 2 "--force: not an option of list" list -f
 fails 2 "not UTF-8" add $'\xff' --size 8G
 
 step "help and version"
+help=$("$ZSCTL" remove --help)
+[[ $help == "Usage: zsctl remove "* && $help == *--force* && $help != *--mem-limit* ]] || fail "help of remove: $help"
 help=$("$ZSCTL" --help)
 equal "commands listed twice" "$(sed -n '/^Commands:/,/^$/p' <<<"$help" | awk '{ print $1 }' | sort | uniq -d)" ""
 for word in list add remove stats --size --algorithm --block-size --mem-limit --cache --mode --force --socket --json \

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <pthread.h>
+#include <sched.h>
 
 #include "base/check.h"
 #include "codec/stream.h"
@@ -300,4 +301,52 @@ Test(deferred_pieces, who_adds_a_device_does_not_wait_for_a_removed_one_that_is_
 	cr_assert_eq(try_add("b"), -EAGAIN);
 	add_limited("b", NULL, 0);
 	let_come();
+}
+
+Test(deferred_pieces, who_resets_a_device_does_not_wait_for_what_others_discard_while_a_removed_one_is_in_use)
+{
+	uint64_t other = test_device_add(store, "other", MIB, BLOCK, lz4), id = add_largest(1), new_id;
+	struct zs_device *device = zs_device_get(store, id, stream);
+
+	cr_assert_eq(zs_store_start_maintenance(store), 0);
+	keep_away();
+	cr_assert_eq(zs_store_remove_begin(store, id), 0);
+	cr_assert_eq(write_new(other, 0), 0);
+	discard(other, 0, BLOCK);
+	cr_assert_gt(stats_of_store().deferred.pending, 0);
+	cr_assert_eq(zs_store_try_reset(store, other, &new_id), -EFBIG);
+	zs_device_put(device, stream);
+	let_come();
+}
+
+static bool is_off_the_list(void)
+{
+	bool empty;
+
+	pthread_mutex_lock(&store->deferred.mutex);
+	empty = zs_list_empty(&store->deferred.removed);
+	pthread_mutex_unlock(&store->deferred.mutex);
+	return empty;
+}
+
+Test(deferred_pieces, who_adds_a_device_waits_for_a_removed_one_that_is_just_being_finished, .timeout = 60)
+{
+	uint64_t id = add_largest(1);
+	struct zs_device *device = zs_device_get(store, id, stream);
+	int error;
+
+	cr_assert_eq(zs_store_start_maintenance(store), 0);
+	cr_assert_eq(zs_store_remove_begin(store, id), 0);
+	cr_assert_not(zs_deferred_can_finish_devices(&store->deferred));
+	/* It can't be finished without this lock. */
+	zs_lock(&store->lock);
+	zs_device_put(device, stream);
+	while (!is_off_the_list())
+		sched_yield();
+	cr_assert(zs_deferred_can_finish_devices(&store->deferred));
+	zs_unlock(&store->lock);
+	do {
+		error = try_add("b");
+	} while (error == -EAGAIN);
+	cr_assert_eq(error, 0);
 }

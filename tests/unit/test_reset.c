@@ -6,7 +6,9 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/residue.h"
 #include "store/device.h"
+#include "store/device_internal.h"
 #include "support/small_store.h"
 #include "support/store_fixture.h"
 
@@ -115,5 +117,31 @@ Test(reset, a_device_that_finds_no_second_place_is_not_reset)
 	write_at(id, 4096, "kept", 4);
 	cr_assert_eq(zs_store_try_reset(store, id, &new_id), -EFBIG);
 	check_at(id, 4096, "kept", 4);
+	zs_store_check(store);
+}
+
+/* The old entry is given back last: a copy of the arena is taken as it was before that. */
+Test(reset, a_process_that_is_killed_in_between_leaves_an_empty_device)
+{
+	static const char zeros[5];
+	struct zs_store_options options = {0};
+	uint64_t id = add_with_all(), new_id, found;
+	struct zs_device *device = zs_device_get(store, id, stream);
+	int fd;
+
+	write_at(id, 20000, "gone", 4);
+	cr_assert_eq(zs_store_start_maintenance(store), 0);
+	cr_assert_eq(zs_store_try_reset(store, id, &new_id), 0);
+	atomic_store(&device->entry->id, zs_residue_seal(id));
+	fd = test_arena_copy(zs_store_fd(store));
+	atomic_store(&device->entry->id, 0);
+	zs_device_put(device, stream);
+	zs_store_close(store);
+	cr_assert_eq(zs_store_open(fd, &options, &store), 0);
+	close(fd);
+	cr_assert_eq(nr_devices(), 1);
+	cr_assert_eq(zs_store_find(store, "kept", &found), 0);
+	cr_assert_eq(found, new_id);
+	check_at(new_id, 20000, zeros, 4);
 	zs_store_check(store);
 }
