@@ -52,6 +52,8 @@
 #define LOOK_USEC USEC_PER_SEC
 /* After a slice that took long for reasons that are not ours, such as SIGSTOP. */
 #define PAUSE_MAX_USEC USEC_PER_SEC
+/* Between two lines of the log: a pool that is overwritten all the time may have a run each second. */
+#define TELL_USEC (60 * USEC_PER_SEC)
 
 enum state {
 	ASLEEP,
@@ -76,6 +78,7 @@ struct zsd_policy {
 	enum state state;
 	bool changed; /* since the last look */
 	struct run run;
+	uint64_t told_usec; /* when a run was last told of; 0 = never */
 	struct zsd_policy_stats stats;
 };
 
@@ -90,6 +93,11 @@ bool zsd_policy_wants_start(const struct zsd_policy_options *options, const stru
 bool zsd_policy_wants_stop(const struct zsd_policy_options *options, const struct zs_pool_stats *pool)
 {
 	return pool->freeable_pages * 1000 <= pool->pages * options->threshold_percent * STOP_TENTHS;
+}
+
+bool zsd_policy_is_news(uint64_t freed_pages, uint64_t now_usec, uint64_t told_usec)
+{
+	return freed_pages && (!told_usec || now_usec - told_usec >= TELL_USEC);
 }
 
 /* timer */
@@ -131,19 +139,22 @@ static const char *size_text(uint64_t nr_pages, char buffer[static ZS_SIZE_TEXT_
 	return zs_size_format(nr_pages * ZS_PAGE_SIZE, buffer);
 }
 
-static void log_run(const struct zsd_policy *policy, const struct zs_pool_stats *pool)
+static void log_run(struct zsd_policy *policy, const struct zs_pool_stats *pool)
 {
 	const struct run *run = &policy->run;
 	char held[ZS_SIZE_TEXT_BYTES], all[ZS_SIZE_TEXT_BYTES], freed[ZS_SIZE_TEXT_BYTES], left[ZS_SIZE_TEXT_BYTES];
 	bool done = policy->stats.last_end == ZSD_COMPACTION_DONE;
+	uint64_t now = now_usec();
+	bool news = zsd_policy_is_news(run->freed_pages, now, policy->told_usec);
 
-	/* While much is overwritten, a little is freed again and again; what frees nothing may be tried as often. */
-	zs_log(run->freed_pages > START_MIN_PAGES ? ZS_LOG_INFO : ZS_LOG_DEBUG,
+	if (news)
+		policy->told_usec = now;
+	zs_log(news ? ZS_LOG_INFO : ZS_LOG_DEBUG,
 	       "compacted: fragmentation held %s of the pool's %s, more than %u%%; freed %s in %llu ms, %s are left%s",
 	       size_text(run->begun.freeable_pages, held), size_text(run->begun.pages, all),
 	       policy->options.threshold_percent, size_text(run->freed_pages, freed),
-	       (unsigned long long)((now_usec() - run->begun_usec) / USEC_PER_MSEC),
-	       size_text(pool->freeable_pages, left), done ? "" : " and in use");
+	       (unsigned long long)((now - run->begun_usec) / USEC_PER_MSEC), size_text(pool->freeable_pages, left),
+	       done ? "" : " and in use");
 }
 
 static void end_run(struct zsd_policy *policy, enum zsd_compaction_end end, const struct zs_store_stats *stats)

@@ -4,8 +4,8 @@
  * Policy: when the daemon compacts by itself. How is the store's business (zs_store_compact()).
  *
  * It starts when compaction could free more than a threshold, a part of the pool's pages, and stops when what is left
- * is below nine tenths of that, so that a pool at the threshold is compacted a little at a time. It works in
- * slices of about a millisecond, with pauses in proportion, and answers others between two of them.
+ * is below nine tenths of that, so that a pool at the threshold is compacted a little at a time. It works in slices of
+ * a fraction of a millisecond, with pauses in proportion, and answers others between two of them.
  *
  * Context: the control thread.
  */
@@ -67,3 +67,6 @@ void zsd_policy_stats(const struct zsd_policy *policy, struct zsd_policy_stats *
 /* The two thresholds; for tests. */
 bool zsd_policy_wants_start(const struct zsd_policy_options *options, const struct zs_pool_stats *pool);
 bool zsd_policy_wants_stop(const struct zsd_policy_options *options, const struct zs_pool_stats *pool);
+
+/* True if a run that has freed something is told at level info: one in a minute; for tests. told_usec 0: none yet. */
+bool zsd_policy_is_news(uint64_t freed_pages, uint64_t now_usec, uint64_t told_usec);

@@ -50,8 +50,8 @@
 /* 2047 places of 128 KiB, store/dictionaries.c. */
 #define DEFAULT_DICTIONARIES_BYTES ((uint64_t)2047 << 17)
 /*
- * Runs of one length are reused for that length first, so the pages region must be longer than memory is; a free run
- * takes address space only.
+ * A zspage needs pages in a row, which may be hard to find where short runs lie scattered, so the pages region is
+ * longer than memory is; a free run without memory takes address space only.
  */
 #define DEFAULT_PAGES_FACTOR 8
 

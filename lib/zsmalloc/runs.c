@@ -14,32 +14,58 @@
 /* A search does not measure runs further, and does not look behind one that is so long. */
 #define LONGEST 512u
 
-static uint64_t pages_bytes(const struct zs_runs *runs)
+static uint64_t level_words(const struct zs_runs *runs, unsigned int level)
 {
-	return zs_div_round_up(runs->nr_pages, BITS) * sizeof(uint64_t);
-}
+	uint64_t nr = runs->nr_pages;
 
-static uint64_t groups_bytes(const struct zs_runs *runs)
-{
-	return zs_div_round_up(pages_bytes(runs) / sizeof(uint64_t), BITS) * sizeof(uint64_t);
+	for (unsigned int i = 0; i <= level; i++)
+		nr = zs_div_round_up(nr, BITS);
+	return nr;
 }
 
 int zs_runs_init(struct zs_runs *runs, uint32_t nr_pages)
 {
 	*runs = (struct zs_runs){.nr_pages = nr_pages};
-	runs->pages = zs_reserve(pages_bytes(runs));
-	runs->groups = zs_reserve(groups_bytes(runs));
-	if (runs->pages && runs->groups)
-		return 0;
-	zs_runs_deinit(runs);
-	return -ENOMEM;
+	for (unsigned int level = 0; level < ZS_RUNS_LEVELS; level++) {
+		runs->levels[level] = zs_reserve(level_words(runs, level) * sizeof(uint64_t));
+		if (!runs->levels[level]) {
+			zs_runs_deinit(runs);
+			return -ENOMEM;
+		}
+	}
+	return 0;
 }
 
 void zs_runs_deinit(struct zs_runs *runs)
 {
-	zs_reserve_free(runs->pages, pages_bytes(runs));
-	zs_reserve_free(runs->groups, groups_bytes(runs));
-	runs->pages = runs->groups = NULL;
+	for (unsigned int level = 0; level < ZS_RUNS_LEVELS; level++) {
+		zs_reserve_free(runs->levels[level], level_words(runs, level) * sizeof(uint64_t));
+		runs->levels[level] = NULL;
+	}
+}
+
+/* Says above that a word is not 0 any more. */
+static void note_filled(struct zs_runs *runs, uint32_t bit)
+{
+	for (unsigned int level = 1; level < ZS_RUNS_LEVELS; level++, bit /= BITS) {
+		uint64_t *word = &runs->levels[level][bit / BITS], old = *word;
+
+		*word |= UINT64_C(1) << bit % BITS;
+		if (old)
+			return;
+	}
+}
+
+/* Says above that a word is 0 now. */
+static void note_emptied(struct zs_runs *runs, uint32_t bit)
+{
+	for (unsigned int level = 1; level < ZS_RUNS_LEVELS; level++, bit /= BITS) {
+		uint64_t *word = &runs->levels[level][bit / BITS];
+
+		*word &= ~(UINT64_C(1) << bit % BITS);
+		if (*word)
+			return;
+	}
 }
 
 /* The bits of a word from first on, as many as the run needs and the word has. */
@@ -52,14 +78,14 @@ void zs_runs_add(struct zs_runs *runs, uint32_t page, uint32_t nr)
 {
 	zs_assert(page <= runs->nr_pages && nr <= runs->nr_pages - page);
 	runs->nr += nr;
-	runs->end = (uint32_t)zs_max(runs->end, page + nr);
 	while (nr) {
 		uint32_t word = page / BITS, first = page % BITS, here = (uint32_t)zs_min(nr, BITS - first);
 		uint64_t mask = mask_of(first, here);
 
-		zs_assert(!(runs->pages[word] & mask));
-		runs->pages[word] |= mask;
-		runs->groups[word / BITS] |= UINT64_C(1) << word % BITS;
+		zs_assert(!(runs->levels[0][word] & mask));
+		if (!runs->levels[0][word])
+			note_filled(runs, word);
+		runs->levels[0][word] |= mask;
 		page += here;
 		nr -= here;
 	}
@@ -73,26 +99,13 @@ void zs_runs_remove(struct zs_runs *runs, uint32_t page, uint32_t nr)
 		uint32_t word = page / BITS, first = page % BITS, here = (uint32_t)zs_min(nr, BITS - first);
 		uint64_t mask = mask_of(first, here);
 
-		zs_assert((runs->pages[word] & mask) == mask);
-		runs->pages[word] &= ~mask;
-		if (!runs->pages[word])
-			runs->groups[word / BITS] &= ~(UINT64_C(1) << word % BITS);
+		zs_assert((runs->levels[0][word] & mask) == mask);
+		runs->levels[0][word] &= ~mask;
+		if (!runs->levels[0][word])
+			note_emptied(runs, word);
 		page += here;
 		nr -= here;
 	}
-}
-
-/* The first bit that is set at or after bit, or end. */
-static uint32_t next_set(const uint64_t *words, uint32_t bit, uint32_t end)
-{
-	while (bit < end) {
-		uint64_t rest = words[bit / BITS] >> bit % BITS;
-
-		if (rest)
-			return (uint32_t)zs_min(bit + (uint32_t)__builtin_ctzll(rest), end);
-		bit = (bit / BITS + 1) * BITS;
-	}
-	return end;
 }
 
 /* The first bit that is not set at or after bit, or end. */
@@ -108,26 +121,33 @@ static uint32_t next_clear(const uint64_t *words, uint32_t bit, uint32_t end)
 	return end;
 }
 
-/* The first page of the set at or after page, or runs->end. */
+/* The first page of the set at or after page, or nr_pages: up to where there is another bit, and down again. */
 static uint32_t next_page(const struct zs_runs *runs, uint32_t page)
 {
-	uint32_t word = page / BITS, nr_words = (uint32_t)zs_div_round_up(runs->end, BITS);
+	uint64_t bit = page, nr_bits = runs->nr_pages, rest = 0;
+	unsigned int level = 0;
 
-	if (page >= runs->end)
-		return runs->end;
-	if (runs->pages[word] >> page % BITS)
-		return next_set(runs->pages, page, runs->end);
-	word = next_set(runs->groups, word + 1, nr_words);
-	return word < nr_words ? next_set(runs->pages, word * BITS, runs->end) : runs->end;
+	for (; level < ZS_RUNS_LEVELS && bit < nr_bits; level++, bit = bit / BITS + 1) {
+		rest = runs->levels[level][bit / BITS] >> bit % BITS;
+		if (rest)
+			break;
+		nr_bits = zs_div_round_up(nr_bits, BITS);
+	}
+	if (!rest)
+		return runs->nr_pages;
+	bit += (unsigned int)__builtin_ctzll(rest);
+	while (level--)
+		bit = bit * BITS + (unsigned int)__builtin_ctzll(runs->levels[level][bit]);
+	return (uint32_t)bit;
 }
 
 bool zs_runs_next(const struct zs_runs *runs, uint32_t page, uint32_t most, struct zs_run *ret_run)
 {
 	page = next_page(runs, page);
-	if (page == runs->end)
+	if (page == runs->nr_pages)
 		return false;
 	ret_run->page = page;
-	ret_run->nr = next_clear(runs->pages, page, page + (uint32_t)zs_min(most, runs->end - page)) - page;
+	ret_run->nr = next_clear(runs->levels[0], page, page + (uint32_t)zs_min(most, runs->nr_pages - page)) - page;
 	return true;
 }
 
@@ -164,13 +184,27 @@ bool zs_runs_take(struct zs_runs *runs, uint32_t nr, unsigned int looks, uint32_
 	return true;
 }
 
+/* Asserts that a level says what the one below it has; of words, from first on and before end. */
+static void check_level(const struct zs_runs *runs, unsigned int level, uint64_t first, uint64_t end)
+{
+	for (uint64_t bit = first; bit < end; bit++)
+		zs_assert(!runs->levels[level - 1][bit] == !(runs->levels[level][bit / BITS] >> bit % BITS & 1));
+}
+
 void zs_runs_check(const struct zs_runs *runs)
 {
-	uint64_t nr = 0;
+	uint64_t nr_words = level_words(runs, 0), end, nr = 0;
 
-	for (uint32_t word = 0; word < zs_div_round_up(runs->end, BITS); word++) {
-		zs_assert(!runs->pages[word] == !(runs->groups[word / BITS] >> word % BITS & 1));
-		nr += (uint64_t)__builtin_popcountll(runs->pages[word]);
+	/* The first level may be large. Where nothing is above it is not looked at; a bit there is missed in nr. */
+	for (uint64_t word = 0; word < nr_words; word = end) {
+		end = zs_min(word + BITS, nr_words);
+		if (!runs->levels[1][word / BITS])
+			continue;
+		check_level(runs, 1, word, end);
+		for (; word < end; word++)
+			nr += (uint64_t)__builtin_popcountll(runs->levels[0][word]);
 	}
 	zs_assert(nr == runs->nr);
+	for (unsigned int level = 2; level < ZS_RUNS_LEVELS; level++)
+		check_level(runs, level, 0, level_words(runs, level - 1));
 }

@@ -3,9 +3,10 @@
 /*
  * Runs: a set of free pages, from which runs of any length are taken, and in which neighbours become one by themselves.
  *
- * A bit for each page, and above that a bit for each 64 of them that are not all 0, in private memory that takes room
- * where there was a page. Adding is setting bits; taking looks for the run that fits best among the next ones, from
- * where the last search ended on, so that no corner is used up while another is full of short rests.
+ * A bit for each page, above that a bit for each 64 of them that are not all 0, and so on up to a single word, in
+ * private memory that takes room where there was a page. Adding is setting bits; taking looks for the run that fits
+ * best among the next ones, from where the last search ended on, so that no corner is used up while another is full of
+ * short rests. The way from one run to the next is as short in a terabyte as in a megabyte.
  *
  * No locks: one thread at a time.
  */
@@ -13,11 +14,13 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+/* 64 to the power of this are more pages than there can be. */
+#define ZS_RUNS_LEVELS 6
+
 struct zs_runs {
-	uint64_t *pages;  /* a bit for each page */
-	uint64_t *groups; /* a bit for each word of pages that is not 0 */
+	/* The first has a bit for each page, each other one a bit for each word below that is not 0. */
+	uint64_t *levels[ZS_RUNS_LEVELS];
 	uint32_t nr_pages;
-	uint32_t end;	 /* no page from here on was ever added */
 	uint32_t cursor; /* where the next search begins */
 	uint64_t nr;	 /* pages in the set */
 };
@@ -49,5 +52,5 @@ bool zs_runs_take(struct zs_runs *runs, uint32_t nr, unsigned int looks, uint32_
  */
 bool zs_runs_next(const struct zs_runs *runs, uint32_t page, uint32_t most, struct zs_run *ret_run);
 
-/* Asserts that the two levels and the count agree. */
+/* Asserts that the levels and the count agree. */
 void zs_runs_check(const struct zs_runs *runs);

@@ -77,10 +77,10 @@ is_compacting()
 	[[ $(pool_stat compaction) == running ]]
 }
 
-# Down to the threshold: what is discarded after the last run may leave as much behind.
+# What is discarded after the last run may leave as much behind as starts none: 8 MiB, whatever part of the pool it is.
 is_compacted()
 {
-	is_all_free && ! is_compacting && ! freeable 10
+	is_all_free && ! is_compacting && [[ $(pool_stat freeable_bytes) -le $((8 * MIB)) ]]
 }
 
 : >model

@@ -158,6 +158,43 @@ Test(lock, a_wait_is_counted_with_its_time)
 	cr_assert_eq(waits_of(&high).nr, 0);
 }
 
+#define CROWD 8
+#define TURNS 2000
+
+static unsigned int turns, inside, overlaps; /* under low */
+
+/* Some hold it for longer than anybody spins, so that the others sleep, and several at a time. */
+static void *take_turns(void *argument)
+{
+	for (unsigned int i = 0; i < TURNS; i++) {
+		ZS_LOCK_SCOPE(&low);
+		overlaps += inside++ > 0;
+		turns++;
+		if (i % 16 == 0)
+			nanosleep(&(struct timespec){.tv_nsec = 50000}, NULL);
+		inside--;
+	}
+	return NULL;
+}
+
+Test(lock, nobody_is_let_in_beside_another_or_forgotten_asleep)
+{
+	pthread_t threads[CROWD];
+
+	for (unsigned int i = 0; i < CROWD; i++)
+		cr_assert_eq(pthread_create(&threads[i], NULL, take_turns, NULL), 0);
+	for (unsigned int i = 0; i < CROWD; i++)
+		cr_assert_eq(pthread_join(threads[i], NULL), 0);
+	cr_assert_eq(turns, CROWD * TURNS);
+	cr_assert_eq(overlaps, 0);
+}
+
+Test(lock, a_lock_that_is_held_is_not_destroyed, .signal = SIGABRT)
+{
+	zs_lock(&low);
+	zs_lock_deinit(&low);
+}
+
 #ifdef ZS_DEBUG
 Test(lock, falling_ranks_stop_the_program, .signal = SIGABRT)
 {

@@ -148,6 +148,16 @@ Test(policy, an_empty_pool_is_left_alone)
 	cr_expect(zsd_policy_wants_stop(&options, &pool));
 }
 
+Test(policy, the_log_tells_of_one_run_in_a_minute)
+{
+	const uint64_t minute = 60000 * MSEC;
+
+	cr_expect(zsd_policy_is_news(1, 5, 0));
+	cr_expect_not(zsd_policy_is_news(1000000, minute + 4, 5));
+	cr_expect(zsd_policy_is_news(1, minute + 5, 5));
+	cr_expect_not(zsd_policy_is_news(0, minute + 5, 0), "nothing was freed");
+}
+
 Test(policy, what_is_discarded_is_compacted_without_a_call)
 {
 	fill(0, 2 * NR_BLOCKS);

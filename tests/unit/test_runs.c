@@ -137,6 +137,29 @@ Test(runs, next_cuts_and_may_begin_within_a_run)
 	cr_assert_not(zs_runs_next(&runs, 200, UINT32_MAX, &run));
 }
 
+Test(runs, what_lies_far_apart_in_eight_tebibytes_is_found_in_order)
+{
+	static const uint32_t at[] = {5, 63, 64, 4096, 262143, 262144, 1u << 24, 1u << 30, 0x7ffffffe};
+	struct zs_runs large;
+	struct zs_run run = {0};
+
+	cr_assert_eq(zs_runs_init(&large, 0x7fffffff), 0);
+	for (unsigned int i = 0; i < ZS_ARRAY_SIZE(at); i++)
+		zs_runs_add(&large, at[i], 1);
+	zs_runs_check(&large);
+	for (unsigned int i = 0; i < ZS_ARRAY_SIZE(at); i += run.nr) {
+		cr_assert(zs_runs_next(&large, run.page + run.nr, UINT32_MAX, &run), "%u", at[i]);
+		cr_assert_eq(run.page, at[i]);
+	}
+	cr_assert_not(zs_runs_next(&large, run.page + run.nr, UINT32_MAX, &run));
+	for (unsigned int i = 0; i < ZS_ARRAY_SIZE(at); i++) {
+		zs_runs_remove(&large, at[i], 1);
+		zs_runs_check(&large);
+	}
+	cr_assert_not(zs_runs_next(&large, 0, UINT32_MAX, &run));
+	zs_runs_deinit(&large);
+}
+
 Test(runs, a_page_that_is_added_twice_stops_the_program, .signal = SIGABRT)
 {
 	zs_runs_add(&runs, 100, 10);
