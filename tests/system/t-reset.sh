@@ -42,10 +42,4 @@ step "it can be used, and reset again"
 dd if=data of="$mnt/vm0" bs=1M conv=notrunc oflag=direct status=none
 cmp -n $((8 << 20)) data "$mnt/vm0" || fail "it does not hold data"
 check "a second reset" "$ZSCTL" reset vm0 --yes
-
-step "without room for a second slot table"
-most=$("$ZSCTL" add huge --size 4096P 2>&1 | sed -nE 's/.* have room for ([0-9.]+[KMGTP]) .*/\1/p')
-"$ZSCTL" add huge --size "$most" >/dev/null
-refused "a reset needs a second slot table of its size" "$ZSCTL" reset huge --yes
-equal "devices" "$(pool_stat devices)" 2
 stop_daemon
