@@ -41,7 +41,7 @@
 #define SIZE_SHIFT 48
 
 /* Steps between two looks at the pool, and between two slices; freeable pages, in percent; pages freed by a slice. */
-#define LOOK_STEPS    2048
+#define LOOK_STEPS    16384
 #define SLICE_STEPS   512
 #define START_PERCENT 4.0
 #define STOP_PERCENT  3.6
