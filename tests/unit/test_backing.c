@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "store/backing_internal.h"
 #include "support/cold.h"
 
 #define SEGMENT ZS_SEGMENT_MIN_BYTES
@@ -73,6 +74,42 @@ Test(backing, collection_moves_what_is_live_and_frees_the_segment)
 	cr_assert_eq(test_cold_stats(cold).live_records, 500);
 	cr_assert_leq(test_cold_stats(cold).valid_segments, 7);
 	test_cold_reopen(cold);
+	test_cold_check(cold);
+}
+
+/* The segment with the least live data of the first ones, of those that have some. */
+static uint32_t least_live(uint32_t end)
+{
+	const struct zs_segment *segments = cold->backing->segments.segments;
+	uint32_t least = 1;
+
+	for (uint32_t i = 2; i < end; i++) {
+		if (segments[i].live_units &&
+		    (!segments[least].live_units || segments[i].live_units < segments[least].live_units))
+			least = i;
+	}
+	return least;
+}
+
+Test(backing, what_has_the_least_live_data_is_collected_first)
+{
+	uint32_t end;
+
+	append_many(1, 2000, 2300);
+	/* The last one is being written. */
+	end = cold->backing->segments.fresh - 1;
+	/* Of 10 to 15 in 20 records, another number in each segment. */
+	for (uint32_t i = 1; i <= 2000; i++) {
+		if (i % 20 < 10 + i / 110 * 7 % 6)
+			test_cold_free(cold, i);
+	}
+	/* Fewer than it takes until one of these is written to again. */
+	for (unsigned int round = 0; round < 3; round++) {
+		uint32_t least = least_live(end);
+
+		cr_assert_eq(test_cold_collect(cold, 40, 1), 1);
+		cr_assert_eq(cold->backing->segments.segments[least].live_units, 0, "round %u", round);
+	}
 	test_cold_check(cold);
 }
 

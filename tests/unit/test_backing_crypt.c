@@ -4,6 +4,8 @@
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -137,6 +139,104 @@ Test(backing_crypt, a_sealed_text_opens_at_its_place_with_its_header_and_key_onl
 	memcpy(text, sealed, sizeof(text));
 	cr_assert_eq(zs_crypt_open(key, &place, text, 100), 0);
 	cr_assert_str_eq(text, "text");
+}
+
+/* Where each record was encrypted that there ever was: what its nonce is made of. */
+static struct nonce {
+	uint64_t sequence, unit;
+} nonces[16 * NR];
+static size_t nr_nonces;
+
+static void note(uint32_t object)
+{
+	uint64_t unit = cold->objects[object].place.unit;
+	const struct zs_segments *segments = &cold->backing->segments;
+
+	cr_assert_lt(nr_nonces, sizeof(nonces) / sizeof(nonces[0]));
+	nonces[nr_nonces++] = (struct nonce){.sequence = zs_segment_sequence(segments, zs_segment_of(segments, unit)),
+					     .unit = unit};
+}
+
+static int compare_nonces(const void *a, const void *b)
+{
+	const struct nonce *left = a, *right = b;
+
+	return (left->unit > right->unit) - (left->unit < right->unit)
+		       ?: (left->sequence > right->sequence) - (left->sequence < right->sequence);
+}
+
+/* Which half is replaced: each segment has some of either. */
+static bool is_replaced(uint32_t object, unsigned int round)
+{
+	return object >> round % 4 & 1;
+}
+
+/* Frees half of them, has the rest collected, and appends again what is gone, after a restart. */
+static void replace_half(unsigned int round)
+{
+	struct zs_place before[NR + 1];
+
+	for (uint32_t i = 1; i <= NR; i++) {
+		before[i] = cold->objects[i].place;
+		if (is_replaced(i, round))
+			test_cold_free(cold, i);
+	}
+	cr_assert_gt(test_cold_collect(cold, 30, 10), 0);
+	for (uint32_t i = 1; i <= NR; i++) {
+		if (!is_replaced(i, round) && cold->objects[i].place.unit != before[i].unit)
+			note(i);
+	}
+	test_cold_reopen(cold);
+	for (uint32_t i = 1; i <= NR; i++) {
+		if (is_replaced(i, round))
+			cr_assert_eq(test_cold_append(cold, i, 2300), 0);
+	}
+	test_cold_flush(cold);
+	for (uint32_t i = 1; i <= NR; i++) {
+		if (is_replaced(i, round))
+			note(i);
+	}
+}
+
+Test(backing_crypt, no_nonce_is_used_twice)
+{
+	unsigned int nr_again = 0;
+
+	append_all();
+	for (uint32_t i = 1; i <= NR; i++)
+		note(i);
+	for (unsigned int round = 0; round < 8; round++)
+		replace_half(round);
+	test_cold_check(cold);
+	qsort(nonces, nr_nonces, sizeof(nonces[0]), compare_nonces);
+	for (size_t i = 1; i < nr_nonces; i++) {
+		cr_assert_neq(compare_nonces(&nonces[i - 1], &nonces[i]), 0, "unit %ju", (uintmax_t)nonces[i].unit);
+		nr_again += nonces[i - 1].unit == nonces[i].unit;
+	}
+	/* Places are used again: the unit alone would not do. */
+	cr_assert_gt(nr_again, NR / 2);
+}
+
+static unsigned long locked_kib(void)
+{
+	FILE *file = fopen("/proc/self/status", "re");
+	unsigned long kib = 0;
+	char line[256];
+
+	cr_assert_not_null(file);
+	while (fgets(line, sizeof(line), file) && sscanf(line, "VmLck: %lu", &kib) != 1)
+		continue;
+	fclose(file);
+	return kib;
+}
+
+Test(backing_crypt, the_key_is_locked_in_memory)
+{
+	unsigned long with_key = locked_kib();
+
+	begin_anew(false);
+	/* The page of the arena that has it is gone. */
+	cr_assert_lt(locked_kib(), with_key);
 }
 
 Test(backing_crypt, each_file_has_a_key_of_its_own)
