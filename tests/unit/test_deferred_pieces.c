@@ -272,14 +272,22 @@ Test(deferred_pieces, who_adds_a_device_in_place_of_a_removed_one_is_held_up_by_
 	let_come();
 }
 
-Test(deferred_pieces, who_adds_a_device_does_not_wait_for_what_others_discard_while_a_removed_one_is_in_use)
+/* The device, borrowed; the maintenance thread is kept away. */
+static struct zs_device *remove_in_use(uint64_t id)
 {
-	uint64_t other = test_device_add(store, "other", MIB, BLOCK, lz4), id = add_largest(1);
 	struct zs_device *device = zs_device_get(store, id, stream);
 
 	cr_assert_eq(zs_store_start_maintenance(store), 0);
 	keep_away();
 	cr_assert_eq(zs_store_remove_begin(store, id), 0);
+	return device;
+}
+
+Test(deferred_pieces, who_adds_a_device_does_not_wait_for_what_others_discard_while_a_removed_one_is_in_use)
+{
+	uint64_t other = test_device_add(store, "other", MIB, BLOCK, lz4), id = add_largest(1);
+	struct zs_device *device = remove_in_use(id);
+
 	cr_assert_eq(write_new(other, 0), 0);
 	discard(other, 0, BLOCK);
 	cr_assert_gt(stats_of_store().deferred.pending, 0);
@@ -291,11 +299,8 @@ Test(deferred_pieces, who_adds_a_device_does_not_wait_for_what_others_discard_wh
 Test(deferred_pieces, who_adds_a_device_does_not_wait_for_a_removed_one_that_is_in_use)
 {
 	uint64_t id = add_largest(1);
-	struct zs_device *device = zs_device_get(store, id, stream);
+	struct zs_device *device = remove_in_use(id);
 
-	cr_assert_eq(zs_store_start_maintenance(store), 0);
-	keep_away();
-	cr_assert_eq(zs_store_remove_begin(store, id), 0);
 	cr_assert_eq(try_add("b"), -EFBIG);
 	zs_device_put(device, stream);
 	cr_assert_eq(try_add("b"), -EAGAIN);
@@ -306,11 +311,8 @@ Test(deferred_pieces, who_adds_a_device_does_not_wait_for_a_removed_one_that_is_
 Test(deferred_pieces, who_resets_a_device_does_not_wait_for_what_others_discard_while_a_removed_one_is_in_use)
 {
 	uint64_t other = test_device_add(store, "other", MIB, BLOCK, lz4), id = add_largest(1), new_id;
-	struct zs_device *device = zs_device_get(store, id, stream);
+	struct zs_device *device = remove_in_use(id);
 
-	cr_assert_eq(zs_store_start_maintenance(store), 0);
-	keep_away();
-	cr_assert_eq(zs_store_remove_begin(store, id), 0);
 	cr_assert_eq(write_new(other, 0), 0);
 	discard(other, 0, BLOCK);
 	cr_assert_gt(stats_of_store().deferred.pending, 0);

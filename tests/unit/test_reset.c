@@ -18,25 +18,6 @@ static const struct zs_codec_params lz4 = {ZS_CODEC_LZ4, 1};
 
 TestSuite(reset, .init = test_store_set_up, .fini = test_store_tear_down);
 
-static unsigned int nr_devices(void)
-{
-	struct zs_store_stats stats;
-
-	zs_store_stats(store, &stats);
-	return (unsigned int)stats.nr_devices;
-}
-
-static void write_at(uint64_t id, uint64_t offset, const void *data, size_t length)
-{
-	struct zs_device *device = zs_device_get(store, id, stream);
-	size_t done;
-
-	cr_assert_not_null(device);
-	cr_assert_eq(zs_device_write(device, stream, offset, data, length, &done), 0);
-	cr_assert_eq(done, length);
-	zs_device_put(device, stream);
-}
-
 static void check_at(uint64_t id, uint64_t offset, const void *data, size_t length)
 {
 	struct zs_device *device = zs_device_get(store, id, stream);
@@ -90,14 +71,14 @@ Test(reset, drops_the_data_and_keeps_the_rest)
 
 	zs_device_info(device, &before);
 	zs_device_put(device, stream);
-	write_at(id, 20000, data, sizeof(data));
+	test_store_write(id, 20000, data, sizeof(data));
 	cr_assert_eq(zs_store_try_reset(store, id, &new_id), 0);
 	cr_assert_neq(new_id, id);
 	cr_assert_null(zs_device_get(store, id, stream));
 	cr_assert_eq(zs_store_try_reset(store, id, &new_id), -ENODEV);
 	for (unsigned int round = 0; round < 2; round++) {
 		cr_assert_eq(zs_store_find(store, "kept", &id), 0);
-		cr_assert_eq(nr_devices(), 1);
+		cr_assert_eq(test_store_nr_devices(), 1);
 		check_at(id, 20000, zeros, sizeof(data));
 		device = zs_device_get(store, id, stream);
 		zs_device_info(device, &after);
@@ -114,7 +95,7 @@ Test(reset, a_device_that_finds_no_second_place_is_not_reset)
 	uint64_t size = zs_store_max_device_bytes(store, 4096);
 	uint64_t id = test_device_add(store, "large", size, 4096, lz4), new_id;
 
-	write_at(id, 4096, "kept", 4);
+	test_store_write(id, 4096, "kept", 4);
 	cr_assert_eq(zs_store_try_reset(store, id, &new_id), -EFBIG);
 	check_at(id, 4096, "kept", 4);
 	zs_store_check(store);
@@ -129,7 +110,7 @@ Test(reset, a_process_that_is_killed_in_between_leaves_an_empty_device)
 	struct zs_device *device = zs_device_get(store, id, stream);
 	int fd;
 
-	write_at(id, 20000, "gone", 4);
+	test_store_write(id, 20000, "gone", 4);
 	cr_assert_eq(zs_store_start_maintenance(store), 0);
 	cr_assert_eq(zs_store_try_reset(store, id, &new_id), 0);
 	atomic_store(&device->entry->id, zs_residue_seal(id));
@@ -139,7 +120,7 @@ Test(reset, a_process_that_is_killed_in_between_leaves_an_empty_device)
 	zs_store_close(store);
 	cr_assert_eq(zs_store_open(fd, &options, &store), 0);
 	close(fd);
-	cr_assert_eq(nr_devices(), 1);
+	cr_assert_eq(test_store_nr_devices(), 1);
 	cr_assert_eq(zs_store_find(store, "kept", &found), 0);
 	cr_assert_eq(found, new_id);
 	check_at(new_id, 20000, zeros, 4);

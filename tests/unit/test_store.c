@@ -23,25 +23,6 @@ static const struct zs_codec_params lz4 = {ZS_CODEC_LZ4, 1};
 
 TestSuite(store, .init = test_store_set_up, .fini = test_store_tear_down);
 
-static unsigned int nr_devices(void)
-{
-	struct zs_store_stats stats;
-
-	zs_store_stats(store, &stats);
-	return (unsigned int)stats.nr_devices;
-}
-
-static void write_at(uint64_t id, uint64_t offset, const void *data, size_t length)
-{
-	struct zs_device *device = zs_device_get(store, id, stream);
-	size_t done;
-
-	cr_assert_not_null(device);
-	cr_assert_eq(zs_device_write(device, stream, offset, data, length, &done), 0);
-	cr_assert_eq(done, length);
-	zs_device_put(device, stream);
-}
-
 static void check_at(uint64_t id, uint64_t offset, const void *data, size_t length)
 {
 	struct zs_device *device = zs_device_get(store, id, stream);
@@ -136,7 +117,7 @@ Test(store, bad_options_are_refused_by_the_field_that_is_bad)
 		cr_assert_eq(zs_store_add(store, &options, NULL, &id), bad_options[i].result);
 		cr_assert_eq(id, 4711);
 	}
-	cr_assert_eq(nr_devices(), 1);
+	cr_assert_eq(test_store_nr_devices(), 1);
 	cr_assert_eq(test_arena_hash(zs_store_fd(store)), hash, "a refusal changes nothing");
 }
 
@@ -175,14 +156,14 @@ Test(store, a_thousand_devices_come_and_go_in_seconds_of_processor_time)
 	for (unsigned int i = 0; i < 1000; i++) {
 		snprintf(name, sizeof(name), "device-%u", i);
 		ids[i] = test_device_add(store, name, MIB, 0, lz4);
-		write_at(ids[i], i % 256 * 4096, name, sizeof(name));
+		test_store_write(ids[i], i % 256 * 4096, name, sizeof(name));
 	}
-	cr_assert_eq(nr_devices(), 1000);
+	cr_assert_eq(test_store_nr_devices(), 1000);
 	zs_store_check(store);
 	for (unsigned int i = 0; i < 1000; i++)
 		cr_assert_eq(zs_store_remove(store, ids[i]), 0);
 	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &end);
-	cr_assert_eq(nr_devices(), 0);
+	cr_assert_eq(test_store_nr_devices(), 0);
 	cr_assert_lt(end.tv_sec - start.tv_sec, 10);
 }
 
@@ -201,9 +182,9 @@ Test(store, the_table_holds_as_many_as_it_says_and_no_more, .timeout = 120)
 	while (zs_store_next(store, &cursor, &id))
 		nr++;
 	cr_assert_eq(nr, ZS_DEVICES_MAX);
-	write_at(last, 0, name, sizeof(name));
+	test_store_write(last, 0, name, sizeof(name));
 	reopen(false);
-	cr_assert_eq(nr_devices(), ZS_DEVICES_MAX);
+	cr_assert_eq(test_store_nr_devices(), ZS_DEVICES_MAX);
 	check_at(last, 0, name, sizeof(name));
 	cr_assert_eq(zs_store_remove(store, last), 0);
 	cr_assert_eq(zs_store_add(store, &options, NULL, &id), 0);
@@ -240,7 +221,7 @@ Test(store, a_removed_device_is_gone_and_its_id_never_comes_back)
 	char data[4096];
 
 	test_data_make(TEST_DATA_NOISE, &(struct test_random){1}, data, sizeof(data));
-	write_at(first, 0, data, sizeof(data));
+	test_store_write(first, 0, data, sizeof(data));
 	cr_assert_eq(zs_store_remove(store, first), 0);
 	cr_assert_eq(zs_store_remove(store, first), -ENODEV);
 	cr_assert_eq(zs_store_remove(store, 0), -ENODEV);
@@ -248,7 +229,7 @@ Test(store, a_removed_device_is_gone_and_its_id_never_comes_back)
 	cr_assert_null(zs_device_get(store, first, stream));
 	cr_assert_eq(zs_store_find(store, "a", &id), -ENODEV);
 	reopen(false);
-	cr_assert_eq(nr_devices(), 0);
+	cr_assert_eq(test_store_nr_devices(), 0);
 	second = test_device_add(store, "a", MIB, 0, lz4);
 	cr_assert_neq(second, first);
 	memset(data, 0, sizeof(data));
@@ -264,7 +245,7 @@ Test(store, removing_frees_all_memory)
 	for (enum test_data kind = 0; kind < TEST_DATA_NR; kind++) {
 		id = test_device_add(store, "a", MIB, 0, lz4);
 		test_data_make(kind, &(struct test_random){1}, data, MIB);
-		write_at(id, 0, data, MIB);
+		test_store_write(id, 0, data, MIB);
 		cr_assert_eq(zs_store_remove(store, id), 0);
 		zs_store_stats(store, &stats);
 		cr_assert_eq(stats.heap.zspage_pages, 0);
@@ -379,7 +360,7 @@ Test(store, everything_is_there_again_after_a_restart)
 
 	cr_assert_eq(zs_store_add(store, &options, NULL, &id), 0);
 	test_data_make(TEST_DATA_TEXT, &(struct test_random){1}, data, sizeof(data));
-	write_at(id, 5000, data, sizeof(data));
+	test_store_write(id, 5000, data, sizeof(data));
 	device = zs_device_get(store, id, stream);
 	zs_device_set_owner(device, 3, 4);
 	cr_assert_eq(zs_device_set_codec(device, &(struct zs_codec_params){ZS_CODEC_LZ4, 3}), 0);
@@ -443,7 +424,7 @@ Test(store, a_limit_below_the_use_after_a_restart_loses_nothing)
 	int fd;
 
 	test_data_make(TEST_DATA_NOISE, &(struct test_random){1}, data, sizeof(data));
-	write_at(id, 0, data, sizeof(data));
+	test_store_write(id, 0, data, sizeof(data));
 	fd = dup(zs_store_fd(store));
 	zs_store_close(store);
 	cr_assert_eq(zs_store_open(fd, &options, &store), 0);
