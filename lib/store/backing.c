@@ -163,6 +163,9 @@ static void backing_destroy(struct zs_backing *backing)
 	zs_backing_file_close(&backing->file);
 	free(backing->page);
 	explicit_bzero(backing->key, sizeof(backing->key));
+	/* Of the page, which others may get. */
+	if (backing->is_encrypted)
+		munlock(backing->key, sizeof(backing->key));
 	free(backing);
 }
 
