@@ -13,6 +13,7 @@
 #include "store/backing_crypt.h"
 #include "store/backing_internal.h"
 #include "support/cold.h"
+#include "support/options.h"
 #include "zsmalloc/object.h"
 
 #define NR 400
@@ -230,8 +231,8 @@ static unsigned long locked_kib(void)
 	return kib;
 }
 
-/* The page of the arena that has it, and that of the copy in use. */
-Test(backing_crypt, the_key_is_locked_in_memory_as_long_as_it_is_there)
+/* The page of the arena that has it, and that of the copy in use. Sanitizers make mlock(2) do nothing. */
+Test(backing_crypt, the_key_is_locked_in_memory_as_long_as_it_is_there, .disabled = TEST_SANITIZED)
 {
 	cr_assert_geq(locked_kib(), 8);
 	begin_anew(false);
