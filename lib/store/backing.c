@@ -337,8 +337,7 @@ int zs_backing_append(struct zs_backing *backing, const struct zs_record *record
 	if (error)
 		return error;
 	zs_backing_count_cold(backing, ZS_BACKING_COUNT_APPENDED_RECORDS, 1);
-	zs_backing_count_cold(backing, ZS_BACKING_COUNT_APPENDED_BYTES,
-			      zs_record_length(backing, record->meta) * ZS_UNIT_BYTES);
+	zs_backing_count_cold(backing, ZS_BACKING_COUNT_APPENDED_BYTES, zs_backing_record_bytes(backing, record->meta));
 	zs_backing_count_cold(backing, ZS_BACKING_COUNT_PAYLOAD_BYTES, zs_object_info(record->meta).size);
 	return 0;
 }
