@@ -80,6 +80,14 @@ equal "what is written back then" "$(stat_of disk written_back_bytes)" $((151 * 
 "$ZSCTL" idle disk --blocks 1000-1009 >/dev/null
 "$ZSCTL" writeback disk --type idle >/dev/null
 equal "what is written back with what is idle" "$(stat_of disk written_back_bytes)" $((161 * 4096))
+"$ZSCTL" status -J >status.json
+python3 -c 'import json
+pool = json.load(open("status.json"))["pool"]
+held = pool["data_bytes"] - pool["written_back_bytes"]
+assert pool["written_back_bytes"] == 161 * 4096
+assert abs(pool["ratio"] - held / pool["used_bytes"]) < 1e-4' ||
+	fail "the pool counts as in memory what is in the file: $(<status.json)"
+"$ZSCTL" status | grep -q '^Data: .*, and 644K in the backing file$' || fail "status says: $("$ZSCTL" status)"
 "$ZSCTL" writeback >/dev/null || fail "writing back all"
 equal "what is left in memory" "$(in_memory disk)" 0
 same disk
