@@ -143,6 +143,8 @@ void zs_backing_set_soon(struct zs_backing *backing, zs_backing_soon *soon);
  * tells of its records then. Returns 0 (the record will be told of), -ENOSPC or -EIO (it will not).
  */
 int zs_backing_append(struct zs_backing *backing, const struct zs_record *record, void *cookie);
+/* What the record of an object with this meta takes of the file. */
+uint64_t zs_backing_record_bytes(const struct zs_backing *backing, uint32_t meta);
 /* What is in the buffer goes out, up to the end of a page: half a page is lost each time. */
 void zs_backing_submit(struct zs_backing *backing);
 /* Tells of all records whose writes are over; wait: of all that were submitted. */

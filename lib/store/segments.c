@@ -15,8 +15,6 @@
 
 /* Segments that a page of the table has words for. */
 #define WORDS_PER_PAGE (ZS_PAGE_SIZE / sizeof(uint64_t))
-/* The first one holds no records; one to write to, and two that are kept for collection. */
-#define MIN_SEGMENTS 4
 
 /*
  * the file's attributes
@@ -214,7 +212,7 @@ int zs_segments_init(struct zs_segments *segments, struct zs_arena *arena, uint3
 {
 	uint64_t max_bytes = zs_segments_max_bytes(arena, segment_bytes);
 
-	if (max_bytes < (uint64_t)MIN_SEGMENTS * segment_bytes)
+	if (max_bytes < (uint64_t)ZS_SEGMENTS_MIN * segment_bytes)
 		return -ENOSPC;
 	*segments = (struct zs_segments){
 		.arena = arena,

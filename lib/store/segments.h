@@ -59,6 +59,9 @@ struct zs_backing_entry {
 
 static_assert(sizeof(struct zs_backing_attributes) == 96, "part of the arena's layout");
 
+/* One without records, one to write to, and two that are kept for collection. */
+#define ZS_SEGMENTS_MIN 4
+
 struct zs_segment {
 	uint32_t live_units;  /* guarded by segments->lock, as all of these */
 	uint32_t stuck_units; /* live when it was collected last, if it has damage; more of it must be freed first */

@@ -72,17 +72,24 @@ static int writeback(uint64_t max_blocks)
 }
 
 /* Another store gets the file, as after a restart of all. */
-static void inherit(void)
+static void inherit_as(bool encrypt)
 {
+	const struct zs_backing_options options = {
+		.path = world.path, .segment_bytes = ZS_SEGMENT_MIN_BYTES, .encrypt = encrypt};
 	const struct zs_codec_params lz4 = {.codec = ZS_CODEC_LZ4, .level = 1};
 
 	zs_device_put(world.device, world.stream);
 	zs_store_close(world.store);
 	world.store = test_store_create(0);
-	test_backing_attach(world.store, world.path, 0);
+	cr_assert_eq(zs_store_attach_backing(world.store, &options, NULL), 0);
 	world.id = test_device_add(world.store, "device", (uint64_t)1 << 30, BLOCK_SIZE, lz4);
 	world.device = zs_device_get(world.store, world.id, world.stream);
 	fill();
+}
+
+static void inherit(void)
+{
+	inherit_as(false);
 }
 
 static struct zs_writeback_budget budget_of(void)
@@ -134,6 +141,16 @@ Test(write_limits, both_hold_and_all_that_is_written_counts_for_both)
 	cr_assert_eq(writeback(0), -EDQUOT);
 	cr_assert_eq(progress.written_blocks, 40);
 	cr_assert_eq(budget_of().remaining_bytes, 20 * RECORD);
+}
+
+Test(write_limits, what_encryption_adds_to_a_record_counts)
+{
+	inherit_as(true);
+	set_daily(100 * RECORD, ZS_LIMIT_BY_CONFIG);
+	cr_assert_eq(writeback(0), -EDQUOT);
+	cr_assert_eq(test_cold_world_file_stats(&world).live_bytes, progress.written_bytes);
+	cr_assert_eq(budget_of().written_today_bytes, progress.written_bytes);
+	cr_assert_leq(progress.written_bytes, 100 * RECORD);
 }
 
 Test(write_limits, the_next_store_goes_on_with_what_is_left)
