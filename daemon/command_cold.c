@@ -486,7 +486,8 @@ const struct zsd_method zsd_cold_methods[] = {
 	{
 		.name = "SetTotalLimit",
 		.changes = true,
-		.parameters = {{"total_limit_bytes", ZSD_PARAMETER_INT, false}},
+		.parameters = {{"total_limit_bytes", ZSD_PARAMETER_INT, false},
+			       {"daily_limit_bytes", ZSD_PARAMETER_INT, false}},
 		.run = zsd_command_set_total_limit,
 	},
 	{},

@@ -207,12 +207,17 @@ static int set_compact_quota(struct zsd_config_target *target, const char *value
 	return 0;
 }
 
+/* A size; or "none" for 0, as options of zsctl have it. */
 static int parse_limit(const char *value, uint64_t *ret_bytes, char reason[static ZSD_REASON_BYTES])
 {
-	int error = parse_size(value, ret_bytes, reason);
+	int error;
 
+	*ret_bytes = 0;
+	if (strcmp(value, "none") == 0)
+		return 0;
+	error = parse_size(value, ret_bytes, reason);
 	if (!error && !*ret_bytes)
-		return zsd_options_refuse(reason, "no room for any data; leave the key out for no limit");
+		return zsd_options_refuse(reason, "no room for any data; use none for no limit");
 	return error;
 }
 

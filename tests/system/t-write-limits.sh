@@ -98,6 +98,10 @@ python3 - "$ZSD_SOCKET" <<-'END' || fail "SetTotalLimit with null"
 	sys.exit(b"error" in s.recv(4096))
 END
 equal "what is left" "$("$ZSCTL" backing -J | grep -c total_limit_left)" 0
+"$ZSCTL" set Writeback.TotalLimit=1M Writeback.DailyLimit=2M
+equal "what is left" "$(backing total_limit_left_bytes)" $((1 << 20))
+"$ZSCTL" set Writeback.TotalLimit=none Writeback.DailyLimit=none
+equal "limits" "$("$ZSCTL" backing -J | grep -c _limit_)" 0
 "$ZSCTL" backing --total-limit 1M >/dev/null
 "$ZSCTL" backing --total-limit none --daily-limit 3M >/dev/null
 equal "what is left" "$("$ZSCTL" backing -J | grep -c total_limit_left)" 0
@@ -142,6 +146,24 @@ refused "Writeback.TotalLimit '0B': no room for any data" "$ZSCTL" set Writeback
 refused "batch_bytes '5242880': $batch" "$ZSCTL" writeback disk --batch 5M
 refused "batch_bytes '4096': $batch" "$ZSCTL" writeback disk --batch 4K
 refused "no room for a block" "$ZSCTL" backing --total-limit 0B
+refused "no room for a block" "$ZSCTL" backing --daily-limit 1G --total-limit 0B
+# Both by one call, or the second one may be refused when the first one is done.
+python3 - "$ZSD_SOCKET" "$ZSCTL" <<-'END' || fail "SetTotalLimit with both limits"
+	import json, socket, subprocess, sys
+	s = socket.socket(socket.AF_UNIX)
+	s.connect(sys.argv[1])
+	s.sendall(b'{"method":"io.zsd.control.SetTotalLimit",'
+	          b'"parameters":{"total_limit_bytes":1048576,"daily_limit_bytes":-1}}\0')
+	assert b"error" in s.recv(4096)
+	server = socket.socket(socket.AF_UNIX)
+	server.bind("one-call")
+	server.listen()
+	zsctl = subprocess.Popen([sys.argv[2], "--socket", "one-call", "backing", "--daily-limit", "2M",
+	                          "--total-limit", "1M"], stderr=subprocess.DEVNULL)
+	call = json.loads(server.accept()[0].recv(4096).rstrip(b"\0"))
+	assert call["parameters"] == {"total_limit_bytes": 1 << 20, "daily_limit_bytes": 2 << 20}, call
+	assert zsctl.wait() != 0
+END
 "$ZSCTL" backing -J | cmp -s before - || fail "something has changed"
 
 step "a batch for one task"
