@@ -437,9 +437,6 @@ static const char control_text[] =
 	"# There are as many groups as there can be.\n"
 	"error TooManyGroups (limit: int, message: string)\n"
 	"\n"
-	"# The pool's memory limit leaves no room.\n"
-	"error PoolFull (used_bytes: int, limit_bytes: int, message: string)\n"
-	"\n"
 	"# The system refused something: errno and its name (ENOMEM), and what was being done.\n"
 	"error System (errno: int, errno_name: string, step: string, message: string)\n";
 

@@ -213,9 +213,20 @@ static int add_soon(struct changes *changes, const struct zs_device_options *opt
 
 static const char *reason_not_added(int error)
 {
-	if (error == -EAGAIN)
+	switch (error) {
+	case 0:
+		return NULL;
+	case -EAGAIN:
 		return "devices that were removed are still being freed; reload again in a moment";
-	return error ? strerror(-error) : NULL;
+	case -EFBIG:
+		return "there is no room for its table; correct Size=, or remove another device";
+	case -ENFILE:
+		return "there are as many devices as there can be; remove one first";
+	case -EUSERS:
+		return "there are as many groups as there can be; correct Group=";
+	default:
+		return strerror(-error);
+	}
 }
 
 /* Devices that the configuration has and the store has not. */

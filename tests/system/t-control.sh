@@ -5,6 +5,8 @@
 # clients are served meanwhile.
 # shellcheck source-path=SCRIPTDIR
 source "$(dirname "$(readlink -f "$0")")/common.sh"
+# shellcheck source-path=SCRIPTDIR
+source "$(dirname "$(readlink -f "$0")")/freeze.sh"
 need_root
 
 hostile=$BUILD/tests/system/hostile
@@ -198,17 +200,6 @@ exec {held}<&-
 answers '{"parameters":{}}' $control.Remove '{"name":"a","force":false}'
 [[ ! -e $mnt/a ]] || fail "the file is left"
 
-# freeze_maintenance: who frees what is removed stops, until end_process "${started[-1]}". Not while it holds a lock.
-freeze_maintenance()
-{
-	local task
-	task=$(grep -lx zsd-maintain "/proc/$daemon"/task/*/comm)
-	task=${task%/comm}
-	idle 0.2
-	start "$BUILD/tests/system/freeze" "${task##*/}" >frozen
-	eventually "freezing $task" grep -qx frozen frozen
-}
-
 step "who adds a device in place of one that is being removed frees what that holds, if nobody else does"
 too_large="{\"name\":\"a\",\"size_bytes\":$((1 << 62))}"
 largest=$("$hostile" "$ZSD_SOCKET" call "{\"method\":\"$control.Add\",\"parameters\":$too_large}" |
@@ -216,7 +207,8 @@ largest=$("$hostile" "$ZSD_SOCKET" call "{\"method\":\"$control.Add\",\"paramete
 largest="{\"name\":\"a\",\"size_bytes\":${largest#*:}}"
 answers '"created":true' $control.Add "$largest"
 dd if=/dev/urandom of="$mnt/a" bs=1M count=16 conv=notrunc status=none
-freeze_maintenance
+# Who frees what is removed.
+freeze_thread zsd-maintain
 answers '{"parameters":{}}' $control.Remove '{"name":"a"}'
 equal "devices of which something is left" "$(pool_stat deferred_devices)" 1
 answers '"created":true' $control.Add "$largest"
