@@ -27,6 +27,7 @@
 struct view {
 	struct zs_client *client;
 	struct zsctl_frame frame;
+	bool shows_usage;
 	struct zsctl_sample before;
 	struct zsctl_sample now;
 };
@@ -49,13 +50,16 @@ static enum zsctl_exit sample(struct view *view)
 
 static enum zsctl_exit draw(struct view *view)
 {
-	CLEANUP_JSON json_t *status_report = NULL, *list = NULL, *rates = NULL;
+	CLEANUP_JSON json_t *status_report = NULL, *list = NULL, *rates = NULL, *usage = NULL;
 	enum zsctl_exit status = zsctl_call(view->client, "top", "Status", json_object(), false, &status_report);
 
 	if (!status)
 		status = zsctl_call(view->client, "top", "List", json_object(), true, &list);
+	if (!status && view->shows_usage)
+		status = zsctl_call(view->client, "top", "Usage", json_object(), false, &usage);
 	if (status)
 		return status;
+	view->frame.usage = usage;
 	rates = zsctl_rates(&view->before, &view->now, false);
 	if (!rates || zsctl_frame_draw(&view->frame, status_report, json_object_get(list, "devices"), rates))
 		return zsctl_no_memory();
@@ -176,6 +180,8 @@ static bool take_key(struct view *view, int key)
 {
 	if (key == 's')
 		view->frame.order = (view->frame.order + 1) % ZSCTL_NR_ORDERS;
+	if (key == '\n' || key == '\r' || key == KEY_ENTER)
+		view->shows_usage = !view->shows_usage;
 	return key != 'q' && key != 'Q';
 }
 

@@ -82,6 +82,9 @@ if status != 0 or COLOR + b"s" not in output or b"\x1b[39m]" not in output:
 output, status = run({"TERM": "xterm-256color", "LC_ALL": "C", "NO_COLOR": "1"}, "")
 if status != 0 or b"\x1b" in output or b"ssssssss" not in output:
     sys.exit("--once with NO_COLOR: %d %r" % (status, output))
+output, status = run({"TERM": "vt100", "LC_ALL": "C"}, "\rq")
+if status != 0 or b"same-filled" not in output or b"of memory" not in output:
+    sys.exit("Enter shows no usage: %d %r" % (status, output))
 output, status = run({"TERM": "vt100", "LC_ALL": "C"}, "q")
 if status != 0 or b"vm0" not in output:
     sys.exit("on a vt100: %d %r" % (status, output))
