@@ -48,6 +48,19 @@ static enum zsctl_exit sample(struct view *view)
 	return zsctl_take_sample(view->client, "top", NULL, 0, true, &view->before, &view->now);
 }
 
+/* Of the machine, in the last 10 seconds; kernels may be built, or started, without it. */
+static double memory_pressure(void)
+{
+	FILE *stream = fopen("/proc/pressure/memory", "re");
+	double percent;
+
+	if (!stream || fscanf(stream, "some avg10=%lf", &percent) != 1)
+		percent = -1;
+	if (stream)
+		fclose(stream);
+	return percent;
+}
+
 static enum zsctl_exit draw(struct view *view)
 {
 	CLEANUP_JSON json_t *status_report = NULL, *list = NULL, *rates = NULL, *usage = NULL;
@@ -60,6 +73,7 @@ static enum zsctl_exit draw(struct view *view)
 	if (status)
 		return status;
 	view->frame.usage = usage;
+	view->frame.pressure = memory_pressure();
 	rates = zsctl_rates(&view->before, &view->now, false);
 	if (!rates || zsctl_frame_draw(&view->frame, status_report, json_object_get(list, "devices"), rates))
 		return zsctl_no_memory();

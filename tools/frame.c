@@ -79,6 +79,7 @@ static void draw_pool(const struct zsctl_frame *frame, unsigned int *line, const
 	json_int_t used = number(pool, "used_bytes"), limit = number(pool, "memory_limit_bytes");
 	char bar[BAR_MAX + 1] = "", text[ZSCTL_FRAME_BYTES], a[ZS_SIZE_TEXT_BYTES], b[ZS_SIZE_TEXT_BYTES];
 	unsigned int width = bar_width(frame);
+	size_t length;
 
 	fill_part(bar, width, used, limit, '#');
 	fill_rest(bar, width);
@@ -87,6 +88,9 @@ static void draw_pool(const struct zsctl_frame *frame, unsigned int *line, const
 			 size(limit, b), (int)(used * 100 / limit));
 	else
 		snprintf(text, sizeof(text), "%-*s[%s] %s", NAME_COLUMNS, "pool", bar, size(used, a));
+	length = strlen(text);
+	if (frame->pressure >= 0)
+		snprintf(text + length, sizeof(text) - length, "  psi some %.1f%%", frame->pressure);
 	put(frame, line, text);
 }
 

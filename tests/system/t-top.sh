@@ -28,6 +28,9 @@ equal "the bar of vm0" "$(grep '^vm0' picture | cut -d']' -f1)" "vm0     [ssssss
 grep -qE '^vm0 .*\] 8M / 16M -> [0-9.]+M [0-9.]+x$' picture || fail "vm0 is $(grep '^vm0' picture)"
 equal "a name that is cut" "$(grep -c '^a-much- \[' picture)" 1
 equal "lines" "$(wc -l <picture)" 8
+if cat /proc/pressure/memory >/dev/null 2>&1; then
+	grep -qE '^pool .*%  psi some [0-9]+[.][0-9]%$' picture || fail "no pressure: $(grep '^pool' picture)"
+fi
 ! grep -q '.\{81\}' picture || fail "a line is longer than 80 columns"
 ! grep -q '[^ -~]' picture || fail "there is more than ASCII"
 
