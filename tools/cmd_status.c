@@ -45,11 +45,16 @@ static void print_daemon(const json_t *status)
 static void print_devices(const json_t *status)
 {
 	json_int_t degraded = number(status, "degraded_devices"), refused = number(status, "refused_devices");
+	json_int_t unreadable = number(status, "unreadable_devices");
 	json_int_t left_out = number(status, "left_out_devices");
 
 	printf("Devices:    %" JSON_INTEGER_FORMAT, number(json_object_get(status, "pool"), "devices"));
 	if (degraded)
 		printf(", %" JSON_INTEGER_FORMAT " with damaged blocks (zsctl list -o NAME,ERRORS)", degraded);
+	if (unreadable)
+		printf(", %" JSON_INTEGER_FORMAT
+		       " with blocks that could not be read back (zsctl stats -o NAME,BACK-ERRORS)",
+		       unreadable);
 	if (refused)
 		printf(", %" JSON_INTEGER_FORMAT " refused data for lack of room (zsctl stats -o NAME,NO-SPACE)",
 		       refused);
