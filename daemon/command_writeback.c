@@ -153,6 +153,18 @@ static int answer_refused(const struct zsd_call *call, int error, struct zsd_ans
 	}
 }
 
+const char *zsd_writeback_error(int error)
+{
+	if (error == -EDQUOT)
+		return "Disk quota exceeded: DailyLimit= or TotalLimit= is used up; 'zsctl backing' shows what is left";
+	if (error == -ENOSPC)
+		return "No space left on device: the backing file is as large as Size= says, or its disk is full; the "
+		       "rest stays in memory";
+	if (error == -EIO)
+		return "Input/output error: the backing file can't be written, see the log; the rest stays in memory";
+	return NULL;
+}
+
 int zsd_command_writeback(struct zsd_call *call, struct zsd_answer *ret_answer)
 {
 	struct zsd_task_writeback wanted = {

@@ -93,14 +93,15 @@ static void draw_pool(const struct zsctl_frame *frame, unsigned int *line, const
 static void draw_head(const struct zsctl_frame *frame, unsigned int *line, const json_t *status)
 {
 	const json_t *pool = json_object_get(status, "pool"), *ratio = json_object_get(pool, "ratio");
-	json_int_t data = number(pool, "data_bytes"), used = number(pool, "used_bytes");
+	json_int_t data = number(pool, "data_bytes");
+	json_int_t saved = data - number(pool, "written_back_bytes") - number(pool, "used_bytes");
 	char text[ZSCTL_FRAME_BYTES], a[ZS_SIZE_TEXT_BYTES], b[ZS_SIZE_TEXT_BYTES], ratio_text[32] = "";
 
 	if (ratio)
 		snprintf(ratio_text, sizeof(ratio_text), ", %.2fx", json_number_value(ratio));
 	snprintf(text, sizeof(text), "zsd %.20s  %lld devices hold %s, and save %s%s",
 		 json_string_value(json_object_get(status, "version")) ?: "?", (long long)number(pool, "devices"),
-		 size(data, a), size(data - used, b), ratio_text);
+		 size(data, a), size(saved, b), ratio_text);
 	put(frame, line, text);
 }
 

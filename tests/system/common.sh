@@ -406,10 +406,11 @@ field_of()
 # stat_of NAME FIELD: what `zsctl list` or `zsctl stats` says of a device.
 stat_of()
 {
-	{
-		"$ZSCTL" list -J "$1"
-		"$ZSCTL" stats -J "$1"
-	} | sed -n '/^  "devices": /,$p' | field_of "$2"
+	local report
+	# Not what they say of the pool.
+	for report in list stats; do
+		"$ZSCTL" "$report" -J "$1" | sed -n '/^  "devices": /,$p'
+	done | field_of "$2"
 }
 
 # stat_is NAME FIELD VALUE

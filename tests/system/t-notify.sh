@@ -40,6 +40,19 @@ step "the status follows the data, 10 seconds later at most"
 head -c 1M /dev/urandom | dd of="$mnt/disk" bs=1M iflag=fullblock conv=notrunc status=none
 notified '^STATUS=1 device, 1M in 1'
 
+step "a reload is told, and a device that is left out is in the status line"
+: >"$test_dir/notified"
+printf '[Device bad]\nSize=1\n' >>"$test_dir/zsd.conf"
+kill -HUP "$daemon"
+notified '^STATUS=1 device, .*, 1 configured device left out'
+equal "what else it heard" "$(sed -n '/^STATUS/d; s/=[0-9]* .*//p' "$test_dir/notified" | tr '\n' ' ')" \
+	"RELOADING MONOTONIC_USEC READY "
+"$ZSCTL" status | grep -q '^Devices: .*1, 1 of the configuration left out' || fail "status says: $("$ZSCTL" status)"
+: >"$test_dir/notified"
+printf '[Device disk]\nSize=64M\n' >"$test_dir/zsd.conf"
+"$ZSCTL" reload
+equal "devices that are left out then" "$("$ZSCTL" status -J | field_of left_out_devices)" 0
+
 step "no wake-up while nothing happens"
 sleep 0.5
 idle 11

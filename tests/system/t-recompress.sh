@@ -90,7 +90,7 @@ for signal in TERM HUP; do
 	kill -"$signal" "$waiter"
 	eventually "ending the task by SIG$signal" is_cancelled
 	wait_gone "$waiter"
-	grep -q '^cancelled ' said || fail "SIG$signal: $(cat said)"
+	grep -q '^cancelled: recompressed ' said || fail "SIG$signal: $(cat said)"
 done
 
 step "not what is to be ignored, nor if there is no time for it"

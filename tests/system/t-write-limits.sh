@@ -48,7 +48,7 @@ is_kept()
 # reaches_limit: all is written that may be.
 reaches_limit()
 {
-	refused "Disk quota exceeded" "$ZSCTL" writeback disk
+	refused "Disk quota exceeded: DailyLimit= or TotalLimit= is used up" "$ZSCTL" writeback disk
 }
 
 step "both limits, from the configuration"
@@ -77,6 +77,11 @@ equal "what is left" "$(backing total_limit_left_bytes)" "$left"
 fill
 reaches_limit
 equal "what is written" "$(backing written_bytes)" 0
+
+step "a task that has failed says what it did before"
+"$ZSCTL" backing --total-limit 1M >/dev/null
+"$ZSCTL" writeback disk >said 2>/dev/null && fail "more is written than is allowed"
+grep -qx 'failed: written back: 25[0-9] blocks, freed .*' said || fail "it said '$(<said)'"
 
 step "set anew, while it runs"
 "$ZSCTL" set Writeback.TotalLimit=1M
