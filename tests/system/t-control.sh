@@ -197,6 +197,7 @@ answers '"open_count":1' $control.List '{"name":"a"}'
 answers "$control.DeviceBusy\",\"parameters\":{\"name\":\"a\",\"open_count\":1,\"message\":\"" \
 	$control.Remove '{"name":"a"}'
 exec {held}<&-
+eventually "closing it" stat_is a open_count 0
 answers '{"parameters":{}}' $control.Remove '{"name":"a","force":false}'
 [[ ! -e $mnt/a ]] || fail "the file is left"
 
@@ -207,6 +208,7 @@ largest=$("$hostile" "$ZSD_SOCKET" call "{\"method\":\"$control.Add\",\"paramete
 largest="{\"name\":\"a\",\"size_bytes\":${largest#*:}}"
 answers '"created":true' $control.Add "$largest"
 dd if=/dev/urandom of="$mnt/a" bs=1M count=16 conv=notrunc status=none
+eventually "closing it" stat_is a open_count 0
 # Who frees what is removed.
 freeze_thread zsd-maintain
 answers '{"parameters":{}}' $control.Remove '{"name":"a"}'
@@ -258,6 +260,7 @@ answers '"devices":[{"name":"b"' $control.Stats "{\"changed_since\":$generation}
 answers '"devices":[{"name":"b","read":[],"write":[{' $control.Latencies "{\"changed_since\":$generation}"
 answers '"devices":[{"name":"a"' $control.Stats '{"changed_since":-1}'
 answers '"devices":[{"name":"a"' $control.Stats '{"changed_since":9007199254740992}'
+eventually "closing it" stat_is b open_count 0
 for name in a b c; do
 	answers '{}' $control.Remove "{\"name\":\"$name\"}"
 done
@@ -276,6 +279,9 @@ done
 tell
 equal "devices that were written to" "$(names | sort | xargs)" "d0 d59"
 eventually "nothing new" tells_nothing
+for name in d0 d59; do
+	eventually "closing it" stat_is $name open_count 0
+done
 for ((i = 0; i < 60; i++)); do
 	answers '{}' $control.Remove "{\"name\":\"d$i\"}"
 done
@@ -331,6 +337,7 @@ done
 end_process "$hoarder"
 memory=$(($(memory_of "$daemon" RssAnon) - memory_before))
 [[ $memory -lt 8192 ]] || fail "the daemon keeps $memory KiB after all of this"
+eventually "closing it" stat_is data open_count 0
 answers '{}' $control.Remove '{"name":"data"}'
 answers '{}' $control.Remove '{"name":"oneway"}'
 

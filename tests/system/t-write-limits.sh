@@ -87,7 +87,8 @@ step "set anew, while it runs"
 "$ZSCTL" set Writeback.TotalLimit=1M
 equal "what is left" "$(backing total_limit_left_bytes)" $((1 << 20))
 reaches_limit
-"$ZSCTL" backing --total-limit 2M | grep -qx 'total_limit_left_bytes *2M' || fail "zsctl backing does not show it"
+"$ZSCTL" backing --total-limit 2M | grep -x 'total_limit_left_bytes *2M' >/dev/null ||
+	fail "zsctl backing does not show it"
 reaches_limit
 # A parameter that is null is absent.
 python3 - "$ZSD_SOCKET" <<-'END' || fail "SetTotalLimit with null"
@@ -127,7 +128,7 @@ start_daemon --config "$test_dir/zsd.conf"
 equal "what is left" "$(backing total_limit_left_bytes)" $((6 << 20))
 equal "the batch" "$(backing batch_bytes)" $((4 << 20))
 configure TotalLimit=7M BatchSize=256K
-"$ZSCTL" reload | grep -qF 'Writeback.TotalLimit=7M: applied' || fail "reload does not say it"
+"$ZSCTL" reload | grep -F 'Writeback.TotalLimit=7M: applied' >/dev/null || fail "reload does not say it"
 equal "what is left" "$(backing total_limit_left_bytes)" $((7 << 20))
 equal "the batch" "$(backing batch_bytes)" $((256 << 10))
 configure
