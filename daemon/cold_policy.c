@@ -17,6 +17,7 @@
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/timerfd.h>
 #include <unistd.h>
 
 #include "base/bits.h"
@@ -178,6 +179,7 @@ static void look(struct zsd_cold_policy *policy)
 	look_at_recompression(policy);
 	look_at_ages(policy);
 	schedule(policy, next_usec(policy, has_backing));
+	zsd_cold_await_refill(policy);
 }
 
 static int on_timer(sd_event_source *source, uint64_t usec, void *userdata)
@@ -219,6 +221,17 @@ static int on_pressure(sd_event_source *source, int fd, uint32_t events, void *u
 	return 0;
 }
 
+/* A day's budget begins anew; or the clock was set, and who knows when it does now. */
+static int on_midnight(sd_event_source *source, int fd, uint32_t events, void *userdata)
+{
+	uint64_t count;
+
+	if (read(fd, &count, sizeof(count)) < 0 && errno != EAGAIN && errno != ECANCELED)
+		return -errno;
+	zsd_cold_policy_changed(userdata);
+	return 0;
+}
+
 /*
  * life
  */
@@ -228,9 +241,12 @@ static int start(struct zsd_cold_policy *policy, sd_event *event)
 	int r;
 
 	policy->activity_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (policy->activity_fd < 0)
+	policy->midnight_fd = timerfd_create(CLOCK_REALTIME, TFD_CLOEXEC | TFD_NONBLOCK);
+	if (policy->activity_fd < 0 || policy->midnight_fd < 0)
 		return -errno;
 	r = sd_event_add_io(event, &policy->activity, policy->activity_fd, EPOLLIN, on_activity, policy);
+	if (r >= 0)
+		r = sd_event_add_io(event, &policy->midnight, policy->midnight_fd, EPOLLIN, on_midnight, policy);
 	if (r >= 0)
 		r = sd_event_add_time(event, &policy->timer, CLOCK_MONOTONIC, 0, 0, on_timer, policy);
 	if (r < 0)
@@ -270,7 +286,7 @@ int zsd_cold_policy_create(sd_event *event, struct zs_store *store, struct zsd_f
 	policy->frontend = frontend;
 	policy->tasks = tasks;
 	policy->options = *options;
-	policy->activity_fd = policy->pressure_fd = -1;
+	policy->activity_fd = policy->pressure_fd = policy->midnight_fd = -1;
 	policy->idle.next_usec = policy->recompress.next_usec = UINT64_MAX;
 	r = start(policy, event);
 	if (r)
@@ -303,6 +319,7 @@ void zsd_cold_policy_set_options(struct zsd_cold_policy *policy, const struct zs
 void zsd_cold_policy_changed(struct zsd_cold_policy *policy)
 {
 	take_time(policy);
+	policy->was_full = false;
 	/* What is idle, or near a limit, now may not have been before. */
 	zsd_cold_begin_round(policy, &policy->pool);
 	zsd_cold_begin_round(policy, &policy->device);
@@ -320,9 +337,12 @@ void zsd_cold_policy_destroy(struct zsd_cold_policy *policy)
 	sd_event_source_disable_unref(policy->timer);
 	sd_event_source_disable_unref(policy->activity);
 	sd_event_source_disable_unref(policy->pressure);
+	sd_event_source_disable_unref(policy->midnight);
 	if (policy->activity_fd >= 0)
 		close(policy->activity_fd);
 	if (policy->pressure_fd >= 0)
 		close(policy->pressure_fd);
+	if (policy->midnight_fd >= 0)
+		close(policy->midnight_fd);
 	free(policy);
 }

@@ -47,8 +47,8 @@ struct zsd_cold_policy {
 	struct zsd_frontend *frontend;
 	struct zsd_tasks *tasks;
 	struct zsd_cold_options options;
-	int activity_fd, pressure_fd;
-	sd_event_source *activity, *pressure, *timer;
+	int activity_fd, pressure_fd, midnight_fd;
+	sd_event_source *activity, *pressure, *midnight, *timer;
 	uint64_t now_usec;    /* when this look began; nothing else asks for the time */
 	bool watches;	      /* the next request tells */
 	uint64_t active_usec; /* when the last request that we know of came */
@@ -61,7 +61,8 @@ struct zsd_cold_policy {
 	uint64_t pressed_goal_bytes;	/* what the pool is to come down to for that; 0 = memory isn't short */
 	bool pressed_again;		/* it still is, or once more */
 	uint64_t file_usec;		/* nothing can be written to the file before */
-	uint64_t full_unused_bytes;	/* nor before so much of it is not in use; 0 = it was never full */
+	bool was_full;			/* nor before there is room again */
+	uint64_t full_usec;		/* when that was seen */
 	unsigned int recompress_cursor; /* where the devices of this round go on; 0 = the next round begins */
 	struct zsd_rest rests[ZS_DEVICES_MAX + 1]; /* by index of the device; the last one is of all */
 };
@@ -109,8 +110,10 @@ int zsd_cold_recompress(struct zsd_cold_policy *policy, struct zsd_chore *chore,
 
 /* Writing back is possible: there is a file, it has room and answered no error lately, and there is a budget left. */
 bool zsd_cold_can_write(const struct zsd_cold_policy *policy);
-/* If it isn't: when it may be if nobody does anything; UINT64_MAX: it will not be. */
+/* If it isn't: when it may be if nobody does anything; UINT64_MAX: not before midnight, if ever. */
 uint64_t zsd_cold_next_write_usec(const struct zsd_cold_policy *policy);
+/* Wakes the policy at midnight, or when the clock is set, if there will be a budget then that there isn't now. */
+void zsd_cold_await_refill(const struct zsd_cold_policy *policy);
 /* A writeback has just ended with this. True if it is the file, or its budget, that is to blame. */
 bool zsd_cold_note_file_error(struct zsd_cold_policy *policy, int error);
 

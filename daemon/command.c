@@ -55,20 +55,6 @@ static int answer_too_large(struct zsd_answer *ret_answer, struct zsd_service *s
 				   (json_int_t)limit, "message", message));
 }
 
-static int answer_pool_full(struct zsd_answer *ret_answer, struct zsd_service *service)
-{
-	char message[ZSD_MESSAGE_BYTES], used_text[ZS_SIZE_TEXT_BYTES], limit_text[ZS_SIZE_TEXT_BYTES];
-	struct zs_store_stats stats;
-
-	zs_store_stats(zsd_service_store(service), &stats);
-	snprintf(message, sizeof(message),
-		 "pool: full, it uses %s of its limit of %s; remove a device, or discard data",
-		 zs_size_format(stats.heap.used_bytes, used_text), zs_size_format(stats.heap.limit_bytes, limit_text));
-	return zsd_reply(ret_answer, ZSD_ERROR("PoolFull"),
-			 json_pack("{s:I, s:I, s:s}", "used_bytes", (json_int_t)stats.heap.used_bytes, "limit_bytes",
-				   (json_int_t)stats.heap.limit_bytes, "message", message));
-}
-
 static int answer_added(struct zsd_answer *ret_answer, struct zsd_service *service, const char *name, bool created)
 {
 	return zsd_reply(
@@ -117,8 +103,6 @@ static int answer_add_failed(struct zsd_answer *ret_answer, struct zsd_service *
 		return zsd_reply(ret_answer, ZSD_ERROR("TooManyGroups"),
 				 json_pack("{s:i, s:s+}", "limit", ZS_GROUPS_MAX, "message", options->group,
 					   ": no room for one more group; use one that exists, see 'zsctl groups'"));
-	case -ENOSPC:
-		return answer_pool_full(ret_answer, service);
 	default:
 		return zsd_reply_system(ret_answer, error, "adding the device");
 	}

@@ -300,14 +300,13 @@ static int run_recompress(struct zsd_call *call, struct zsd_answer *ret_answer)
 /* Where an errno alone would not say what is to be done. */
 static const char *error_text(const struct zsd_task_info *info)
 {
-	if (info->kind == ZSD_TASK_TRAIN && info->error == -ENODATA)
-		return "too few blocks in memory to learn from";
-	if (info->kind == ZSD_TASK_TRAIN && info->error == -EALREADY)
-		return "a training that was cancelled still learns, which can't be interrupted; try again in a minute";
-	if (info->kind == ZSD_TASK_TRAIN && (info->error == -EBUSY || info->error == -ENFILE))
-		return "blocks need too many dictionaries; recompress them with --again, or write them anew "
-		       "(all stay while the device has blocks in the backing file)";
-	return strerror(-info->error);
+	const char *text = NULL;
+
+	if (info->kind == ZSD_TASK_TRAIN)
+		text = zsd_training_error(info->error);
+	else if (info->kind == ZSD_TASK_WRITEBACK)
+		text = zsd_writeback_error(info->error);
+	return text ?: strerror(-info->error);
 }
 
 static json_t *report_task(const struct zsd_task_info *info)
@@ -487,7 +486,8 @@ const struct zsd_method zsd_cold_methods[] = {
 	{
 		.name = "SetTotalLimit",
 		.changes = true,
-		.parameters = {{"total_limit_bytes", ZSD_PARAMETER_INT, false}},
+		.parameters = {{"total_limit_bytes", ZSD_PARAMETER_INT, false},
+			       {"daily_limit_bytes", ZSD_PARAMETER_INT, false}},
 		.run = zsd_command_set_total_limit,
 	},
 	{},

@@ -15,12 +15,16 @@ int zsd_command_writeback(struct zsd_call *call, struct zsd_answer *ret_answer);
 int zsd_command_backing(struct zsd_call *call, struct zsd_answer *ret_answer);
 int zsd_command_set_daily_limit(struct zsd_call *call, struct zsd_answer *ret_answer);
 int zsd_command_set_total_limit(struct zsd_call *call, struct zsd_answer *ret_answer);
+/* Why a writeback has failed and what helps, where the errno alone would not say it; else NULL. */
+const char *zsd_writeback_error(int error);
 
 /* In command_train.c. */
 int zsd_command_train(struct zsd_call *call, struct zsd_answer *ret_answer);
 int zsd_command_dictionaries(struct zsd_call *call, struct zsd_answer *ret_answer);
 /* What a training has found out so far; NULL if memory is short. */
 json_t *zsd_report_training(const struct zs_train_progress *progress);
+/* As zsd_writeback_error(). */
+const char *zsd_training_error(int error);
 
 /* The device that a call names. Returns 0; 1 if the call was refused in *ret_answer; or -ENOMEM. */
 int zsd_command_borrow(struct zsd_call *call, struct zs_device **ret_device, struct zsd_answer *ret_answer);

@@ -82,10 +82,6 @@ static int read_device_value(const char *name, const char *value, struct zs_devi
 	if (!zsd_live_is_device(name))
 		return refuse(ret_answer, name, value,
 			      "it is fixed when a device is made; remove the device and add it again");
-	if (strcmp(name, "MemoryLimit") == 0 && strcmp(value, "none") == 0) {
-		options->memory_limit_bytes = 0;
-		return 0;
-	}
 	error = key->set(&target, value, reason);
 	return error == -EINVAL ? refuse(ret_answer, name, value, reason) : error;
 }

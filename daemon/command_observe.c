@@ -14,6 +14,7 @@
 #include "command_answer.h"
 #include "command_report.h"
 #include "figures.h"
+#include "metrics.h"
 #include "service.h"
 
 /* lz4 and zstd. */
@@ -197,7 +198,8 @@ int zsd_command_latencies(struct zsd_call *call, struct zsd_answer *ret_answer)
 
 struct health {
 	unsigned int nr_degraded;
-	unsigned int nr_full; /* devices that have refused data */
+	unsigned int nr_unreadable; /* devices with blocks that could not be read back */
+	unsigned int nr_full;	    /* devices that have refused data */
 };
 
 static int add_health(struct zs_device *device, void *data)
@@ -207,6 +209,7 @@ static int add_health(struct zs_device *device, void *data)
 
 	zs_device_stats(device, &stats);
 	health->nr_degraded += stats.corrupt != 0;
+	health->nr_unreadable += stats.unreadable != 0;
 	health->nr_full += stats.no_space != 0;
 	return 0;
 }
@@ -217,13 +220,15 @@ int zsd_command_status(struct zsd_call *call, struct zsd_answer *ret_answer)
 	char transport[ZSD_SERVICE_TEXT_BYTES];
 
 	visit_devices(zsd_service_store(call->service), NULL, add_health, &health);
-	return zsd_reply(ret_answer, NULL,
-			 json_pack("{s:s, s:i, s:I, s:s, s:s, s:s*, s:s, s:i, s:i, s:o}", "version", ZSD_VERSION, "pid",
-				   (int)getpid(), "started_usec", (json_int_t)zsd_service_started_usec(call->service),
-				   "mount_point", zsd_service_mount_point(call->service), "transport",
-				   zsd_service_describe_transport(call->service, transport), "config",
-				   zsd_service_config_path(call->service), "state",
-				   health.nr_degraded ? "degraded" : "active", "degraded_devices",
-				   (int)health.nr_degraded, "refused_devices", (int)health.nr_full, "pool",
-				   zsd_report_pool(call->service)));
+	return zsd_reply(
+		ret_answer, NULL,
+		json_pack("{s:s, s:i, s:I, s:s, s:s, s:s*, s:s, s:i, s:i, s:i, s:i, s:o}", "version", ZSD_VERSION,
+			  "pid", (int)getpid(), "started_usec", (json_int_t)zsd_service_started_usec(call->service),
+			  "mount_point", zsd_service_mount_point(call->service), "transport",
+			  zsd_service_describe_transport(call->service, transport), "config",
+			  zsd_service_config_path(call->service), "state", health.nr_degraded ? "degraded" : "active",
+			  "degraded_devices", (int)health.nr_degraded, "unreadable_devices", (int)health.nr_unreadable,
+			  "refused_devices", (int)health.nr_full, "left_out_devices",
+			  (int)atomic_load(&zsd_service_facts(call->service)->left_out), "pool",
+			  zsd_report_pool(call->service)));
 }

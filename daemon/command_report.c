@@ -264,27 +264,6 @@ int zsd_report_changed(struct zsd_call *call, zsd_report_function *report, struc
 	return zsd_report_all(call, report, ret_answer);
 }
 
-/* Sums what is counted per device only. */
-static void sum_devices(struct zs_store *store, uint64_t *ret_data_bytes, uint64_t *ret_stored_bytes)
-{
-	struct zs_device_stats stats;
-	unsigned int cursor = 0;
-	uint64_t id;
-
-	*ret_data_bytes = 0;
-	*ret_stored_bytes = 0;
-	while (zs_store_next(store, &cursor, &id)) {
-		struct zs_device *device = zs_device_get(store, id, NULL);
-
-		if (!device)
-			continue;
-		zs_device_stats(device, &stats);
-		zs_device_put(device, NULL);
-		*ret_data_bytes += stats.data_bytes;
-		*ret_stored_bytes += stats.compressed_bytes;
-	}
-}
-
 static bool set_compaction(json_t *object, const struct zsd_policy_stats *stats)
 {
 	static const char *const states[] = {
@@ -312,16 +291,17 @@ json_t *zsd_report_pool(struct zsd_service *service)
 	struct zs_store_stats stats;
 	struct zsd_request_stats requests;
 	struct zsd_policy_stats policy;
-	uint64_t data_bytes, stored_bytes;
+	struct zsd_sums sums;
 
 	zs_store_stats(store, &stats);
 	zsd_service_policy_stats(service, &policy);
 	zsd_service_request_stats(service, &requests);
-	sum_devices(store, &data_bytes, &stored_bytes);
+	zsd_figures_sum(store, &sums);
 	const struct zsd_field fields[] = {
 		{"devices", stats.nr_devices},
-		{"data_bytes", data_bytes},
-		{"stored_bytes", stored_bytes},
+		{"data_bytes", sums.data_bytes},
+		{"written_back_bytes", sums.written_back_bytes},
+		{"stored_bytes", sums.stored_bytes},
 		{"used_bytes", stats.heap.used_bytes},
 		{"peak_bytes", stats.heap.peak_bytes},
 		{"resident_bytes", stats.resident_bytes},
@@ -367,7 +347,7 @@ json_t *zsd_report_pool(struct zsd_service *service)
 	if (!report || !zsd_set_numbers(report, fields, ZS_ARRAY_SIZE(fields)) ||
 	    !set(report, "pool_mode", json_string(zsd_pool_mode_name(stats.pool_per_device))) ||
 	    !set_compaction(report, &policy) || !set_limit(report, stats.heap.limit_bytes) ||
-	    !set_ratio(report, data_bytes, stats.heap.used_bytes))
+	    !set_ratio(report, sums.data_bytes - sums.written_back_bytes, stats.heap.used_bytes))
 		return NULL;
 	return zs_take(report);
 }

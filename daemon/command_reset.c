@@ -15,6 +15,23 @@
 #define CLOSING_LOOK_USEC 10000
 #define CLOSING_LOOKS	  25
 
+/* What would be lost. */
+static uint64_t data_bytes(struct zs_store *store, const char *name)
+{
+	struct zs_device_stats stats;
+	struct zs_device *device;
+	uint64_t id;
+
+	if (zs_store_find(store, name, &id))
+		return 0;
+	device = zs_device_get(store, id, NULL);
+	if (!device)
+		return 0;
+	zs_device_stats(device, &stats);
+	zs_device_put(device, NULL);
+	return stats.data_bytes;
+}
+
 static int answer_busy(struct zsd_answer *ret_answer, struct zsd_service *service, const char *name,
 		       unsigned int open_count, const char *remedy)
 {
@@ -24,8 +41,9 @@ static int answer_busy(struct zsd_answer *ret_answer, struct zsd_service *servic
 		 "%s: in use, its file is open %u time%s; close it (unmount it, detach its loop device)%s", name,
 		 open_count, open_count == 1 ? "" : "s", remedy);
 	return zsd_reply(ret_answer, ZSD_ERROR("DeviceBusy"),
-			 json_pack("{s:s, s:I, s:s, s:s++}", "name", name, "open_count", (json_int_t)open_count,
-				   "message", message, "file", zsd_service_mount_point(service), "/", name));
+			 json_pack("{s:s, s:I, s:s, s:s++, s:I}", "name", name, "open_count", (json_int_t)open_count,
+				   "message", message, "file", zsd_service_mount_point(service), "/", name,
+				   "data_bytes", (json_int_t)data_bytes(zsd_service_store(service), name)));
 }
 
 int zsd_reply_busy(struct zsd_call *call, const char *name, unsigned int open_count, const char *remedy,

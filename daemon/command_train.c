@@ -71,6 +71,18 @@ static int refuse(const struct zsd_call *call, struct zsd_answer *ret_answer, in
 				: zsd_command_task_refused(ret_answer, error);
 }
 
+const char *zsd_training_error(int error)
+{
+	if (error == -ENODATA)
+		return "too few blocks in memory to learn from";
+	if (error == -EALREADY)
+		return "a training that was cancelled still learns, which can't be interrupted; try again in a minute";
+	if (error == -EBUSY || error == -ENFILE)
+		return "blocks need too many dictionaries; recompress them with --again, or write them anew "
+		       "(all stay while the device has blocks in the backing file)";
+	return NULL;
+}
+
 int zsd_command_train(struct zsd_call *call, struct zsd_answer *ret_answer)
 {
 	json_int_t size = zsd_call_int(call, "size_bytes", ZS_TRAIN_SIZE_DEFAULT);

@@ -153,6 +153,18 @@ static int answer_refused(const struct zsd_call *call, int error, struct zsd_ans
 	}
 }
 
+const char *zsd_writeback_error(int error)
+{
+	if (error == -EDQUOT)
+		return "Disk quota exceeded: DailyLimit= or TotalLimit= is used up; 'zsctl backing' shows what is left";
+	if (error == -ENOSPC)
+		return "No space left on device: the backing file is as large as Size= says, or its disk is full; the "
+		       "rest stays in memory";
+	if (error == -EIO)
+		return "Input/output error: the backing file can't be written, see the log; the rest stays in memory";
+	return NULL;
+}
+
 int zsd_command_writeback(struct zsd_call *call, struct zsd_answer *ret_answer)
 {
 	struct zsd_task_writeback wanted = {
@@ -297,11 +309,15 @@ int zsd_command_set_daily_limit(struct zsd_call *call, struct zsd_answer *ret_an
 int zsd_command_set_total_limit(struct zsd_call *call, struct zsd_answer *ret_answer)
 {
 	struct zs_store *store = zsd_service_store(call->service);
-	json_int_t bytes = zsd_call_int(call, "total_limit_bytes", -1);
+	json_int_t total = zsd_call_int(call, "total_limit_bytes", -1);
+	json_int_t day = zsd_call_int(call, "daily_limit_bytes", -1);
 	int error = zsd_command_check_numbers(call, ret_answer);
 
 	if (error)
 		return error < 0 ? error : 0;
-	error = zs_store_set_total_limit(store, bytes < 0 ? ZS_NO_TOTAL_LIMIT : (uint64_t)bytes, ZS_LIMIT_BY_COMMAND);
+	error = zs_store_set_total_limit(store, total < 0 ? ZS_NO_TOTAL_LIMIT : (uint64_t)total, ZS_LIMIT_BY_COMMAND);
+	/* What refuses the one would have refused the other. */
+	if (!error && day >= 0)
+		error = zs_store_set_daily_limit(store, (uint64_t)day, ZS_LIMIT_BY_COMMAND);
 	return answer_set(call, error, ret_answer);
 }

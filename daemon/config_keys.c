@@ -11,27 +11,13 @@
 
 #include "base/bits.h"
 #include "base/check.h"
-#include "base/size.h"
+#include "config_amount.h"
 #include "store/cold.h"
 
 /* See store/age.h. */
 #define SPAN_MAX_SEC (3 * 24 * 3600)
 
 #define MEMORY_LIMIT_MIN_BYTES (UINT64_C(1) << 20)
-
-static int parse_size(const char *value, uint64_t *ret_bytes, char reason[static ZSD_REASON_BYTES])
-{
-	switch (zs_size_parse(value, ret_bytes)) {
-	case 0:
-		return 0;
-	case -ENOMSG:
-		return zsd_options_refuse(reason, "a size without a unit; did you mean %sG?", value);
-	case -ERANGE:
-		return zsd_options_refuse(reason, "too large; use less than 8192P");
-	default:
-		return zsd_options_refuse(reason, "not a size; write it as in 512M or 8G");
-	}
-}
 
 /* Decimal digits only, up to max. */
 static int parse_number(const char *value, unsigned int max, unsigned int *ret_number)
@@ -48,40 +34,6 @@ static int parse_number(const char *value, unsigned int max, unsigned int *ret_n
 			return -EINVAL;
 	}
 	*ret_number = number;
-	return 0;
-}
-
-static bool is_percentage(const char *value)
-{
-	size_t length = strlen(value);
-
-	return length && value[length - 1] == '%';
-}
-
-/* "30%": 1 to max. */
-static int parse_percentage(const char *value, unsigned int max, unsigned int *ret_percentage)
-{
-	size_t length = strlen(value) - 1;
-	unsigned int percentage;
-	char digits[4] = "";
-
-	if (!is_percentage(value) || length >= sizeof(digits))
-		return -EINVAL;
-	memcpy(digits, value, length);
-	if (parse_number(digits, max, &percentage) || !percentage)
-		return -EINVAL;
-	*ret_percentage = percentage;
-	return 0;
-}
-
-/* "30%": a part of the machine's memory. */
-static int parse_part(const char *value, uint64_t *ret_bytes, char reason[static ZSD_REASON_BYTES])
-{
-	unsigned int percentage;
-
-	if (parse_percentage(value, 100, &percentage))
-		return zsd_options_refuse(reason, "not a part of the memory; use 1%% to 100%%");
-	*ret_bytes = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE) / 100 * percentage;
 	return 0;
 }
 
@@ -136,11 +88,8 @@ static int set_log_level(struct zsd_config_target *target, const char *value, ch
 static int set_pool_limit(struct zsd_config_target *target, const char *value, char reason[static ZSD_REASON_BYTES])
 {
 	uint64_t *limit = &target->config->memory_limit_bytes;
-	int error;
+	int error = zsd_amount_parse(value, limit, reason);
 
-	if (is_percentage(value))
-		return parse_part(value, limit, reason);
-	error = parse_size(value, limit, reason);
 	if (!error && *limit < MEMORY_LIMIT_MIN_BYTES)
 		return zsd_options_refuse(reason, "no room for any data; use 1M or more");
 	return error;
@@ -195,25 +144,42 @@ static int set_compact(struct zsd_config_target *target, const char *value, char
 static int set_compact_threshold(struct zsd_config_target *target, const char *value,
 				 char reason[static ZSD_REASON_BYTES])
 {
-	if (parse_percentage(value, 90, &target->config->policy.threshold_percent))
+	if (zsd_amount_parse_percentage(value, 90, &target->config->policy.threshold_percent))
 		return zsd_options_refuse(reason, "not a part of the pool; use 1%% to 90%%");
 	return 0;
 }
 
 static int set_compact_quota(struct zsd_config_target *target, const char *value, char reason[static ZSD_REASON_BYTES])
 {
-	if (parse_percentage(value, 100, &target->config->policy.quota_percent))
+	if (zsd_amount_parse_percentage(value, 100, &target->config->policy.quota_percent))
 		return zsd_options_refuse(reason, "not a part of a CPU; use 1%% to 100%%");
 	return 0;
 }
 
+static int refuse_nothing(uint64_t bytes, char reason[static ZSD_REASON_BYTES])
+{
+	return bytes ? 0 : zsd_options_refuse(reason, "no room for any data; use none for no limit");
+}
+
+/* "none" is 0, as in options of zsctl. */
+static bool parse_none(const char *value, uint64_t *ret_bytes)
+{
+	*ret_bytes = 0;
+	return strcmp(value, "none") == 0;
+}
+
 static int parse_limit(const char *value, uint64_t *ret_bytes, char reason[static ZSD_REASON_BYTES])
 {
-	int error = parse_size(value, ret_bytes, reason);
+	if (parse_none(value, ret_bytes))
+		return 0;
+	return zsd_amount_parse_size(value, ret_bytes, reason) ?: refuse_nothing(*ret_bytes, reason);
+}
 
-	if (!error && !*ret_bytes)
-		return zsd_options_refuse(reason, "no room for any data; leave the key out for no limit");
-	return error;
+static int parse_memory_limit(const char *value, uint64_t *ret_bytes, char reason[static ZSD_REASON_BYTES])
+{
+	if (parse_none(value, ret_bytes))
+		return 0;
+	return zsd_amount_parse(value, ret_bytes, reason) ?: refuse_nothing(*ret_bytes, reason);
 }
 
 /* "90s", "10min", "12h", "7d"; or "never" for 0. */
@@ -281,7 +247,7 @@ static int set_total_limit(struct zsd_config_target *target, const char *value, 
 static int set_batch_size(struct zsd_config_target *target, const char *value, char reason[static ZSD_REASON_BYTES])
 {
 	uint64_t bytes;
-	int error = parse_size(value, &bytes, reason);
+	int error = zsd_amount_parse_size(value, &bytes, reason);
 
 	if (!error && (bytes < ZS_BATCH_MIN_BYTES || bytes > ZS_BATCH_MAX_BYTES))
 		return zsd_options_refuse(reason, ZSD_BATCH_REASON);
@@ -297,7 +263,7 @@ static int set_idle_after(struct zsd_config_target *target, const char *value, c
 
 static int set_watermark(const char *value, unsigned int *percent, char reason[static ZSD_REASON_BYTES])
 {
-	if (parse_percentage(value, 97, percent))
+	if (zsd_amount_parse_percentage(value, 97, percent))
 		return zsd_options_refuse(reason, "not a part of the limit; use 1%% to 97%%");
 	return 0;
 }
@@ -329,7 +295,7 @@ static int set_encrypt(struct zsd_config_target *target, const char *value, char
 
 static int set_size(struct zsd_config_target *target, const char *value, char reason[static ZSD_REASON_BYTES])
 {
-	return parse_size(value, &target->device->size_bytes, reason);
+	return zsd_amount_parse(value, &target->device->size_bytes, reason);
 }
 
 static int set_algorithm(struct zsd_config_target *target, const char *value, char reason[static ZSD_REASON_BYTES])
@@ -345,7 +311,7 @@ static int set_recompress(struct zsd_config_target *target, const char *value, c
 static int set_block_size(struct zsd_config_target *target, const char *value, char reason[static ZSD_REASON_BYTES])
 {
 	uint64_t bytes;
-	int error = parse_size(value, &bytes, reason);
+	int error = zsd_amount_parse_size(value, &bytes, reason);
 
 	/* What is beyond 32 bits is refused as the largest number of 32 bits is. */
 	if (!error)
@@ -355,12 +321,12 @@ static int set_block_size(struct zsd_config_target *target, const char *value, c
 
 static int set_device_limit(struct zsd_config_target *target, const char *value, char reason[static ZSD_REASON_BYTES])
 {
-	return parse_limit(value, &target->device->memory_limit_bytes, reason);
+	return parse_memory_limit(value, &target->device->memory_limit_bytes, reason);
 }
 
 static int set_group_limit(struct zsd_config_target *target, const char *value, char reason[static ZSD_REASON_BYTES])
 {
-	return parse_limit(value, &target->group->memory_limit_bytes, reason);
+	return parse_memory_limit(value, &target->group->memory_limit_bytes, reason);
 }
 
 static int set_group(struct zsd_config_target *target, const char *value, char reason[static ZSD_REASON_BYTES])

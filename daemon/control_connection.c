@@ -6,11 +6,13 @@
  *
  * A round of work is at most one read of READ_BYTES and ROUND_STEPS replies, or one part of a long one; what is left
  * waits for the next round of the event loop, behind everybody else. There is no reading while complete messages are
- * left, and no answering while OUTPUT_FULL_BYTES are unsent: so a client that sends without reading stops itself, and
- * what it costs is one message, one reply and two buffers.
+ * left, no answering while OUTPUT_FULL_BYTES are unsent, and a call is held until the client has read most of what it
+ * was sent: so a client that sends without reading stops itself, and what it costs is one message, a few replies and
+ * two buffers.
  *
- * The timer runs while a message is half there or replies are unsent, and closes the connection after STUCK_USEC. It
- * is set anew only for a good reason: everything was sent, or a buffer's worth of it was. A byte now and then is none.
+ * The timer runs while a message is half there, replies are unsent or a call is held, and closes the connection after
+ * STUCK_USEC. It is set anew only for a good reason: everything was sent, or a buffer's worth of it was. A byte now and
+ * then is none.
  *
  * A message that comes in more than PIECES_MAX pieces is waited for, each time twice as long, and a read finds what has
  * come meanwhile: byte by byte, they took a third of a CPU.
@@ -19,6 +21,7 @@
 #include "control_connection.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -35,8 +38,8 @@
 /* Of a message's beginning: a call is shorter, and what is no call is seen to be none before more of it is copied. */
 #define READ_FIRST_BYTES  ((size_t)4 << 10)
 #define ROUND_STEPS	  32
-#define OUTPUT_FULL_BYTES ((size_t)16 << 10)
-/* Replies that nobody reads are made in vain: the kernel takes no more of them than twice this. */
+#define OUTPUT_FULL_BYTES ((size_t)4 << 10)
+/* The kernel takes twice this, and finds room when half of it is left, each time with what it keeps the bytes in. */
 #define SOCKET_BYTES (32 << 10)
 /* Of what is sent before a client has another STUCK_USEC. */
 #define PROGRESS_BYTES	((size_t)64 << 10)
@@ -144,7 +147,20 @@ static int next_call(struct zsd_connection *connection)
 		return error;
 	zsd_call_init(&connection->call, &wire, connection->service, &connection->peer);
 	connection->answering = true;
+	connection->held = true;
 	return 0;
+}
+
+/*
+ * Replies that nobody reads are made in vain, and each takes as long as some ten requests for data. The kernel calls a
+ * socket writable when it is less than a quarter full; one that the client has closed is, too, and send(2) says so.
+ */
+static bool begin_call(struct zsd_connection *connection)
+{
+	struct pollfd socket = {.fd = connection->fd, .events = POLLOUT};
+
+	connection->held = connection->held && poll(&socket, 1, 0) == 0;
+	return !connection->held;
 }
 
 static int send_answer(struct zsd_connection *connection, const struct zsd_answer *answer)
@@ -219,7 +235,7 @@ static int answer_some(struct zsd_connection *connection)
 	for (unsigned int i = 0; i < ROUND_STEPS && !error && !works && unsent(connection) < OUTPUT_FULL_BYTES; i++) {
 		if (!connection->answering)
 			error = next_call(connection);
-		if (error || !connection->answering || connection->waiting)
+		if (error || !connection->answering || connection->waiting || !begin_call(connection))
 			break;
 		error = answer_step(connection, &works);
 	}
@@ -239,7 +255,7 @@ static bool has_calls(const struct zsd_connection *connection)
 /* True if there is something to do at once. */
 static bool can_answer(const struct zsd_connection *connection)
 {
-	return has_calls(connection) && !connection->waiting;
+	return has_calls(connection) && !connection->waiting && !connection->held;
 }
 
 /* A message is half there. */
@@ -250,7 +266,7 @@ static bool has_part(const struct zsd_connection *connection)
 
 static int watch_timer(struct zsd_connection *connection)
 {
-	bool stuck = unsent(connection) || has_part(connection);
+	bool stuck = unsent(connection) || connection->held || has_part(connection);
 
 	if (connection->timing && stuck && connection->timed_sent < PROGRESS_BYTES)
 		return 0;
@@ -278,7 +294,7 @@ static int wait_for_pieces(struct zsd_connection *connection)
 static int watch(struct zsd_connection *connection)
 {
 	bool full = unsent(connection) >= OUTPUT_FULL_BYTES;
-	uint32_t events = unsent(connection) ? EPOLLOUT : 0;
+	uint32_t events = unsent(connection) || connection->held ? EPOLLOUT : 0;
 	int error;
 
 	if (!connection->ended && !has_calls(connection) && !full)

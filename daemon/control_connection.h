@@ -36,6 +36,7 @@ struct zsd_connection {
 	bool pause_due;		 /* they are too many */
 	bool ended;		 /* the client sends no more */
 	bool answering;		 /* call is valid */
+	bool held;		 /* it is not begun before the client has read more */
 	bool waiting;		 /* it has nothing to answer before news is due */
 	struct zsd_call call;
 

@@ -173,16 +173,21 @@ static int add_configured_groups(struct zsd_service *service)
 /* A device that can't be added is left out: one mistake must not take all the others away. */
 static void add_configured_devices(struct zsd_service *service)
 {
+	unsigned int nr_left_out = (unsigned int)service->config->nr_refused;
+
 	for (size_t i = 0; i < service->config->nr_devices; i++) {
 		const struct zs_device_options *options = &service->config->devices[i];
 		enum zs_device_field field = ZS_FIELD_NONE;
 		uint64_t id;
 		int r = zsd_service_add(service, options, &field, &id);
 
-		if (r)
-			zs_log_event(ZS_EVENT_DEVICE_LEFT_OUT, ZS_LOG_ERR, options->name, r,
-				     "configured device %s was left out: %s", options->name, strerror(-r));
+		if (!r)
+			continue;
+		nr_left_out++;
+		zs_log_event(ZS_EVENT_DEVICE_LEFT_OUT, ZS_LOG_ERR, options->name, r,
+			     "configured device %s was left out: %s", options->name, strerror(-r));
 	}
+	atomic_store(&service->facts.left_out, nr_left_out);
 }
 
 /* mount */
@@ -346,7 +351,7 @@ static int watch(struct zsd_service *service)
 	int r = sd_event_add_io(service->event, NULL, fd, EPOLLIN, on_transport_ended, service);
 
 	if (r >= 0 && zsd_notify_is_wanted())
-		r = zsd_status_create(service->event, service->store, service->frontend, &service->status);
+		r = zsd_status_create(service->event, service, &service->status);
 	if (r >= 0 && service->config->compact)
 		r = zsd_policy_create(service->event, service->store, service->frontend, &service->config->policy,
 				      &service->policy);

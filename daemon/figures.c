@@ -34,6 +34,33 @@ void zsd_figures_get(struct zs_device *device, struct zsd_figures *ret_figures)
 	*ret_figures = figures;
 }
 
+void zsd_figures_sum(struct zs_store *store, struct zsd_sums *ret_sums)
+{
+	struct zsd_figures figures;
+	unsigned int cursor = 0;
+	uint64_t id;
+
+	*ret_sums = (struct zsd_sums){0};
+	while (zs_store_next(store, &cursor, &id)) {
+		struct zs_device *device = zs_device_get(store, id, NULL);
+
+		if (!device)
+			continue;
+		zsd_figures_get(device, &figures);
+		zs_device_put(device, NULL);
+		ret_sums->data_bytes += figures.data_bytes;
+		ret_sums->written_back_bytes += figures.written_back_bytes;
+		ret_sums->stored_bytes += figures.stats.compressed_bytes;
+	}
+}
+
+double zsd_sums_ratio(const struct zsd_sums *sums, uint64_t used_bytes)
+{
+	uint64_t held = sums->data_bytes - sums->written_back_bytes;
+
+	return used_bytes ? (double)held / (double)used_bytes : 0;
+}
+
 double zsd_figures_ratio(const struct zsd_figures *figures)
 {
 	uint64_t held = figures->data_bytes - figures->written_back_bytes;

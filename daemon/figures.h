@@ -25,5 +25,18 @@ struct zsd_figures {
 
 void zsd_figures_get(struct zs_device *device, struct zsd_figures *ret_figures);
 
+/* Of all devices. */
+struct zsd_sums {
+	uint64_t data_bytes;
+	uint64_t written_back_bytes; /* the part of data_bytes that takes no memory */
+	uint64_t stored_bytes;	     /* payload in memory */
+};
+
+/* Context: any thread that has borrowed no device. */
+void zsd_figures_sum(struct zs_store *store, struct zsd_sums *ret_sums);
+
+/* (data - written back) / used: how much one byte of the pool's memory holds; 0 while there is nothing to compare. */
+double zsd_sums_ratio(const struct zsd_sums *sums, uint64_t used_bytes);
+
 /* (data - written back) / memory: how much one byte of memory holds; 0 while there is nothing to compare. */
 double zsd_figures_ratio(const struct zsd_figures *figures);

@@ -233,8 +233,9 @@ const char zsd_interface_cold[] =
 	"method SetDailyLimit(daily_limit_bytes: int) -> ()\n"
 	"\n"
 	"# How many bytes may be written to it in all from now on; absent: any. It stays likewise, less what is\n"
-	"# written, and nothing but setting it anew makes it more. With both limits, both hold.\n"
-	"method SetTotalLimit(total_limit_bytes: ?int) -> ()\n"
+	"# written, and nothing but setting it anew makes it more. With both limits, both hold. daily_limit_bytes:\n"
+	"# that one is set, too, as by SetDailyLimit; if either is refused, neither is changed.\n"
+	"method SetTotalLimit(total_limit_bytes: ?int, daily_limit_bytes: ?int) -> ()\n"
 	"\n"
 	"# The configuration names no backing file.\n"
 	"error NoBacking (message: string)\n";

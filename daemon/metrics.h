@@ -23,6 +23,7 @@ enum zsd_metrics_format { ZSD_METRICS_PROMETHEUS, ZSD_METRICS_OPENMETRICS };
 struct zsd_metrics_facts {
 	_Atomic uint64_t reloaded_sec; /* when the configuration was read last, Unix time */
 	_Atomic bool reload_failed;    /* the last time */
+	_Atomic unsigned int left_out; /* [Device] sections that it could make no use of, the last time */
 	struct zsd_tasks *tasks;       /* immutable once somebody may ask; NULL: what they have done is left out */
 };
 

@@ -17,6 +17,7 @@
 #include "live.h"
 #include "notify.h"
 #include "service_internal.h"
+#include "status.h"
 
 #define DEVICE_PREFIX "Device "
 #define NAME_BYTES    192
@@ -212,14 +213,26 @@ static int add_soon(struct changes *changes, const struct zs_device_options *opt
 
 static const char *reason_not_added(int error)
 {
-	if (error == -EAGAIN)
+	switch (error) {
+	case 0:
+		return NULL;
+	case -EAGAIN:
 		return "devices that were removed are still being freed; reload again in a moment";
-	return error ? strerror(-error) : NULL;
+	case -EFBIG:
+		return "there is no room for its table; correct Size=, or remove another device";
+	case -ENFILE:
+		return "there are as many devices as there can be; remove one first";
+	case -EUSERS:
+		return "there are as many groups as there can be; correct Group=";
+	default:
+		return strerror(-error);
+	}
 }
 
 /* Devices that the configuration has and the store has not. */
 static int add_devices(struct changes *changes)
 {
+	unsigned int nr_left_out = (unsigned int)changes->now->nr_refused;
 	int error = 0;
 
 	for (size_t i = 0; i < changes->now->nr_devices && !error; i++) {
@@ -232,8 +245,10 @@ static int add_devices(struct changes *changes)
 			continue;
 		r = add_soon(changes, options);
 		snprintf(heading, sizeof(heading), DEVICE_PREFIX "%s", options->name);
+		nr_left_out += r != 0;
 		error = add_row(changes, heading, "", NULL, r ? "failed" : "added", reason_not_added(r));
 	}
+	atomic_store(&changes->service->facts.left_out, nr_left_out);
 	return error;
 }
 
@@ -297,7 +312,7 @@ static int apply(struct changes *changes)
 	return error ?: add_devices(changes) ?: keep_mistaken(changes);
 }
 
-int zsd_reload(struct zsd_service *service, json_t **ret_report, json_t **ret_messages)
+static int reload(struct zsd_service *service, json_t **ret_report, json_t **ret_messages)
 {
 	ZS_CLEANUP(config_freep) struct zsd_config *config = NULL;
 	CLEANUP_JSON json_t *rows = json_array();
@@ -318,4 +333,17 @@ int zsd_reload(struct zsd_service *service, json_t **ret_report, json_t **ret_me
 		return error;
 	*ret_report = json_pack("{s:O, s:O}", "changes", rows, "warnings", *ret_messages);
 	return *ret_report ? 0 : -ENOMEM;
+}
+
+int zsd_reload(struct zsd_service *service, json_t **ret_report, json_t **ret_messages)
+{
+	int error;
+
+	/* The manager waits for READY=1 if its unit is of Type=notify-reload, which came with systemd 253. */
+	zsd_notify("RELOADING=1\nMONOTONIC_USEC=%llu", (unsigned long long)zs_clock_nsec() / 1000);
+	error = reload(service, ret_report, ret_messages);
+	zsd_notify("READY=1");
+	if (service->status)
+		zsd_status_changed(service->status);
+	return error;
 }

@@ -10,6 +10,7 @@
 #include "status.h"
 
 #include <errno.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -19,9 +20,10 @@
 #include "base/check.h"
 #include "base/cleanup.h"
 #include "base/size.h"
+#include "figures.h"
 #include "frontend.h"
 #include "notify.h"
-#include "store/device.h"
+#include "service_internal.h"
 #include "store/store.h"
 
 #define INTERVAL_USEC (UINT64_C(10) * 1000000)
@@ -29,58 +31,54 @@
 #define ACCURACY_USEC (UINT64_C(1) * 1000000)
 
 struct zsd_status {
-	struct zs_store *store;
-	struct zsd_frontend *frontend;
+	struct zsd_service *service;
 	int activity_fd;
 	sd_event_source *activity;
 	sd_event_source *timer; /* off while watching */
 	uint64_t sent_usec;
-	char line[128]; /* as sent last */
+	char line[192]; /* as sent last */
 };
 
-static uint64_t data_bytes(struct zs_store *store)
+__attribute__((format(printf, 3, 4))) static void append(char *line, size_t size, const char *format, ...)
 {
-	unsigned int cursor = 0;
-	uint64_t sum = 0;
-	uint64_t id;
+	size_t length = strlen(line);
+	va_list arguments;
 
-	while (zs_store_next(store, &cursor, &id)) {
-		struct zs_device *device = zs_device_get(store, id, NULL);
-		struct zs_device_stats stats;
-
-		if (!device)
-			continue;
-		zs_device_stats(device, &stats);
-		zs_device_put(device, NULL);
-		sum += stats.data_bytes;
-	}
-	return sum;
+	va_start(arguments, format);
+	vsnprintf(line + length, size - length, format, arguments);
+	va_end(arguments);
 }
 
-static void compose(struct zs_store *store, char *line, size_t size)
+static void compose(struct zsd_service *service, char *line, size_t size)
 {
+	unsigned int nr_left_out = atomic_load(&service->facts.left_out);
 	struct zs_store_stats stats;
+	struct zsd_sums sums;
 	char data_text[ZS_SIZE_TEXT_BYTES], used_text[ZS_SIZE_TEXT_BYTES];
-	uint64_t data = data_bytes(store);
-	int length;
+	uint64_t used;
 
-	zs_store_stats(store, &stats);
-	length = snprintf(line, size, "%llu device%s, %s in %s", (unsigned long long)stats.nr_devices,
-			  stats.nr_devices == 1 ? "" : "s", zs_size_format(data, data_text),
-			  zs_size_format(stats.heap.used_bytes, used_text));
-	if (stats.heap.used_bytes)
-		length += snprintf(line + length, size - (size_t)length, " (%.2fx)",
-				   (double)data / (double)stats.heap.used_bytes);
+	zs_store_stats(service->store, &stats);
+	zsd_figures_sum(service->store, &sums);
+	used = stats.heap.used_bytes;
+	*line = 0;
+	append(line, size, "%llu device%s, %s in %s", (unsigned long long)stats.nr_devices,
+	       stats.nr_devices == 1 ? "" : "s", zs_size_format(sums.data_bytes - sums.written_back_bytes, data_text),
+	       zs_size_format(used, used_text));
+	if (used)
+		append(line, size, " (%.2fx)", zsd_sums_ratio(&sums, used));
+	if (sums.written_back_bytes)
+		append(line, size, ", %s on disk", zs_size_format(sums.written_back_bytes, data_text));
 	if (stats.heap.limit_bytes)
-		snprintf(line + length, size - (size_t)length, ", limit %llu%%",
-			 (unsigned long long)(stats.heap.used_bytes * 100 / stats.heap.limit_bytes));
+		append(line, size, ", limit %llu%%", (unsigned long long)(used * 100 / stats.heap.limit_bytes));
+	if (nr_left_out)
+		append(line, size, ", %u configured device%s left out", nr_left_out, nr_left_out == 1 ? "" : "s");
 }
 
 static void send_line(struct zsd_status *status)
 {
 	char line[sizeof(status->line)];
 
-	compose(status->store, line, sizeof(line));
+	compose(status->service, line, sizeof(line));
 	if (!strcmp(line, status->line))
 		return;
 	memcpy(status->line, line, sizeof(line));
@@ -94,7 +92,7 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *userdata)
 	/* usec is when it was due. */
 	sd_event_now(sd_event_source_get_event(source), CLOCK_MONOTONIC, &status->sent_usec);
 	/* First this: what happens from now on wakes us up again, what happened before is in the line. */
-	zsd_frontend_watch_activity(status->frontend, ZSD_WATCHER_STATUS, status->activity_fd);
+	zsd_frontend_watch_activity(status->service->frontend, ZSD_WATCHER_STATUS, status->activity_fd);
 	send_line(status);
 	return 0;
 }
@@ -138,16 +136,14 @@ static void destroyp(struct zsd_status **status)
 	zsd_status_destroy(*status);
 }
 
-int zsd_status_create(sd_event *event, struct zs_store *store, struct zsd_frontend *frontend,
-		      struct zsd_status **ret_status)
+int zsd_status_create(sd_event *event, struct zsd_service *service, struct zsd_status **ret_status)
 {
 	ZS_CLEANUP(destroyp) struct zsd_status *status = zs_calloc(1, sizeof(*status));
 	int r;
 
 	if (!status)
 		return -ENOMEM;
-	status->store = store;
-	status->frontend = frontend;
+	status->service = service;
 	status->activity_fd = -1;
 	r = start(status, event);
 	if (r)
@@ -161,7 +157,7 @@ void zsd_status_destroy(struct zsd_status *status)
 {
 	if (!status)
 		return;
-	zsd_frontend_watch_activity(status->frontend, ZSD_WATCHER_STATUS, -1);
+	zsd_frontend_watch_activity(status->service->frontend, ZSD_WATCHER_STATUS, -1);
 	sd_event_source_disable_unref(status->timer);
 	sd_event_source_disable_unref(status->activity);
 	if (status->activity_fd >= 0)

@@ -55,20 +55,20 @@ static enum zsctl_exit set_limit(struct zs_client *client, const char *method, j
 	return zsctl_call(client, "backing", method, parameters, false, &result);
 }
 
+/* Both by one call: neither is changed without the other. */
 static enum zsctl_exit set_limits(const struct zsctl_options *options, struct zs_client *client)
 {
 	const struct zsctl_limit *daily = &options->daily_limit, *total = &options->total_limit;
-	enum zsctl_exit status = ZSCTL_OK;
+	json_t *parameters;
 
+	if (!daily->given && !total->given)
+		return ZSCTL_OK;
+	parameters = json_object();
 	if (daily->given)
-		status = set_limit(client, "SetDailyLimit",
-				   json_pack("{s:I}", "daily_limit_bytes", (json_int_t)daily->bytes));
-	if (!status && total->given && total->bytes)
-		status = set_limit(client, "SetTotalLimit",
-				   json_pack("{s:I}", "total_limit_bytes", (json_int_t)total->bytes));
-	else if (!status && total->given)
-		status = set_limit(client, "SetTotalLimit", json_object());
-	return status;
+		json_object_set_new(parameters, "daily_limit_bytes", json_integer((json_int_t)daily->bytes));
+	if (total->given && total->bytes)
+		json_object_set_new(parameters, "total_limit_bytes", json_integer((json_int_t)total->bytes));
+	return set_limit(client, total->given ? "SetTotalLimit" : "SetDailyLimit", parameters);
 }
 
 enum zsctl_exit cmd_backing(const struct zsctl_options *options, char *const *names)

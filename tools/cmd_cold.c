@@ -206,15 +206,19 @@ static void print_work(const json_t *task, const char *state)
 	char saved[ZS_SIZE_TEXT_BYTES];
 
 	zs_size_format((uint64_t)number(task, "saved_bytes"), saved);
+	/* What was done stays done. */
+	if (!done)
+		printf("%s: ", state);
 	if (json_object_get(task, "training") && done)
 		print_training(task);
+	else if (json_object_get(task, "training"))
+		puts("nothing is kept");
 	else if (strcmp(json_string_value(json_object_get(task, "kind")), "writeback") == 0)
-		printf("%s %" JSON_INTEGER_FORMAT " blocks, freed %s\n", done ? "written back:" : state,
-		       number(task, "blocks_changed"), saved);
-	else
-		printf("%s %" JSON_INTEGER_FORMAT " of %" JSON_INTEGER_FORMAT " blocks, saved %s\n",
-		       done ? "recompressed" : state, number(task, "blocks_changed"), number(task, "blocks_tried"),
+		printf("written back: %" JSON_INTEGER_FORMAT " blocks, freed %s\n", number(task, "blocks_changed"),
 		       saved);
+	else
+		printf("recompressed %" JSON_INTEGER_FORMAT " of %" JSON_INTEGER_FORMAT " blocks, saved %s\n",
+		       number(task, "blocks_changed"), number(task, "blocks_tried"), saved);
 }
 
 static enum zsctl_exit print_end(const struct zsctl_options *options, json_t *task)

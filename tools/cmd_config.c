@@ -135,8 +135,11 @@ enum zsctl_exit cmd_config(const struct zsctl_options *options, char *const *wor
 		zsctl_suggest_init(&suggestion, words[0]);
 		zsctl_suggest_offer(&suggestion, "check");
 		zsctl_suggest_offer(&suggestion, "show");
-		fprintf(stderr, "zsctl: config %s: no such action; %s %s?\n", words[0],
-			suggestion.best ? "did you mean" : "use check or", suggestion.best ?: "show");
+		if (suggestion.best)
+			fprintf(stderr, "zsctl: config %s: no such action; did you mean %s?\n", words[0],
+				suggestion.best);
+		else
+			fprintf(stderr, "zsctl: config %s: no such action; use check or show\n", words[0]);
 		return ZSCTL_USAGE;
 	}
 	if (*words[0] == 'c') {

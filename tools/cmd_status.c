@@ -45,25 +45,37 @@ static void print_daemon(const json_t *status)
 static void print_devices(const json_t *status)
 {
 	json_int_t degraded = number(status, "degraded_devices"), refused = number(status, "refused_devices");
+	json_int_t unreadable = number(status, "unreadable_devices");
+	json_int_t left_out = number(status, "left_out_devices");
 
 	printf("Devices:    %" JSON_INTEGER_FORMAT, number(json_object_get(status, "pool"), "devices"));
 	if (degraded)
 		printf(", %" JSON_INTEGER_FORMAT " with damaged blocks (zsctl list -o NAME,ERRORS)", degraded);
+	if (unreadable)
+		printf(", %" JSON_INTEGER_FORMAT
+		       " with blocks that could not be read back (zsctl stats -o NAME,BACK-ERRORS)",
+		       unreadable);
 	if (refused)
 		printf(", %" JSON_INTEGER_FORMAT " refused data for lack of room (zsctl stats -o NAME,NO-SPACE)",
 		       refused);
+	if (left_out)
+		printf(", %" JSON_INTEGER_FORMAT " of the configuration left out (zsctl config check, and the log)",
+		       left_out);
 	putchar('\n');
 }
 
 static void print_pool(const json_t *pool)
 {
 	json_int_t used = number(pool, "used_bytes"), limit = number(pool, "memory_limit_bytes");
+	json_int_t cold = number(pool, "written_back_bytes"), held = number(pool, "data_bytes") - cold;
 	const json_t *ratio = json_object_get(pool, "ratio");
 	char a[ZS_SIZE_TEXT_BYTES], b[ZS_SIZE_TEXT_BYTES];
 
-	printf("Data:       %s in %s of memory", size(pool, "data_bytes", a), size(pool, "used_bytes", b));
+	printf("Data:       %s in %s of memory", zs_size_format((uint64_t)held, a), size(pool, "used_bytes", b));
 	if (ratio)
 		printf(" (%.2fx)", json_number_value(ratio));
+	if (cold)
+		printf(", and %s in the backing file", size(pool, "written_back_bytes", a));
 	printf("\nPeak:       %s\n", size(pool, "peak_bytes", a));
 	if (limit)
 		printf("Limit:      %s, %" JSON_INTEGER_FORMAT "%% used\n", size(pool, "memory_limit_bytes", a),

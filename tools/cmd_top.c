@@ -27,6 +27,7 @@
 struct view {
 	struct zs_client *client;
 	struct zsctl_frame frame;
+	bool shows_usage;
 	struct zsctl_sample before;
 	struct zsctl_sample now;
 };
@@ -47,15 +48,32 @@ static enum zsctl_exit sample(struct view *view)
 	return zsctl_take_sample(view->client, "top", NULL, 0, true, &view->before, &view->now);
 }
 
+/* Of the machine, in the last 10 seconds; kernels may be built, or started, without it. */
+static double memory_pressure(void)
+{
+	FILE *stream = fopen("/proc/pressure/memory", "re");
+	double percent;
+
+	if (!stream || fscanf(stream, "some avg10=%lf", &percent) != 1)
+		percent = -1;
+	if (stream)
+		fclose(stream);
+	return percent;
+}
+
 static enum zsctl_exit draw(struct view *view)
 {
-	CLEANUP_JSON json_t *status_report = NULL, *list = NULL, *rates = NULL;
+	CLEANUP_JSON json_t *status_report = NULL, *list = NULL, *rates = NULL, *usage = NULL;
 	enum zsctl_exit status = zsctl_call(view->client, "top", "Status", json_object(), false, &status_report);
 
 	if (!status)
 		status = zsctl_call(view->client, "top", "List", json_object(), true, &list);
+	if (!status && view->shows_usage)
+		status = zsctl_call(view->client, "top", "Usage", json_object(), false, &usage);
 	if (status)
 		return status;
+	view->frame.usage = usage;
+	view->frame.pressure = memory_pressure();
 	rates = zsctl_rates(&view->before, &view->now, false);
 	if (!rates || zsctl_frame_draw(&view->frame, status_report, json_object_get(list, "devices"), rates))
 		return zsctl_no_memory();
@@ -176,6 +194,8 @@ static bool take_key(struct view *view, int key)
 {
 	if (key == 's')
 		view->frame.order = (view->frame.order + 1) % ZSCTL_NR_ORDERS;
+	if (key == '\n' || key == '\r' || key == KEY_ENTER)
+		view->shows_usage = !view->shows_usage;
 	return key != 'q' && key != 'Q';
 }
 

@@ -79,6 +79,7 @@ static void draw_pool(const struct zsctl_frame *frame, unsigned int *line, const
 	json_int_t used = number(pool, "used_bytes"), limit = number(pool, "memory_limit_bytes");
 	char bar[BAR_MAX + 1] = "", text[ZSCTL_FRAME_BYTES], a[ZS_SIZE_TEXT_BYTES], b[ZS_SIZE_TEXT_BYTES];
 	unsigned int width = bar_width(frame);
+	size_t length;
 
 	fill_part(bar, width, used, limit, '#');
 	fill_rest(bar, width);
@@ -87,20 +88,24 @@ static void draw_pool(const struct zsctl_frame *frame, unsigned int *line, const
 			 size(limit, b), (int)(used * 100 / limit));
 	else
 		snprintf(text, sizeof(text), "%-*s[%s] %s", NAME_COLUMNS, "pool", bar, size(used, a));
+	length = strlen(text);
+	if (frame->pressure >= 0)
+		snprintf(text + length, sizeof(text) - length, "  psi some %.1f%%", frame->pressure);
 	put(frame, line, text);
 }
 
 static void draw_head(const struct zsctl_frame *frame, unsigned int *line, const json_t *status)
 {
 	const json_t *pool = json_object_get(status, "pool"), *ratio = json_object_get(pool, "ratio");
-	json_int_t data = number(pool, "data_bytes"), used = number(pool, "used_bytes");
+	json_int_t data = number(pool, "data_bytes");
+	json_int_t saved = data - number(pool, "written_back_bytes") - number(pool, "used_bytes");
 	char text[ZSCTL_FRAME_BYTES], a[ZS_SIZE_TEXT_BYTES], b[ZS_SIZE_TEXT_BYTES], ratio_text[32] = "";
 
 	if (ratio)
 		snprintf(ratio_text, sizeof(ratio_text), ", %.2fx", json_number_value(ratio));
 	snprintf(text, sizeof(text), "zsd %.20s  %lld devices hold %s, and save %s%s",
 		 json_string_value(json_object_get(status, "version")) ?: "?", (long long)number(pool, "devices"),
-		 size(data, a), size(data - used, b), ratio_text);
+		 size(data, a), size(saved, b), ratio_text);
 	put(frame, line, text);
 }
 
@@ -135,8 +140,8 @@ static void draw_alert(const struct zsctl_frame *frame, unsigned int *line, cons
 		snprintf(text, sizeof(text), "! damaged blocks on %lld devices: zsctl list -o NAME,ERRORS",
 			 (long long)number(status, "degraded_devices"));
 	else if (limit && used * 100 / limit >= ALERT_FULL)
-		snprintf(text, sizeof(text), "! the pool is full to %lld%%; new data is refused at its limit",
-			 (long long)(used * 100 / limit));
+		snprintf(text, sizeof(text), "! the pool is full to %lld%%%.100s", (long long)(used * 100 / limit),
+			 *backing ? backing : "; new data is refused at its limit");
 	else
 		snprintf(text, sizeof(text), "compaction %.10s, %s could be freed%.100s",
 			 json_string_value(json_object_get(pool, "compaction")) ?: "?",
@@ -320,6 +325,38 @@ static int draw_devices(struct zsctl_frame *frame, unsigned int *line, const jso
 	return 0;
 }
 
+/*
+ * usage
+ */
+
+static void draw_usage_row(const struct zsctl_frame *frame, unsigned int *line, const json_t *row)
+{
+	const json_t *ratio = json_object_get(row, "ratio");
+	char text[ZSCTL_FRAME_BYTES], a[ZS_SIZE_TEXT_BYTES], b[ZS_SIZE_TEXT_BYTES], ratio_text[32] = "-";
+
+	if (ratio)
+		snprintf(ratio_text, sizeof(ratio_text), "%.2fx", json_number_value(ratio));
+	snprintf(text, sizeof(text), "%-14.14s %6s %6s %6s %5.1f%%",
+		 json_string_value(json_object_get(row, "type")) ?: "?", size(number(row, "data_bytes"), a),
+		 size(number(row, "stored_bytes"), b), ratio_text,
+		 json_number_value(json_object_get(row, "share")) * 100);
+	put(frame, line, text);
+}
+
+static void draw_usage(const struct zsctl_frame *frame, unsigned int *line)
+{
+	char text[ZSCTL_FRAME_BYTES], a[ZS_SIZE_TEXT_BYTES], b[ZS_SIZE_TEXT_BYTES], c[ZS_SIZE_TEXT_BYTES];
+	const json_t *row;
+	size_t i;
+
+	put(frame, line, "TYPE             DATA STORED  RATIO  SHARE");
+	json_array_foreach(json_object_get(frame->usage, "usage"), i, row) draw_usage_row(frame, line, row);
+	snprintf(text, sizeof(text), "%-14s %6s %6s   in %s of memory", "total",
+		 size(number(frame->usage, "data_bytes"), a), size(number(frame->usage, "stored_bytes"), b),
+		 size(number(frame->usage, "memory_bytes"), c));
+	put(frame, line, text);
+}
+
 int zsctl_frame_draw(struct zsctl_frame *frame, const json_t *status, const json_t *devices, const json_t *rates)
 {
 	char backing[ZSCTL_FRAME_BYTES];
@@ -330,5 +367,9 @@ int zsctl_frame_draw(struct zsctl_frame *frame, const json_t *status, const json
 	draw_pool(frame, &line, json_object_get(status, "pool"));
 	draw_alert(frame, &line, status, backing);
 	put(frame, &line, "");
+	if (frame->usage) {
+		draw_usage(frame, &line);
+		return 0;
+	}
 	return draw_devices(frame, &line, devices, rates);
 }

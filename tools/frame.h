@@ -26,6 +26,8 @@ struct zsctl_frame {
 	unsigned int lines; /* 0 = as many as it takes */
 	bool utf8;
 	enum zsctl_order order;
+	double pressure;     /* percent of the time that some process waits for memory; less than 0: not known */
+	const json_t *usage; /* what Usage answers, instead of the devices; borrowed; NULL: the devices */
 	void (*put)(unsigned int line, const char *text, void *data); /* text has no newline */
 	void *data;
 

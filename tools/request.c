@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/bits.h"
+#include "base/size.h"
 #include "ctl/client.h"
 #include "loop.h"
 #include "options.h"
@@ -89,7 +90,6 @@ static const struct {
 } hints[] = {
 	{INTERFACE "NoSuchDevice", "; 'zsctl list' shows those there are"},
 	{INTERFACE "NoSuchGroup", "; 'zsctl groups' shows those there are"},
-	{INTERFACE "DeviceBusy", " (--force)"},
 	{"org.varlink.service.PermissionDenied",
 	 "no permission to change anything; become root, or a member of the group zsd"},
 	{"org.varlink.service.MethodNotFound", "the daemon does not know this command; is it older than zsctl?"},
@@ -105,6 +105,17 @@ static const char *hint_of(const char *error)
 			return hints[i].text;
 	}
 	return NULL;
+}
+
+/* What a removal is forced by, and costs. A daemon that is older than data_bytes leaves that open. */
+static void print_force(const json_t *parameters)
+{
+	json_int_t data = json_integer_value(json_object_get(parameters, "data_bytes"));
+	char text[ZS_SIZE_TEXT_BYTES];
+
+	fputs(" (--force)", stderr);
+	if (data > 0)
+		fprintf(stderr, ", which drops %s of data", zs_size_format((uint64_t)data, text));
 }
 
 /* Who has the file open is found here and not in the daemon, which may not be allowed to look at other processes. */
@@ -146,6 +157,7 @@ static enum zsctl_exit refuse_answered(struct zs_client *client, const char *wha
 	const char *message = json_string_value(json_object_get(reply->parameters, "message"));
 	const char *hint = hint_of(reply->error);
 	bool is_missing = strcmp(reply->error, INTERFACE "NoSuchDevice") == 0;
+	bool is_busy = strcmp(reply->error, INTERFACE "DeviceBusy") == 0;
 
 	fputs("zsctl: ", stderr);
 	if (message) {
@@ -154,14 +166,14 @@ static enum zsctl_exit refuse_answered(struct zs_client *client, const char *wha
 		print_safely(what);
 		fputs(": ", stderr);
 	}
-	/* What else may be open is not to be forced. */
-	if (strcmp(reply->error, INTERFACE "DeviceBusy") == 0 && strncmp(what, "remove ", strlen("remove ")) != 0)
-		hint = NULL;
 	if (hint)
 		fputs(hint, stderr);
 	else if (!message)
 		print_safely(reply->error);
-	if (strcmp(reply->error, INTERFACE "DeviceBusy") == 0)
+	/* What else may be open is not to be forced. */
+	if (is_busy && strncmp(what, "remove ", strlen("remove ")) == 0)
+		print_force(reply->parameters);
+	if (is_busy)
 		print_holder(reply->parameters);
 	if (is_missing)
 		print_similar(client, reply->parameters);

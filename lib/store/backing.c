@@ -18,8 +18,6 @@
 #include "zsmalloc/object.h"
 
 #define DEFAULT_SEGMENT_BYTES ((uint32_t)1 << 20)
-/* One without records, one to write to, and two kept for collection. */
-#define MIN_SEGMENTS 4
 /* Nothing that a dead process has submitted is written later than that; no device queues for so long. */
 #define QUARANTINE_NSEC UINT64_C(60000000000)
 
@@ -45,7 +43,7 @@ static int check_options(const struct zs_backing_options *options, enum zs_backi
 	if (!zs_is_power_of_two(segment) || segment < ZS_SEGMENT_MIN_BYTES || segment > ZS_SEGMENT_MAX_BYTES)
 		return -EINVAL;
 	*ret_field = ZS_BACKING_FIELD_SIZE;
-	if (options->size_bytes && options->size_bytes < (uint64_t)MIN_SEGMENTS * segment)
+	if (options->size_bytes && options->size_bytes < (uint64_t)ZS_SEGMENTS_MIN * segment)
 		return -EOVERFLOW;
 	*ret_field = ZS_BACKING_FIELD_ENCRYPT;
 	if (options->encrypt && zs_crypt_start())
@@ -122,7 +120,7 @@ static int choose_size(const struct zs_backing *backing, uint64_t wanted_bytes, 
 		bytes = wanted_bytes ?: backing->file.device_bytes;
 	}
 	bytes = zs_min(bytes ?: max_bytes, max_bytes);
-	if (bytes < (uint64_t)MIN_SEGMENTS * segment_bytes)
+	if (bytes < (uint64_t)ZS_SEGMENTS_MIN * segment_bytes)
 		return -EOVERFLOW;
 	*ret_bytes = bytes;
 	return 0;
@@ -339,8 +337,7 @@ int zs_backing_append(struct zs_backing *backing, const struct zs_record *record
 	if (error)
 		return error;
 	zs_backing_count_cold(backing, ZS_BACKING_COUNT_APPENDED_RECORDS, 1);
-	zs_backing_count_cold(backing, ZS_BACKING_COUNT_APPENDED_BYTES,
-			      zs_record_length(backing, record->meta) * ZS_UNIT_BYTES);
+	zs_backing_count_cold(backing, ZS_BACKING_COUNT_APPENDED_BYTES, zs_backing_record_bytes(backing, record->meta));
 	zs_backing_count_cold(backing, ZS_BACKING_COUNT_PAYLOAD_BYTES, zs_object_info(record->meta).size);
 	return 0;
 }

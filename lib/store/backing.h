@@ -143,17 +143,21 @@ void zs_backing_set_soon(struct zs_backing *backing, zs_backing_soon *soon);
  * tells of its records then. Returns 0 (the record will be told of), -ENOSPC or -EIO (it will not).
  */
 int zs_backing_append(struct zs_backing *backing, const struct zs_record *record, void *cookie);
+/* What the record of an object with this meta takes of the file. */
+uint64_t zs_backing_record_bytes(const struct zs_backing *backing, uint32_t meta);
 /* What is in the buffer goes out, up to the end of a page: half a page is lost each time. */
 void zs_backing_submit(struct zs_backing *backing);
 /* Tells of all records whose writes are over; wait: of all that were submitted. */
 void zs_backing_reap(struct zs_backing *backing, bool wait);
 /* How many bytes of records can be appended before it is full, at least. */
 uint64_t zs_backing_room(struct zs_backing *backing);
+/* True if no segment can be taken, and none is in quarantine. Any thread. */
+bool zs_backing_is_full(struct zs_backing *backing);
 /*
- * True if no segment can be taken, and none is in quarantine. *ret_unused_bytes: what live records leave of the file.
- * Collection makes room of it, if enough of it is together. Any thread.
+ * How much more of the file is not in use than when a record was refused for lack of room the last time: blocks were
+ * freed, or it has grown. Collection makes room of it, if enough of it is together. Any thread.
  */
-bool zs_backing_is_full(struct zs_backing *backing, uint64_t *ret_unused_bytes);
+uint64_t zs_backing_freed(struct zs_backing *backing);
 /* How many records were submitted and not told of. */
 uint64_t zs_backing_pending(const struct zs_backing *backing);
 
@@ -240,7 +244,7 @@ struct zs_backing_budget {
 /* Context: one thread at a time. */
 void zs_backing_get_budget(struct zs_backing *backing, struct zs_backing_budget *ret_budget);
 void zs_backing_set_budget(struct zs_backing *backing, const struct zs_backing_budget *budget);
-/* Writes it to the file, if it isn't there; tells the log if that fails. Context: the cold thread. */
+/* Writes it to the disk, if it isn't there; tells the log if that fails. Context: the cold thread. */
 void zs_backing_keep_budget(struct zs_backing *backing, const struct zs_backing_budget *budget);
 
 /*

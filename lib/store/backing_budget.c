@@ -2,10 +2,12 @@
 /*
  * The budget of the backing file. It is in the arena while a store lives; a copy is in the file, for the store that has
  * the file next, since it is about what a disk bears. Two pages are written in turn: one of them is whole at any time.
+ * Each is on the disk, not in its cache, before what it says is written: half a millisecond on a disk that is fast.
  */
 
 #include <errno.h>
 #include <string.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #define XXH_INLINE_ALL
@@ -141,13 +143,14 @@ static void fill_page(struct zs_backing *backing, const struct zs_backing_budget
 
 void zs_backing_keep_budget(struct zs_backing *backing, const struct zs_backing_budget *budget)
 {
+	const struct iovec page = {.iov_base = backing->page, .iov_len = ZS_PAGE_SIZE};
 	uint64_t sequence = backing->kept_sequence + 1;
 	ssize_t length;
 
 	if (is_kept(backing, budget))
 		return;
 	fill_page(backing, budget, sequence);
-	length = pwrite(backing->file.fd, backing->page, ZS_PAGE_SIZE, (off_t)page_offset(sequence));
+	length = pwritev2(backing->file.fd, &page, 1, (off_t)page_offset(sequence), RWF_DSYNC);
 	if (length == (ssize_t)ZS_PAGE_SIZE) {
 		backing->kept = *budget;
 		backing->kept_sequence = sequence;

@@ -46,6 +46,11 @@ uint32_t zs_record_length(const struct zs_backing *backing, uint32_t meta)
 	return zs_record_units(payload_bytes(backing, meta));
 }
 
+uint64_t zs_backing_record_bytes(const struct zs_backing *backing, uint32_t meta)
+{
+	return zs_record_length(backing, meta) * ZS_UNIT_BYTES;
+}
+
 void zs_record_encode(const struct zs_backing *backing, const struct zs_record *record, const struct zs_place *place,
 		      char *to)
 {

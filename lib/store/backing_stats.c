@@ -87,13 +87,22 @@ uint64_t zs_backing_room(struct zs_backing *backing)
 	return room;
 }
 
-bool zs_backing_is_full(struct zs_backing *backing, uint64_t *ret_unused_bytes)
+bool zs_backing_is_full(struct zs_backing *backing)
 {
 	struct zs_backing_stats stats = {0};
 
 	add_segments(backing, &stats);
-	*ret_unused_bytes = stats.size_bytes - zs_min(stats.live_bytes, stats.size_bytes);
 	return zs_segments_available(&backing->segments) <= ZS_SEGMENTS_RESERVE && !stats.quarantined_segments;
+}
+
+uint64_t zs_backing_freed(struct zs_backing *backing)
+{
+	struct zs_segments *segments = &backing->segments;
+	uint64_t unused_bytes;
+	ZS_LOCK_SCOPE(&segments->lock);
+
+	unused_bytes = zs_segments_unused_bytes(segments);
+	return unused_bytes - zs_min(unused_bytes, segments->refused_unused_bytes);
 }
 
 uint64_t zs_backing_pending(const struct zs_backing *backing)

@@ -15,8 +15,6 @@
 
 /* Segments that a page of the table has words for. */
 #define WORDS_PER_PAGE (ZS_PAGE_SIZE / sizeof(uint64_t))
-/* The first one holds no records; one to write to, and two that are kept for collection. */
-#define MIN_SEGMENTS 4
 
 /*
  * the file's attributes
@@ -214,7 +212,7 @@ int zs_segments_init(struct zs_segments *segments, struct zs_arena *arena, uint3
 {
 	uint64_t max_bytes = zs_segments_max_bytes(arena, segment_bytes);
 
-	if (max_bytes < (uint64_t)MIN_SEGMENTS * segment_bytes)
+	if (max_bytes < (uint64_t)ZS_SEGMENTS_MIN * segment_bytes)
 		return -ENOSPC;
 	*segments = (struct zs_segments){
 		.arena = arena,
@@ -276,6 +274,13 @@ static uint32_t nr_available(const struct zs_segments *segments)
 	return segments->nr_free + segments->nr_empty + nr_fresh(segments);
 }
 
+uint64_t zs_segments_unused_bytes(const struct zs_segments *segments)
+{
+	uint64_t bytes = (uint64_t)segments->nr * segments->segment_bytes;
+
+	return bytes - zs_min(bytes, segments->live_units * ZS_UNIT_BYTES);
+}
+
 /* One that was never used; its word may be the first one in its page of the table. */
 static int take_fresh(struct zs_segments *segments, uint32_t *ret_index)
 {
@@ -295,8 +300,12 @@ int zs_segments_take(struct zs_segments *segments, uint32_t reserve, uint32_t *r
 	int error;
 	ZS_LOCK_SCOPE(&segments->lock);
 
-	if (nr_available(segments) <= reserve)
+	if (nr_available(segments) <= reserve) {
+		/* Collection has the reserve, and asks for more only to make room of it. */
+		if (reserve)
+			segments->refused_unused_bytes = zs_segments_unused_bytes(segments);
 		return -ENOSPC;
+	}
 	/* Holes last: what has room in the file system already needs no more of it. */
 	index = pop(segments, &segments->empty, &segments->nr_empty);
 	if (!index)

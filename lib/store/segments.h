@@ -59,6 +59,9 @@ struct zs_backing_entry {
 
 static_assert(sizeof(struct zs_backing_attributes) == 96, "part of the arena's layout");
 
+/* One without records, one to write to, and two that are kept for collection. */
+#define ZS_SEGMENTS_MIN 4
+
 struct zs_segment {
 	uint32_t live_units;  /* guarded by segments->lock, as all of these */
 	uint32_t stuck_units; /* live when it was collected last, if it has damage; more of it must be freed first */
@@ -80,7 +83,8 @@ struct zs_segments {
 	uint32_t empty, nr_empty;		 /* list of valid ones without a live record */
 	uint64_t sequence;			 /* the last one that was given out */
 	uint64_t live_units, nr_live;
-	uint32_t round; /* of collection */
+	uint64_t refused_unused_bytes; /* not in use when none could be taken the last time, but by collection */
+	uint32_t round;		       /* of collection */
 	struct zs_segment *segments;
 };
 
@@ -131,6 +135,8 @@ void zs_segments_free(struct zs_segments *segments, uint32_t index);
 void zs_segments_end_quarantine(struct zs_segments *segments);
 /* How many could be taken. */
 uint32_t zs_segments_available(struct zs_segments *segments);
+/* What live records leave of the file. Under lock. */
+uint64_t zs_segments_unused_bytes(const struct zs_segments *segments);
 
 /* From here on all are candidates for collection again, but for those that are damaged. */
 void zs_segments_start_round(struct zs_segments *segments);

@@ -225,7 +225,7 @@ static int add(struct zs_store *store, const struct zs_device_options *options, 
 /* A device that is being removed still has its index, its place and its group. */
 static bool is_in_the_way(int error)
 {
-	return error == -ENFILE || error == -EUSERS || error == -EFBIG || error == -ENOSPC;
+	return error == -ENFILE || error == -EUSERS || error == -EFBIG;
 }
 
 /* Frees a piece of what may be in the way; false: there is nothing that could be waited for. */

@@ -163,7 +163,7 @@ struct zs_pool *zs_store_pool(struct zs_store *store);
  *
  * zs_store_add() returns 0 and the device's id; -EEXIST (name taken), -EINVAL (*ret_field says which field),
  * -EFBIG (size: larger than the longest free range of slot tables), -ENFILE (ZS_DEVICES_MAX reached), -EUSERS (the
- * group would be one more than ZS_GROUPS_MAX), -ENOSPC, -ENOMEM.
+ * group would be one more than ZS_GROUPS_MAX), -ENOMEM. Blocks that are written take memory of the pool, a device none.
  * ret_field may be NULL. Where a device that is being removed is in the way, what it holds is freed first; one that is
  * in use yet is not waited for.
  *

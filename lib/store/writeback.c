@@ -245,7 +245,7 @@ static int hand_over(struct writeback *run, uint64_t block, struct writeback_ite
 	int error;
 
 	item->tries = 0;
-	item->bytes = zs_place_bytes(zs_record_units(item->object.info.size));
+	item->bytes = zs_backing_record_bytes(run->store->cold.backing, zs_object_meta(&item->object.info));
 	if (is_at_limit(run, item->bytes))
 		return 1;
 	error = writeback_budget_take(run, item->bytes);

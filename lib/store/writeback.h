@@ -81,6 +81,7 @@ int zs_store_writeback(struct zs_store *store, const struct zs_writeback_request
 struct zs_writeback_budget {
 	uint64_t day_bytes; /* each day (UTC); 0 = no such limit */
 	uint64_t written_today_bytes;
+	uint64_t refill_sec; /* when the next day begins, since 1970; a day later than that if the clock was set back */
 	bool has_remaining;
 	uint64_t remaining_bytes; /* in all, if has_remaining: never refilled but by setting it */
 };

@@ -11,13 +11,15 @@
 #include "store/device_internal.h"
 #include "store/writeback_internal.h"
 
-/* For each a page is written. */
-#define PORTION_BYTES ((uint64_t)16 << 20)
+#define DAY_SEC 86400
+
+/* For each a page is written, and the disk's cache flushed. */
+#define PORTION_BYTES ((uint64_t)64 << 20)
 #define PORTION_PART  8
 
 static uint64_t today(void)
 {
-	return (uint64_t)time(NULL) / 86400;
+	return (uint64_t)time(NULL) / DAY_SEC;
 }
 
 static uint64_t minus(uint64_t a, uint64_t b)
@@ -25,16 +27,30 @@ static uint64_t minus(uint64_t a, uint64_t b)
 	return a > b ? a - b : 0;
 }
 
-/* Under store->lock. A day that has passed owes nothing to the next one. */
+/*
+ * A day that has passed owes nothing to the next one. A clock that is set back refills nothing: by a day at most, as
+ * around midnight, it is waited for; by more, it was wrong, and days are counted from where it is now.
+ */
+static void enter_day(struct zs_backing_budget *budget, uint64_t day)
+{
+	if (day > budget->day)
+		budget->written_bytes = 0;
+	if (day > budget->day || day + 1 < budget->day)
+		budget->day = day;
+}
+
+/* Under store->lock. */
 static struct zs_backing_budget load(struct zs_backing *backing)
 {
 	struct zs_backing_budget budget;
+	uint64_t day;
 
 	zs_backing_get_budget(backing, &budget);
-	if (budget.day != today()) {
-		budget.day = today();
-		budget.written_bytes = 0;
-	}
+	day = budget.day;
+	enter_day(&budget, today());
+	/* Or days would be counted from there anew each time, until something is written. */
+	if (budget.day < day)
+		zs_backing_set_budget(backing, &budget);
 	return budget;
 }
 
@@ -230,6 +246,7 @@ int zs_store_writeback_budget(struct zs_store *store, struct zs_writeback_budget
 	*ret_budget = (struct zs_writeback_budget){
 		.day_bytes = kept.limit_bytes,
 		.written_today_bytes = kept.written_bytes,
+		.refill_sec = (kept.day + 1) * DAY_SEC,
 		.has_remaining = kept.is_counted,
 		.remaining_bytes = kept.remaining_bytes,
 	};

@@ -105,7 +105,7 @@ uint32_t zs_pages_zspage(const struct zs_pages *pages, uint32_t page);
 bool zs_pages_adopt(struct zs_pages *pages, uint32_t page, unsigned int nr, uint32_t zspage);
 void zs_pages_rebuild_end(struct zs_pages *pages);
 
-/* Asserts that the lists and counters agree. Context: no other thread. */
+/* Asserts that the sets and counters agree. Context: no other thread. */
 void zs_pages_check(struct zs_pages *pages);
 
 static inline void *zs_pages_at(const struct zs_pages *pages, uint32_t page)

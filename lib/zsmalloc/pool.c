@@ -2,7 +2,8 @@
 /*
  * Objects: allocate, write, read, free.
  *
- * Lock order (base/lock.h): class -> slab -> pages. There is no lock per pool.
+ * Lock order (base/lock.h): class -> slab -> punch -> pages. Under a class's lock none of the others is taken: handles
+ * and zspages are made and given back without it. There is no lock per pool.
  *
  * Who may touch an object's bytes:
  *   from zs_pool_alloc() to zs_obj_write()   the writer; the handle can't be pinned yet

@@ -10,7 +10,8 @@
  * A free object's first eight bytes hold the link to the next free one of its page, in the bits that a handle word
  * keeps for its location: a free handle word therefore has the state FREE. Index 0 is never handed out.
  *
- * Lock: slab->lock, taken under a size class's lock or alone; the page source's lock may be taken under it. Any thread.
+ * Lock: slab->lock, taken when no size class's is held, though the order would allow it; under it those of the page
+ * source. Any thread.
  */
 
 #include <stdbool.h>

@@ -16,7 +16,7 @@ writeback_blocks_per_s   all blocks are written back, in the order of the device
 readback_iops            blocks are read from the file at random, 32 at once
            zsd     by 32 threads; checksum, decompression and a comparison with the corpus are in it
            fio     as many bytes of the file that zsd has written, in reads of one and of two pages
-hot_p99_during_writeback_over_quiet   one thread reads blocks that are in memory, while the others (3.5 of 4 GiB) are
+hot_p99_during_writeback_over_quiet   one thread reads blocks that are in memory, while the others (10.3 GiB) are
                          written back, and in turns while they are not; hot_p50, hot_p99: latencies; _quiet: without
 recompressed_memory_4k_over_lz4   memory in all (zspages, slots, handles) of the corpus after recompression to zstd:3
                          and compaction / memory before; _16k: of blocks of 16 KiB / of lz4 and 4 KiB, too;
@@ -48,8 +48,8 @@ QUEUE_DEPTH = 32
 CHUNK_BYTES = 256 << 10
 CHUNKS = 16
 SEGMENT_BYTES = 1 << 20
-HOT_DEVICES = 8  # of equal size, the first of which is hot
-HOT_BYTES = 4 << 30
+HOT_DEVICES = 16  # of equal size, the first of which is hot
+HOT_BYTES = 11 << 30
 HOT_BYTES_QUICK = 1 << 30
 QUICK_BLOCKS = 65536
 TIMEOUT = 240

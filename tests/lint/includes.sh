@@ -66,7 +66,8 @@ check_single_users()
 without_comments()
 {
 	grep -rlE --include='*.[ch]' -- "$1" lib daemon tools | while read -r file; do
-		sed -E 's@/\*.*\*/@@; /^[[:space:]]*(\/\*|\*)/d; s@//.*@@' "$file" | grep -qE -- "$1" && echo "$file"
+		sed -E 's@/\*.*\*/@@; /^[[:space:]]*(\/\*|\*)/d; s@//.*@@' "$file" |
+			grep -E -- "$1" >/dev/null && echo "$file"
 	done || true
 }
 

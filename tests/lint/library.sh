@@ -33,7 +33,7 @@ described=$(sed -nE "s/.*<elf-symbol name='(zs_[a-z_]+)'.*/\1/p" lib/libzs.abi |
 diff <(echo "$declared") <(echo "$described") || finding "lib/libzs.abi is not of libzs.h; see ./dev test packages"
 others=$(nm -D --defined-only "$object" | grep -vE ' T zs_[a-z_]+@@LIBZS_0$| A LIBZS_0$' || true)
 [[ -z $others ]] || finding "libzs.so exports more: $others"
-objdump -p "$object" | grep -qE 'SONAME +libzs\.so\.0$' || finding "the soname is not libzs.so.0"
+objdump -p "$object" | grep -E 'SONAME +libzs\.so\.0$' >/dev/null || finding "the soname is not libzs.so.0"
 
 # Each function has its prototype on the page, and is told about.
 page=$(mandoc -Tascii man/libzs.3 | sed 's/.\x08//g')

@@ -21,6 +21,14 @@ overlay()
 	mount -t overlay -o "lowerdir=$1,upperdir=$scratch/layers$1/upper,workdir=$scratch/layers$1/work" overlay "$1"
 }
 
+# commands_for WHO: with a pause before a device is removed. On a busy machine the daemon may hear late of a file that
+# was closed just now.
+commands_for()
+{
+	(cd "$SOURCE" && commands "$1") |
+		sed 's/^zsctl remove \(.*\)/while zsctl list -n -r -o OPEN \1 | grep "[1-9]"; do sleep 0.1; done\n&/'
+}
+
 # The part that runs in the namespaces; the process namespace ends whatever the commands leave running.
 inside()
 {
@@ -41,7 +49,7 @@ inside()
 		# A loop device would outlive its namespace.
 		# shellcheck disable=SC2016
 		echo 'trap "losetup -d \"\${loop:-}\" 2>/dev/null || true" EXIT'
-		(cd "$SOURCE" && commands root) | grep -v '^\./dev '
+		commands_for root | grep -v '^\./dev '
 	} >"$scratch/root.sh"
 	bash "$scratch/root.sh"
 
@@ -51,7 +59,7 @@ inside()
 	mount --bind "$scratch/fuse" /dev/fuse
 	mkdir -p "$runtime"
 	chown "$user:$user" "$runtime"
-	{ echo 'set -eux'; (cd "$SOURCE" && commands user); } >"$scratch/user.sh"
+	{ echo 'set -eux'; commands_for user; } >"$scratch/user.sh"
 	HOME=$runtime XDG_RUNTIME_DIR=$runtime setpriv --reuid="$user" --regid="$user" --clear-groups \
 		bash "$scratch/user.sh"
 }

@@ -151,7 +151,8 @@ same "variables of zsctl" "$(grep -ohE 'getenv\("[A-Z_]+"\)' tools/*.c lib/ctl/*
 	"$(items zsctl.1 ENVIRONMENT Ev)"
 while read -r variable; do
 	checked=$((checked + 1))
-	items zsd.8 ENVIRONMENT Ev | grep -qx "$variable" || finding "man/zsd.8, ENVIRONMENT: $variable is not there"
+	items zsd.8 ENVIRONMENT Ev | grep -x "$variable" >/dev/null ||
+		finding "man/zsd.8, ENVIRONMENT: $variable is not there"
 done < <(grep -ohE '(getenv|directory_from)\("[A-Z_]+"\)' daemon/*.c | cut -d'"' -f2 | sort -u)
 same "messages of the journal" "$(sed -nE 's/.*= "([0-9a-f]{32})",$/\1/p' daemon/journal.c)" \
 	"$(sed -nE 's/^\.It Li ([0-9a-f]{32}) .*/\1/p' man/zsd.8)"

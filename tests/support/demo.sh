@@ -68,7 +68,7 @@ stop_daemon()
 	local tries
 	[[ $daemon ]] || return 0
 	kill -TERM "$daemon" 2>/dev/null
-	for ((tries = 0; tries < 200; tries++)); do
+	for ((tries = 0; tries < 1200; tries++)); do
 		# In a trap, return alone would answer the status from before the trap.
 		kill -0 "$daemon" 2>/dev/null || { wait "$daemon"; return $?; }
 		sleep 0.05
@@ -84,7 +84,7 @@ start_daemon()
 	local tries
 	"$zsd" --runtime-dir "$directory" --no-config >"$directory/log" 2>&1 &
 	daemon=$!
-	for ((tries = 0; tries < 200; tries++)); do
+	for ((tries = 0; tries < 1200; tries++)); do
 		"$zsctl" list >/dev/null 2>&1 && return 0
 		kill -0 "$daemon" 2>/dev/null || break
 		sleep 0.05

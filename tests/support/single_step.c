@@ -16,12 +16,26 @@
 #include <unistd.h>
 
 #include "base/check.h"
+#include "support/options.h"
 
 /*
  * How the child says that it is there. Not by SIGSTOP: that may come from outside at any time, from who stops all jobs
  * for a while, and would be taken for the mark.
  */
 #define MARK SIGUSR1
+
+#if TEST_SANITIZED
+/*
+ * Every 5 seconds the sanitizer's allocator looks for free memory to give back, which may be a hundred million steps.
+ * What ASAN_OPTIONS says comes on top of this.
+ */
+__attribute__((visibility("default"))) const char *__asan_default_options(void);
+
+const char *__asan_default_options(void)
+{
+	return "allocator_release_to_os_interval_ms=-1";
+}
+#endif
 
 /* Shared with the child; there is one child at a time. */
 static _Atomic bool *is_over;

@@ -257,10 +257,7 @@ start()
 	started+=($!)
 }
 
-is_mounted()
-{
-	grep -q " $1 " /proc/self/mountinfo
-}
+is_mounted() { grep -q " $1 " /proc/self/mountinfo; }
 
 uring_parameter=/sys/module/fuse/parameters/enable_uring
 
@@ -361,6 +358,13 @@ add()
 	[[ -f $mnt/$name ]] || fail "$mnt/$name does not exist after zsctl add"
 }
 
+# remove NAME...: devices whose files may have been closed just now. On a busy machine the daemon may hear of it late.
+remove()
+{
+	local name
+	for name in "$@"; do eventually "removing $name" "$ZSCTL" remove "$name"; done
+}
+
 # attach FILE [OPTION OF losetup]...: sets loop.
 attach()
 {
@@ -402,17 +406,15 @@ field_of()
 # stat_of NAME FIELD: what `zsctl list` or `zsctl stats` says of a device.
 stat_of()
 {
-	{
-		"$ZSCTL" list -J "$1"
-		"$ZSCTL" stats -J "$1"
-	} | sed -n '/^  "devices": /,$p' | field_of "$2"
+	local report
+	# Not what they say of the pool.
+	for report in list stats; do
+		"$ZSCTL" "$report" -J "$1" | sed -n '/^  "devices": /,$p'
+	done | field_of "$2"
 }
 
 # stat_is NAME FIELD VALUE
-stat_is()
-{
-	[[ $(stat_of "$1" "$2") == "$3" ]]
-}
+stat_is() { [[ $(stat_of "$1" "$2") == "$3" ]]; }
 
 # pool_stat FIELD: what `zsctl stats` says of the pool.
 pool_stat()

@@ -20,7 +20,7 @@ journey_after()
 {
 	case $1 in
 	"zsctl mount "*)
-		inside findmnt --noheadings --output FSTYPE /mnt | grep -qx ext4 || fail "/mnt is no ext4"
+		inside findmnt --noheadings --output FSTYPE /mnt | grep -x ext4 >/dev/null || fail "/mnt is no ext4"
 		;;
 	"cp -a "*)
 		inside diff -r --no-dereference /usr/share/doc /mnt/doc >/dev/null || fail "what was copied differs"
@@ -49,6 +49,12 @@ journey_after()
 	equal "mounts that process 1 sees after '$1'" "$(journey_mounts)" 1
 }
 
+# journey_closed NAME...: these devices are.
+journey_closed()
+{
+	! inside zsctl list --noheadings --raw --output OPEN "$@" | grep '[1-9]' >/dev/null
+}
+
 # journey_type: types it; afterwards the service is stopped.
 journey_type()
 {
@@ -61,6 +67,9 @@ journey_type()
 		# Without a package there is another way.
 		[[ $command != apt-get* || ${journey_with_packages:-} ]] || continue
 		step "\$ $command"
+		# On a busy machine the daemon may hear late of a file that was closed just now.
+		# shellcheck disable=SC2086
+		[[ $command != "zsctl remove "* ]] || wait_inside 60 "closing" journey_closed ${command#zsctl remove }
 		# Not with the environment of the tests.
 		inside env -i -C /root/source HOME=/root PATH=/usr/sbin:/usr/bin DEBIAN_FRONTEND=noninteractive \
 			bash -c "$command" </dev/null >output 2>&1 || fail "it failed with $?: $(tail -n 5 output)"

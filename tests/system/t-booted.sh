@@ -124,6 +124,9 @@ inside mkdir -p /var/lib/prometheus/node-exporter
 inside systemctl start zsd-metrics-textfile.service || fail "the metrics are not written"
 inside grep -q '^zsd_' /var/lib/prometheus/node-exporter/zsd.prom || fail "zsd.prom has no metrics"
 equal "the link" "$(inside readlink -f /run/systemd/report/io.zsd)" /run/zsd/io.zsd.metrics
+for socket in io.zsd.control io.zsd.metrics; do
+	equal "where it is registered" "$(inside readlink -f "/run/varlink/registry/$socket")" "/run/zsd/$socket"
+done
 
 step "stopped with an open file: no mount, and the socket stays"
 start inside sh -c 'exec 5</run/zsd/mnt/configured; touch /run/is-open; sleep 60'

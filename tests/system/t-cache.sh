@@ -115,5 +115,5 @@ shared.flush()
 END
 forget
 cmp "$file" "$test_dir/mirror" || fail "the other file differs"
-check "removing it" "$ZSCTL" remove small cached
+remove small cached
 stop_daemon

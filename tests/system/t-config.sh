@@ -99,8 +99,8 @@ grep -q "^Device vm2: kept: " said || fail "reload did not say so of a device th
 "$ZSCTL" metrics | grep -xF 'zsd_config_last_reload_success 1' >/dev/null || fail "metrics don't tell of the success"
 rm "$config.d/60-site.conf"
 kill -HUP "$daemon"
-for ((i = 0; i < 200 && $(pool_stat memory_limit_bytes) != 1 << 30; i++)); do sleep 0.02; done
-equal "the limit after SIGHUP" "$(pool_stat memory_limit_bytes)" $((1 << 30))
+is_reloaded() { [[ $(pool_stat memory_limit_bytes) -eq $((1 << 30)) ]]; }
+eventually "the limit after SIGHUP" is_reloaded
 
 step "set: all or nothing"
 "$ZSCTL" set vm0 MemoryLimit=16M Mode=0666
@@ -188,7 +188,7 @@ if [[ $EUID -eq 0 ]]; then
 		 c.close()
 	END
 	start python3 ask.py "$test_dir/fake" "$test_dir/home/zsd/zsd.conf"
-	for ((i = 0; i < 200; i++)); do [[ ! -S fake ]] || break; sleep 0.02; done
+	eventually "listening" test -S fake
 	as_user=(setpriv --reuid=65534 --regid=65534 --clear-groups "$ZSCTL" --socket "$test_dir/fake")
 	"${as_user[@]}" add p0 --size 1.5G --algorithm zstd:5 --block-size 16K --mode 0640 --persist >/dev/null
 	equal "the drop-in" "$(grep -v '^#' home/zsd/zsd.conf.d/80-p0.conf | xargs)" \

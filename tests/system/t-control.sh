@@ -5,6 +5,8 @@
 # clients are served meanwhile.
 # shellcheck source-path=SCRIPTDIR
 source "$(dirname "$(readlink -f "$0")")/common.sh"
+# shellcheck source-path=SCRIPTDIR
+source "$(dirname "$(readlink -f "$0")")/freeze.sh"
 need_root
 
 hostile=$BUILD/tests/system/hostile
@@ -195,19 +197,9 @@ answers '"open_count":1' $control.List '{"name":"a"}'
 answers "$control.DeviceBusy\",\"parameters\":{\"name\":\"a\",\"open_count\":1,\"message\":\"" \
 	$control.Remove '{"name":"a"}'
 exec {held}<&-
+eventually "closing it" stat_is a open_count 0
 answers '{"parameters":{}}' $control.Remove '{"name":"a","force":false}'
 [[ ! -e $mnt/a ]] || fail "the file is left"
-
-# freeze_maintenance: who frees what is removed stops, until end_process "${started[-1]}". Not while it holds a lock.
-freeze_maintenance()
-{
-	local task
-	task=$(grep -lx zsd-maintain "/proc/$daemon"/task/*/comm)
-	task=${task%/comm}
-	idle 0.2
-	start "$BUILD/tests/system/freeze" "${task##*/}" >frozen
-	eventually "freezing $task" grep -qx frozen frozen
-}
 
 step "who adds a device in place of one that is being removed frees what that holds, if nobody else does"
 too_large="{\"name\":\"a\",\"size_bytes\":$((1 << 62))}"
@@ -216,7 +208,9 @@ largest=$("$hostile" "$ZSD_SOCKET" call "{\"method\":\"$control.Add\",\"paramete
 largest="{\"name\":\"a\",\"size_bytes\":${largest#*:}}"
 answers '"created":true' $control.Add "$largest"
 dd if=/dev/urandom of="$mnt/a" bs=1M count=16 conv=notrunc status=none
-freeze_maintenance
+eventually "closing it" stat_is a open_count 0
+# Who frees what is removed.
+freeze_thread zsd-maintain
 answers '{"parameters":{}}' $control.Remove '{"name":"a"}'
 equal "devices of which something is left" "$(pool_stat deferred_devices)" 1
 answers '"created":true' $control.Add "$largest"
@@ -266,6 +260,7 @@ answers '"devices":[{"name":"b"' $control.Stats "{\"changed_since\":$generation}
 answers '"devices":[{"name":"b","read":[],"write":[{' $control.Latencies "{\"changed_since\":$generation}"
 answers '"devices":[{"name":"a"' $control.Stats '{"changed_since":-1}'
 answers '"devices":[{"name":"a"' $control.Stats '{"changed_since":9007199254740992}'
+eventually "closing it" stat_is b open_count 0
 for name in a b c; do
 	answers '{}' $control.Remove "{\"name\":\"$name\"}"
 done
@@ -284,6 +279,9 @@ done
 tell
 equal "devices that were written to" "$(names | sort | xargs)" "d0 d59"
 eventually "nothing new" tells_nothing
+for name in d0 d59; do
+	eventually "closing it" stat_is $name open_count 0
+done
 for ((i = 0; i < 60; i++)); do
 	answers '{}' $control.Remove "{\"name\":\"d$i\"}"
 done
@@ -339,6 +337,7 @@ done
 end_process "$hoarder"
 memory=$(($(memory_of "$daemon" RssAnon) - memory_before))
 [[ $memory -lt 8192 ]] || fail "the daemon keeps $memory KiB after all of this"
+eventually "closing it" stat_is data open_count 0
 answers '{}' $control.Remove '{"name":"data"}'
 answers '{}' $control.Remove '{"name":"oneway"}'
 

@@ -110,7 +110,7 @@ equal "caches" "$("$ZSCTL" caches -rno NAME,SIZE)" $'handle 8\nzspage 32'
 equal "a field" "$("$ZSCTL" caches -Jo NAME | tr -d ' \n')" '{"caches":[{"name":"handle"},{"name":"zspage"}]}'
 
 step "when all is gone, so are the rows"
-"$ZSCTL" remove disk noise
+remove disk noise
 wait_for_free
 equal "classes" "$("$ZSCTL" classes)" ""
 equal "objects in the caches" "$(json '[row["objects_active"] for row in rows]' caches)" "[0, 0]"

@@ -76,13 +76,13 @@ used=$(stat_of limited memory_bytes)
 check "writing to another one" dd if=/dev/urandom of="$mnt/other" bs=1M count=8 conv=notrunc status=none
 
 step "the limit of the pool"
-"$ZSCTL" remove limited
+remove limited
 blocks=$(fill "$mnt/other")
 [[ $blocks -ge 11000 && $blocks -le 12288 ]] || fail "$blocks blocks of 4096 bytes fit into 48 MiB"
 full "$mnt/other" "$blocks"
 
 step "a file system that gets full"
-"$ZSCTL" remove other
+remove other
 add disk 200M
 attach "$mnt/disk" -b 4096
 mkfs.ext4 -q "$loop"

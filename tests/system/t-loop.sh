@@ -64,7 +64,7 @@ sectors()
 	fi
 	detach "$loop"
 	rm "$test_dir/reference"
-	check "removing it" "$ZSCTL" remove "$device"
+	remove "$device"
 }
 
 # round KIND SECTOR CODEC
@@ -102,7 +102,7 @@ round()
 	wait_for_free
 	left=$(stat_of "$device" memory_bytes)
 	[[ $left -lt $((1 << 20)) ]] || fail "$left bytes are left"
-	check "removing it" "$ZSCTL" remove "$device"
+	remove "$device"
 }
 
 start_daemon

@@ -7,7 +7,7 @@
 source "$(dirname "$(readlink -f "$0")")/common.sh"
 need_root
 
-# all METHOD FIRST LAST [STEP]: one call a device over one connection.
+# all METHOD FIRST LAST [STEP]: one call a device over one connection. Its file may have been closed just now.
 all()
 {
 	python3 - "$ZSD_SOCKET" "$@" <<-'END'
@@ -22,10 +22,12 @@ all()
 		    if method == "Add":
 		        parameters["size_bytes"] = (number + 1) << 20
 		    call = {"method": f"io.zsd.control.{method}", "parameters": parameters}
-		    connection.sendall(json.dumps(call).encode() + b"\0")
-		    answer = b""
-		    while not answer.endswith(b"\0"):
-		        answer += answers.read(1)
+		    answer = b"DeviceBusy"
+		    while b"DeviceBusy" in answer:
+		        connection.sendall(json.dumps(call).encode() + b"\0")
+		        answer = answers.read(1)
+		        while not answer.endswith(b"\0"):
+		            answer += answers.read(1) or sys.exit("closed")
 		    if b'"error"' in answer:
 		        sys.exit(answer)
 	END

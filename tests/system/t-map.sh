@@ -116,12 +116,8 @@ shared[0] = 1
 open(sys.argv[2], "w").close()
 time.sleep(60)' "$mnt/disk" "$test_dir/mapped"
 mapper=$!
-for ((tries = 0; tries < 500; tries++)); do
-	[[ ! -e $test_dir/mapped ]] || break
-	sleep 0.02
-done
-[[ -e $test_dir/mapped ]] || fail "it was not mapped"
+eventually "mapping it" test -e "$test_dir/mapped"
 check "removing it" "$ZSCTL" remove --force disk
 kill -KILL "$mapper"
-wait_gone "$mapper" 10 || fail "who has a map of a removed device does not end"
+wait_gone "$mapper" || fail "who has a map of a removed device does not end"
 stop_daemon

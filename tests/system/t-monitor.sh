@@ -8,12 +8,7 @@ source "$(dirname "$(readlink -f "$0")")/common.sh"
 # heard TEXT: waits until the monitor has printed a line with this text.
 heard()
 {
-	local tries
-	for ((tries = 0; tries < 500; tries++)); do
-		! grep -qF -- "$1" events || return 0
-		sleep 0.02
-	done
-	fail "the monitor did not say $1: $(cat events)"
+	eventually "hearing of it" grep -qF -- "$1" events
 }
 
 start_daemon
@@ -93,11 +88,8 @@ for m in monitors:
     m.close()
 END
 # Those that have gone are in the way until the daemon has seen it.
-for ((tries = 0; tries < 100; tries++)); do
-	! "$ZSCTL" list >/dev/null 2>&1 || break
-	sleep 0.1
-done
-"$ZSCTL" list >/dev/null || fail "the daemon does not answer any more"
+is_answered() { "$ZSCTL" list >/dev/null 2>&1; }
+eventually "an answer" is_answered
 [[ $EUID -eq 0 ]] || skip "needs root for other users"
 
 step "who may call what"

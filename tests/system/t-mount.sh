@@ -13,6 +13,11 @@ loops_of()
 	losetup -j "$mnt/$1" -O NAME -n
 }
 
+has_no_loops()
+{
+	[[ -z $(loops_of "$1") ]]
+}
+
 drop_loops()
 {
 	local name
@@ -74,8 +79,7 @@ ln -s "$ZSCTL" mount.zsd
 equal "the file" "$(cat m/file)" hello
 grep " $test_dir/m " /proc/mounts | grep noatime >/dev/null || fail "options are not passed on"
 umount m
-for ((i = 0; i < 100 && $(loops_of fs | wc -l); i++)); do sleep 0.05; done
-equal "loop devices after umount(8)" "$(loops_of fs)" ""
+eventually "detaching after umount(8)" has_no_loops fs
 refused "usage: mount -t zsd" ./mount.zsd fs
 refused "no device with this name" ./mount.zsd nothing "$test_dir/m" -o "socket=$ZSD_SOCKET"
 # mount(8) looks for its helpers in /sbin: in a mount namespace of our own there is one.
@@ -96,6 +100,6 @@ unshare --mount --propagation private bash -ec '
 	mount -T fstab "$PWD/m"
 	[[ $(cat m/file) == hello ]]
 	umount m' || fail "mount -t zsd does not work"
-for ((i = 0; i < 100 && $(loops_of fs | wc -l); i++)); do sleep 0.05; done
-"$ZSCTL" remove fs
+eventually "detaching after umount(8)" has_no_loops fs
+remove fs
 stop_daemon

@@ -76,7 +76,7 @@ true_of 'j["devices"][0]["reads_per_sec"] == 0 and "read_p50_ns" not in j["devic
 while dd if="$mnt/vm0" of=/dev/null bs=4K iflag=direct count=2000 status=none 2>dd.log; do :; done &
 started+=($!)
 true_of 'len(j["devices"]) == 1 and
-	abs(j["devices"][0]["read_bytes_per_sec"] / 4096 / j["devices"][0]["reads_per_sec"] - 1) < 0.01 and
+	abs(j["devices"][0]["read_bytes_per_sec"] / 4096 / j["devices"][0]["reads_per_sec"] - 1) < 0.1 and
 	0 < j["devices"][0]["read_p50_ns"] <= j["devices"][0]["read_p99_ns"]' iostat -l -y vm0 1 1
 true_of 'sum(r["read"] for r in j["devices"][0]["histogram"]) > 0' iostat -w vm0
 true_of '[d["name"] for d in j["devices"]] == ["vm0"] and sum(r["read"] for r in j["devices"][0]["histogram"]) > 0' \
@@ -106,7 +106,7 @@ add vm2 64M
 eventually "a new device" last 'sorted(d) == ["vm0", "vm1", "vm2"] and d["vm2"]["data_bytes"] == 0'
 dd if=data of="$mnt/vm2" bs=1M count=1 conv=notrunc oflag=direct status=none
 eventually "its data" last 'd["vm2"]["data_bytes"] == 1 << 20'
-eventually "the end of all reads" "$ZSCTL" remove vm0
+remove vm0
 eventually "a removed device" last 'sorted(d) == ["vm1", "vm2"]'
 end_process "${started[-1]}"
 
@@ -120,7 +120,7 @@ has_reports()
 "$ZSCTL" iostat -J 1 >reports &
 started+=($!)
 eventually "a report" has_reports 1
-"$ZSCTL" remove vm2
+remove vm2
 add vm0 64M
 eventually "one for another" last 'sorted(d) == ["vm0", "vm1"] and d["vm0"]["data_bytes"] == 0'
 end_process "${started[-1]}"

@@ -13,7 +13,7 @@ mode_is()
 	shift
 	start_daemon "$@"
 	equal "the mode" "$(pool_stat pool_mode)" "$expected"
-	"$ZSCTL" stats | grep -Eq "pool_mode +$expected\$" || fail "zsctl stats does not print the mode"
+	"$ZSCTL" stats | grep -E "pool_mode +$expected\$" >/dev/null || fail "zsctl stats does not print the mode"
 	stop_daemon
 }
 

@@ -26,7 +26,7 @@ for name in fixed sealed; do
 	refused "Read-only file system" fallocate --punch-hole --offset 0 --length 4096 "$mnt/$name"
 done
 equal "open" "$("$ZSCTL" list -n -r -o READ-ONLY open)" no
-"$ZSCTL" list -J open | grep -q '"read_only": false' || fail "JSON has no truth value"
+"$ZSCTL" list -J open | grep '"read_only": false' >/dev/null || fail "JSON has no truth value"
 
 step "changed while a writer has it open"
 exec 5<>"$mnt/open"
@@ -80,9 +80,9 @@ detach "$loop"
 
 step "by the configuration, while it runs"
 sed -i 's/ReadOnly=yes/ReadOnly=no/' zsd.conf
-"$ZSCTL" reload | grep -q 'Device fixed.ReadOnly.*applied' || fail "reload does not apply it"
+"$ZSCTL" reload | grep 'Device fixed.ReadOnly.*applied' >/dev/null || fail "reload does not apply it"
 echo works 1<>"$mnt/fixed"
 refused "neither yes nor no" "$ZSCTL" set fixed ReadOnly=maybe
 "$ZSCTL" set fixed ReadOnly=yes
-"$ZSCTL" remove fixed || fail "it can't be removed"
+remove fixed
 stop_daemon

@@ -29,6 +29,7 @@ exec 5<&-
 cmp -n $((8 << 20)) data "$mnt/vm0" || fail "a refused reset changed the data"
 
 step "the data is gone, the device is not"
+eventually "closing it" stat_is vm0 open_count 0
 "$ZSCTL" reset vm0 --yes
 options >after
 diff before after >&2 || fail "it is another device now"
@@ -41,5 +42,6 @@ equal "devices" "$(pool_stat devices)" 1
 step "it can be used, and reset again"
 dd if=data of="$mnt/vm0" bs=1M conv=notrunc oflag=direct status=none
 cmp -n $((8 << 20)) data "$mnt/vm0" || fail "it does not hold data"
+eventually "closing it" stat_is vm0 open_count 0
 check "a second reset" "$ZSCTL" reset vm0 --yes
 stop_daemon

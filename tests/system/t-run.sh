@@ -45,10 +45,7 @@ equal "exit status of nothing" "$status" 127
 "$ZSCTL" run --size 1M -- sh -c 'echo started >started; exec sleep 60' &
 pid=$!
 started+=("$pid")
-for ((i = 0; i < 500; i++)); do
-	[[ ! -s started ]] || break
-	sleep 0.02
-done
+eventually "starting" test -s started
 kill -TERM "$pid"
 status=0
 wait "$pid" || status=$?

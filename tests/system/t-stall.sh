@@ -95,7 +95,7 @@ check "removing" wait "$remover"
 wait_gone "$reader" || fail "who read from it hangs"
 wait_for_free
 equal "a device of the same name" "$(head -c 3 "$mnt/disk")" new
-check "removing" "$ZSCTL" remove disk
+remove disk
 
 step "no thread is left that does not wait: that is not their fault"
 fill disk

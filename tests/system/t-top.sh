@@ -28,6 +28,9 @@ equal "the bar of vm0" "$(grep '^vm0' picture | cut -d']' -f1)" "vm0     [ssssss
 grep -qE '^vm0 .*\] 8M / 16M -> [0-9.]+M [0-9.]+x$' picture || fail "vm0 is $(grep '^vm0' picture)"
 equal "a name that is cut" "$(grep -c '^a-much- \[' picture)" 1
 equal "lines" "$(wc -l <picture)" 8
+if cat /proc/pressure/memory >/dev/null 2>&1; then
+	grep -qE '^pool .*%  psi some [0-9]+[.][0-9]%$' picture || fail "no pressure: $(grep '^pool' picture)"
+fi
 ! grep -q '.\{81\}' picture || fail "a line is longer than 80 columns"
 ! grep -q '[^ -~]' picture || fail "there is more than ASCII"
 
@@ -82,6 +85,9 @@ if status != 0 or COLOR + b"s" not in output or b"\x1b[39m]" not in output:
 output, status = run({"TERM": "xterm-256color", "LC_ALL": "C", "NO_COLOR": "1"}, "")
 if status != 0 or b"\x1b" in output or b"ssssssss" not in output:
     sys.exit("--once with NO_COLOR: %d %r" % (status, output))
+output, status = run({"TERM": "vt100", "LC_ALL": "C"}, "\rq")
+if status != 0 or b"same-filled" not in output or b"of memory" not in output:
+    sys.exit("Enter shows no usage: %d %r" % (status, output))
 output, status = run({"TERM": "vt100", "LC_ALL": "C"}, "q")
 if status != 0 or b"vm0" not in output:
     sys.exit("on a vt100: %d %r" % (status, output))

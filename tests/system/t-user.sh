@@ -68,7 +68,7 @@ cmp -n 1048576 "$file" /dev/zero || fail "it is not empty after punching"
 refused "Operation not permitted" chown 0 "$file"
 check "chmod" chmod 600 "$file"
 # The socket in the user's runtime directory is where zsctl looks by itself.
-env -u ZSD_SOCKET "$ZSCTL" list -n | grep -q disk || fail "zsctl doesn't find the user's daemon"
+env -u ZSD_SOCKET "$ZSCTL" list -n | grep disk >/dev/null || fail "zsctl doesn't find the user's daemon"
 
 step "stopped with an open file"
 exec 5<"$file"

@@ -48,7 +48,7 @@ is_kept()
 # reaches_limit: all is written that may be.
 reaches_limit()
 {
-	refused "Disk quota exceeded" "$ZSCTL" writeback disk
+	refused "Disk quota exceeded: DailyLimit= or TotalLimit= is used up" "$ZSCTL" writeback disk
 }
 
 step "both limits, from the configuration"
@@ -78,11 +78,17 @@ fill
 reaches_limit
 equal "what is written" "$(backing written_bytes)" 0
 
+step "a task that has failed says what it did before"
+"$ZSCTL" backing --total-limit 1M >/dev/null
+"$ZSCTL" writeback disk >said 2>/dev/null && fail "more is written than is allowed"
+grep -qx 'failed: written back: 25[0-9] blocks, freed .*' said || fail "it said '$(<said)'"
+
 step "set anew, while it runs"
 "$ZSCTL" set Writeback.TotalLimit=1M
 equal "what is left" "$(backing total_limit_left_bytes)" $((1 << 20))
 reaches_limit
-"$ZSCTL" backing --total-limit 2M | grep -qx 'total_limit_left_bytes *2M' || fail "zsctl backing does not show it"
+"$ZSCTL" backing --total-limit 2M | grep -x 'total_limit_left_bytes *2M' >/dev/null ||
+	fail "zsctl backing does not show it"
 reaches_limit
 # A parameter that is null is absent.
 python3 - "$ZSD_SOCKET" <<-'END' || fail "SetTotalLimit with null"
@@ -93,6 +99,10 @@ python3 - "$ZSD_SOCKET" <<-'END' || fail "SetTotalLimit with null"
 	sys.exit(b"error" in s.recv(4096))
 END
 equal "what is left" "$("$ZSCTL" backing -J | grep -c total_limit_left)" 0
+"$ZSCTL" set Writeback.TotalLimit=1M Writeback.DailyLimit=2M
+equal "what is left" "$(backing total_limit_left_bytes)" $((1 << 20))
+"$ZSCTL" set Writeback.TotalLimit=none Writeback.DailyLimit=none
+equal "limits" "$("$ZSCTL" backing -J | grep -c _limit_)" 0
 "$ZSCTL" backing --total-limit 1M >/dev/null
 "$ZSCTL" backing --total-limit none --daily-limit 3M >/dev/null
 equal "what is left" "$("$ZSCTL" backing -J | grep -c total_limit_left)" 0
@@ -118,7 +128,7 @@ start_daemon --config "$test_dir/zsd.conf"
 equal "what is left" "$(backing total_limit_left_bytes)" $((6 << 20))
 equal "the batch" "$(backing batch_bytes)" $((4 << 20))
 configure TotalLimit=7M BatchSize=256K
-"$ZSCTL" reload | grep -qF 'Writeback.TotalLimit=7M: applied' || fail "reload does not say it"
+"$ZSCTL" reload | grep -F 'Writeback.TotalLimit=7M: applied' >/dev/null || fail "reload does not say it"
 equal "what is left" "$(backing total_limit_left_bytes)" $((7 << 20))
 equal "the batch" "$(backing batch_bytes)" $((256 << 10))
 configure
@@ -137,6 +147,24 @@ refused "Writeback.TotalLimit '0B': no room for any data" "$ZSCTL" set Writeback
 refused "batch_bytes '5242880': $batch" "$ZSCTL" writeback disk --batch 5M
 refused "batch_bytes '4096': $batch" "$ZSCTL" writeback disk --batch 4K
 refused "no room for a block" "$ZSCTL" backing --total-limit 0B
+refused "no room for a block" "$ZSCTL" backing --daily-limit 1G --total-limit 0B
+# Both by one call, or the second one may be refused when the first one is done.
+python3 - "$ZSD_SOCKET" "$ZSCTL" <<-'END' || fail "SetTotalLimit with both limits"
+	import json, socket, subprocess, sys
+	s = socket.socket(socket.AF_UNIX)
+	s.connect(sys.argv[1])
+	s.sendall(b'{"method":"io.zsd.control.SetTotalLimit",'
+	          b'"parameters":{"total_limit_bytes":1048576,"daily_limit_bytes":-1}}\0')
+	assert b"error" in s.recv(4096)
+	server = socket.socket(socket.AF_UNIX)
+	server.bind("one-call")
+	server.listen()
+	zsctl = subprocess.Popen([sys.argv[2], "--socket", "one-call", "backing", "--daily-limit", "2M",
+	                          "--total-limit", "1M"], stderr=subprocess.DEVNULL)
+	call = json.loads(server.accept()[0].recv(4096).rstrip(b"\0"))
+	assert call["parameters"] == {"total_limit_bytes": 1 << 20, "daily_limit_bytes": 2 << 20}, call
+	assert zsctl.wait() != 0
+END
 "$ZSCTL" backing -J | cmp -s before - || fail "something has changed"
 
 step "a batch for one task"

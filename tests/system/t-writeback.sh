@@ -80,6 +80,15 @@ equal "what is written back then" "$(stat_of disk written_back_bytes)" $((151 * 
 "$ZSCTL" idle disk --blocks 1000-1009 >/dev/null
 "$ZSCTL" writeback disk --type idle >/dev/null
 equal "what is written back with what is idle" "$(stat_of disk written_back_bytes)" $((161 * 4096))
+"$ZSCTL" status -J >status.json
+python3 -c 'import json
+pool = json.load(open("status.json"))["pool"]
+held = pool["data_bytes"] - pool["written_back_bytes"]
+assert pool["written_back_bytes"] == 161 * 4096
+assert abs(pool["ratio"] - held / pool["used_bytes"]) < 1e-4' ||
+	fail "the pool counts as in memory what is in the file: $(<status.json)"
+"$ZSCTL" status | grep '^Data: .*, and 644K in the backing file$' >/dev/null ||
+	fail "status says: $("$ZSCTL" status)"
 "$ZSCTL" writeback >/dev/null || fail "writing back all"
 equal "what is left in memory" "$(in_memory disk)" 0
 same disk
@@ -95,7 +104,7 @@ equal "metrics" "$("$ZSCTL" metrics | awk '/^zsd_device_backing_written_bytes_to
 	fail "iostat does not show it"
 [[ $("$ZSCTL" iostat disk -n -r -o BACK-WRITES) != 0 && $("$ZSCTL" iostat disk -n -r -o BACK-READS) != 0 ]] ||
 	fail "iostat does not show the blocks"
-"$ZSCTL" top --once | grep -q '24M on disk, R [0-9]' || fail "top does not show it: $("$ZSCTL" top --once)"
+"$ZSCTL" top --once | grep '24M on disk, R [0-9]' >/dev/null || fail "top does not show it: $("$ZSCTL" top --once)"
 [[ $("$ZSCTL" usage disk -n -r -b -o TYPE,DATA | awk '$1 == "written-back" { print $2 }') -ge $((20 << 20)) ]] ||
 	fail "zsctl usage does not show what is written back"
 refused "ends beyond the device" "$ZSCTL" writeback disk --ranges 0-8192
@@ -130,6 +139,9 @@ same disk
 [[ $(stat_of disk promoted_blocks) -gt $promoted ]] || fail "nothing is promoted"
 
 step "what is discarded is given back to the file system"
+# What was promoted may have been given back already.
+"$ZSCTL" set Writeback.PromoteAfter=never
+"$ZSCTL" writeback disk >/dev/null || fail "writing back what was promoted"
 before=$(stat -c %b "$test_dir/cold")
 fallocate -p -o 0 -l 32M "$mnt/disk"
 is_punched() { [[ $(stat -c %b "$test_dir/cold") -lt $((before / 2)) ]]; }
@@ -152,20 +164,28 @@ stop_daemon
 # Half of it is superfluous, which lz4 doesn't see.
 head -c 12M "$test_dir/data" | od -An -v -tx1 | tr -d ' \n' >"$test_dir/text"
 
-# is_denser REASON: blocks were recompressed because of that, and little enough is left in memory.
+# is_denser REASON: blocks were recompressed because of that, and less is in memory than the upper mark. Without the
+# time to come down to the lower one it stays in between.
 is_denser()
 {
-	[[ $(of_reason "$1" RECOMPRESSED) -gt 0 && $(stat_of text memory_bytes) -lt $((18 << 20)) ]]
+	[[ $(of_reason "$1" RECOMPRESSED) -gt 0 && $(stat_of text memory_bytes) -lt $((20 << 20)) ]]
 }
 
-# recompresses_first REASON: fills the device up to a mark, and the first step is enough; then, with data that can't be
-# made smaller, it isn't.
+# steps_of REASON: what the log says of it.
+steps_of()
+{
+	grep -oE "(recompressed|written back): reason=$1" "$test_dir/run.log"
+}
+
+# recompresses_first REASON: fills the device up to a mark, with data that the first step can make small enough; then
+# with data that can't be made smaller.
 recompresses_first()
 {
 	dd if="$test_dir/text" of="$mnt/text" bs=1M conv=notrunc status=none
 	eventually "recompressing: $1" is_denser "$1"
-	equal "bytes written to the file" "$("$ZSCTL" backing -J | field_of written_bytes)" 0
-	grep -q "recompressed: reason=$1 device=text" "$test_dir/run.log" || fail "it is not logged"
+	# On a slow machine there may not be time for all of it, and the rest is written back.
+	eventually "logging it" steps_of "$1"
+	equal "the first step" "$(steps_of "$1" | head -n 1)" "recompressed: reason=$1"
 	dd if="$test_dir/data" of="$mnt/text" bs=1M count=12 seek=24 conv=notrunc status=none
 	eventually "writing back: $1" has_written "$1"
 	cmp "$mnt/text" <(cat "$test_dir/text" <(head -c 12M "$test_dir/data")) || fail "text differs"

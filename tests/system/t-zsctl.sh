@@ -114,6 +114,7 @@ head -c 8M /dev/zero | tr '\0' 'x' >"$test_dir/data"
 head -c 8M /dev/urandom >>"$test_dir/data"
 { find /usr/include -name '*.h' -exec cat {} + 2>/dev/null || true; } | head -c 16M >>"$test_dir/data"
 dd if="$test_dir/data" of="$mnt/vm0" bs=1M conv=notrunc oflag=direct status=none
+eventually "closing it" stat_is vm0 open_count 0
 json 'j["devices"][0]' list vm0 >"$test_dir/list"
 python3 - "$test_dir/list" <<'END'
 import ast, sys

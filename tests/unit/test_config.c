@@ -142,8 +142,28 @@ Test(config, a_part_of_the_memory_is_a_limit)
 	struct zsd_config *config;
 
 	cr_assert_eq(test_config_load("[Pool]\nMemoryLimit=50%\n", &config), 0);
-	cr_expect_geq(config->memory_limit_bytes, memory / 2 - 100);
+	cr_expect_gt(config->memory_limit_bytes, memory / 2 - 65536 - 100);
 	cr_expect_leq(config->memory_limit_bytes, memory / 2);
+	zsd_config_free(config);
+}
+
+Test(config, an_amount_of_memory_is_the_lesser_or_the_greater_of_two)
+{
+	struct zsd_config *config;
+
+	cr_assert_eq(test_config_load("[Pool]\nMemoryLimit=min(100%, 64M)\n"
+				      "[Group g]\nMemoryLimit=max( 32M ,16M )\n"
+				      "[Device a]\nSize=min(1G,512M)\nMemoryLimit=max(1M, 1%)\n"
+				      "[Device b]\nSize=25%\nBlockSize=64K\n",
+				      &config),
+		     0);
+	cr_expect_eq(config->memory_limit_bytes, 64 << 20);
+	cr_expect_eq(config->groups[0].memory_limit_bytes, 32 << 20);
+	cr_assert_eq(config->nr_devices, 2);
+	cr_expect_eq(config->devices[0].size_bytes, 512 << 20);
+	cr_expect_gt(config->devices[0].memory_limit_bytes, 1 << 20);
+	cr_expect_gt(config->devices[1].size_bytes, 0);
+	cr_expect_eq(config->devices[1].size_bytes % (64 << 10), 0);
 	zsd_config_free(config);
 }
 
@@ -224,6 +244,18 @@ Test(config, a_bad_value_of_the_daemon_refuses_the_file)
 		{"[Pool]\nMemoryLimit=101%\n", "[Pool] MemoryLimit=101%: "},
 		{"[Pool]\nMemoryLimit=1000000%\n", "[Pool] MemoryLimit=1000000%: "},
 		{"[Pool]\nMemoryLimit=%\n", "[Pool] MemoryLimit=%: "},
+		{"[Pool]\nMemoryLimit=5%%\n", "[Pool] MemoryLimit=5%%: not a part of the memory"},
+		{"[Pool]\nMemoryLimit=min(50%, 4)\n",
+		 "[Pool] MemoryLimit=min(50%, 4): a size without a unit; did you mean 4G?"},
+		{"[Pool]\nMemoryLimit=min(0%, 4G)\n", "[Pool] MemoryLimit=min(0%, 4G): not a part of the memory"},
+		{"[Pool]\nMemoryLimit=min(4G)\n", "[Pool] MemoryLimit=min(4G): not two amounts"},
+		{"[Pool]\nMemoryLimit=max(4G, 2G\n", "[Pool] MemoryLimit=max(4G, 2G: not two amounts"},
+		{"[Pool]\nMemoryLimit=max(\n", "[Pool] MemoryLimit=max(: not two amounts"},
+		{"[Pool]\nMemoryLimit=max(1G, 2G, 3G)\n", "[Pool] MemoryLimit=max(1G, 2G, 3G): not two amounts"},
+		{"[Pool]\nMemoryLimit=max(min(1G, 2G), 3G)\n", "[Pool] MemoryLimit=max(min(1G, 2G), 3G): not two"},
+		{"[Pool]\nMemoryLimit=min(, 1G)\n", "[Pool] MemoryLimit=min(, 1G): not a size"},
+		{"[Pool]\nMemoryLimit=avg(1G, 2G)\n", "[Pool] MemoryLimit=avg(1G, 2G): not a size"},
+		{"[Group a]\nMemoryLimit=min(0B, 1G)\n", "[Group a] MemoryLimit=min(0B, 1G): no room"},
 		{"[Pool]\nPoolMode=shared\n", "[Pool] PoolMode=shared: no such mode; use singleton or per-device"},
 		{"[Pool]\nPoolMode=Singleton\n", "[Pool] PoolMode=Singleton: "},
 		{"[Pool]\nCompact=yes\n", "[Pool] Compact=yes: no such policy; use auto or no"},

@@ -38,6 +38,21 @@ Test(config_cold, the_lower_mark_of_writeback_is_below_the_upper_one)
 	zsd_config_free(config);
 }
 
+Test(config_cold, every_limit_may_be_none)
+{
+	static const char text[] = "[Writeback]\nSize=none\nDailyLimit=none\nTotalLimit=none\n"
+				   "[Group g]\nMemoryLimit=none\n[Device d]\nSize=8M\nMemoryLimit=none\n";
+	struct zsd_config *config;
+
+	cr_assert_eq(test_config_load(text, &config), 0, "%s", test_config_lines);
+	cr_expect_eq(config->writeback.size_bytes, 0);
+	cr_expect_eq(config->writeback.day_bytes, 0);
+	cr_expect_eq(config->writeback.total_bytes, 0);
+	cr_expect_eq(config->groups[0].memory_limit_bytes, 0);
+	cr_expect_eq(config->devices[0].memory_limit_bytes, 0);
+	zsd_config_free(config);
+}
+
 Test(config_cold, bad_values_are_named)
 {
 	static const char *const bad[] = {"PromoteAfter=0", "PromoteAfter=256", "PromoteAfter=often", "StartAt=98%",

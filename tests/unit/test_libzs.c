@@ -134,6 +134,8 @@ static int call_once(const char *reply_text, const char *parameters, struct serv
 
 	*server = (struct server){.fd = socket(AF_UNIX, SOCK_STREAM, 0), .reply = reply_text};
 	snprintf(address.sun_path, sizeof(address.sun_path), "/tmp/zsd-test-libzs.%d", (int)getpid());
+	/* Of a process that was killed, and had the same number. */
+	unlink(address.sun_path);
 	cr_assert_eq(bind(server->fd, (struct sockaddr *)&address, sizeof(address)), 0);
 	cr_assert_eq(listen(server->fd, 1), 0);
 	cr_assert_eq(pthread_create(&thread, NULL, answer, server), 0);

@@ -158,6 +158,24 @@ Test(recompress, only_raw_blocks)
 	cr_assert_eq(run(&huge).tried, 0, "incompressible");
 }
 
+Test(recompress, only_the_range)
+{
+	struct zs_recompress_request range = all;
+	uint64_t before[BLOCKS];
+
+	for (uint64_t block = 0; block < BLOCKS; block++)
+		before[block] = zs_table_load(&device->table, block);
+	range.first = 5;
+	range.last = 20;
+	cr_assert_eq(run(&range).tried, 16);
+	for (uint64_t block = 0; block < BLOCKS; block++) {
+		if (block < 5 || block > 20)
+			cr_assert_eq(zs_table_load(&device->table, block), before[block]);
+	}
+	range.first = range.last = BLOCKS - 1;
+	cr_assert_eq(run(&range).tried, 1);
+}
+
 Test(recompress, the_largest_come_first)
 {
 	struct zs_recompress_request few = all;

@@ -4,6 +4,7 @@
 #include <criterion/criterion.h>
 #include <dlfcn.h>
 #include <errno.h>
+#include <limits.h>
 #include <liburing.h>
 
 #include "base/bits.h"
@@ -149,5 +150,7 @@ Test(store_uring, a_wait_that_is_interrupted_is_begun_anew)
 {
 	static const int errors[] = {-EINTR, -EAGAIN, -EBUSY, 0};
 
+	/* A fast disk's writes may all be over when it comes to waiting, unless they are submitted then. */
+	no_submit = (struct refusal){.error = 0, .times = UINT_MAX};
 	use_with(&no_wait, errors, ZS_ARRAY_SIZE(errors), 3);
 }
