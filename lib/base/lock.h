@@ -28,6 +28,7 @@ enum zs_lock_rank {
 	ZS_LOCK_DEFERRED, /* store/deferred.c: blocks of one shard that wait to be freed */
 	ZS_LOCK_BACKING,  /* store/segments.c: segments of the backing file */
 	ZS_LOCK_CLASS,	  /* zsmalloc/room.c: fullness lists and free lists of one size class */
+	ZS_LOCK_KEPT,	  /* zsmalloc/kept.c: free objects of one size class that one thread has at hand */
 	ZS_LOCK_SLAB,	  /* zsmalloc/slab.c: handles, zspage descriptors */
 	ZS_LOCK_PUNCH,	  /* zsmalloc/pages_punch.c: one thread at a time gives memory back */
 	ZS_LOCK_PAGES,	  /* zsmalloc/pages.c: free runs */

@@ -31,7 +31,7 @@ static int replace_error(uint64_t word)
 
 /* Steps 4 and 5; false if it is not the caller's alone. */
 static bool evict_from(struct zs_pool *pool, const struct zs_object *object, struct zs_location location,
-		       struct zs_place place, struct zspage **ret_empty)
+		       struct zs_place place, struct zs_list *empty)
 {
 	_Atomic uint64_t *word = heap_handle_word(pool->heap, object->handle.index);
 	ZS_LOCK_SCOPE(pool_lock(pool, location.class));
@@ -40,7 +40,7 @@ static bool evict_from(struct zs_pool *pool, const struct zs_object *object, str
 		return false;
 	if (pool->heap->account)
 		zs_account_uncharge(pool->heap->account, object->handle.index, location, object->info.size);
-	*ret_empty = pool_free_room(pool, location);
+	pool_free_room(pool, location, empty);
 	return true;
 }
 
@@ -48,13 +48,13 @@ int zs_obj_evict(struct zs_pool *pool, const struct zs_object *object, struct zs
 {
 	_Atomic uint64_t *word = heap_handle_word(pool->heap, object->handle.index);
 	uint64_t value = atomic_load_explicit(word, memory_order_relaxed);
-	struct zspage *empty = NULL;
+	struct zs_list empty;
 
 	zs_assert(object->payload && zs_handle_pins(value) && !zs_handle_is_backed(value));
+	zs_list_init(&empty);
 	if (!evict_from(pool, object, zs_handle_location(value), place, &empty))
 		return replace_error(atomic_load_explicit(word, memory_order_relaxed));
-	if (empty)
-		zspage_destroy(pool->heap, empty);
+	zspages_destroy(pool->heap, &empty);
 	return 0;
 }
 
@@ -74,7 +74,7 @@ static void write_room(struct zs_pool *pool, const struct zs_object *object, str
 
 /* Step 4, or gives the room back. */
 static int restore_to(struct zs_pool *pool, const struct zs_object *object, struct zs_location location,
-		      struct zspage **ret_empty)
+		      struct zs_list *empty)
 {
 	struct zs_heap *heap = pool->heap;
 	_Atomic uint64_t *word = heap_handle_word(heap, object->handle.index);
@@ -82,7 +82,7 @@ static int restore_to(struct zs_pool *pool, const struct zs_object *object, stru
 
 	if (!zs_handle_replace(word, zs_handle_backed_word(object->place, 1),
 			       zs_handle_word(ZS_HANDLE_LIVE, location, 1))) {
-		*ret_empty = pool_free_room(pool, location);
+		pool_free_room(pool, location, empty);
 		return replace_error(atomic_load_explicit(word, memory_order_relaxed));
 	}
 	if (heap->account)
@@ -93,8 +93,8 @@ static int restore_to(struct zs_pool *pool, const struct zs_object *object, stru
 int zs_obj_restore(struct zs_pool *pool, const struct zs_object *object, enum zs_urgency urgency)
 {
 	struct zs_heap *heap = pool->heap;
-	struct zspage *empty = NULL;
 	struct zs_location location;
+	struct zs_list empty;
 	unsigned int class;
 	bool fresh;
 	int error;
@@ -105,10 +105,10 @@ int zs_obj_restore(struct zs_pool *pool, const struct zs_object *object, enum zs
 	error = pool_take_room(pool, class, urgency, object->handle, &fresh, &location);
 	if (error)
 		return error;
+	zs_list_init(&empty);
 	write_room(pool, object, location, fresh);
 	error = restore_to(pool, object, location, &empty);
-	if (empty)
-		zspage_destroy(heap, empty);
+	zspages_destroy(heap, &empty);
 	return error;
 }
 

@@ -38,6 +38,10 @@ void zs_obj_prefetch(struct zs_pool *pool, struct zs_handle handle)
 	if (!live_location(heap, handle, &location))
 		return;
 	__builtin_prefetch(heap_object(heap, location), 1);
+	if (pool_will_keep(pool, location.class)) {
+		__builtin_prefetch(heap_zspage(heap, zs_pages_zspage(&heap->pages, location.page)), 0);
+		return;
+	}
 	__builtin_prefetch(&pool->classes[location.class], 1);
 	__builtin_prefetch(heap_zspage(heap, zs_pages_zspage(&heap->pages, location.page)), 1);
 }

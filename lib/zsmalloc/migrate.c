@@ -69,7 +69,7 @@ int zs_pool_migrate_page(struct zs_pool *pool, uint32_t page, unsigned int node)
 {
 	struct zs_heap *heap = pool->heap;
 	struct zspage *zspage;
-	unsigned int class;
+	unsigned int class, old;
 	uint32_t index;
 	int error;
 
@@ -87,8 +87,10 @@ int zs_pool_migrate_page(struct zs_pool *pool, uint32_t page, unsigned int node)
 	ZS_LOCK_SCOPE(pool_lock(pool, class));
 	if (!is_of_class(pool, page, index, class))
 		return -EINVAL;
+	old = zs_account_node(heap->account, page);
 	error = zs_account_move_page(heap->account, heap->arena, page, node);
-	if (error)
+	/* With one node, objects are uncharged without the lock that is held here: nothing changes for them. */
+	if (error || old == node)
 		return error;
 	recharge(heap, zspage, page - zspage->page, false);
 	zs_account_set_node(heap->account, page, node);

@@ -77,6 +77,8 @@ void zs_pool_abandon(struct zs_pool *pool)
 		return;
 	for (unsigned int i = 0; i < pool->heap->geometry->nr_classes; i++)
 		zs_lock_deinit(&pool->classes[i].lock);
+	for (unsigned int thread = 0; thread < ZS_THREADS_MAX; thread++)
+		free(pool->kept[thread]);
 	free(pool);
 }
 
@@ -91,6 +93,8 @@ int zs_pool_alloc(struct zs_pool *pool, size_t size, enum zs_urgency urgency, st
 	zs_assert_msg(size && size <= ZS_OBJECT_MAX_BYTES, "pool %u: object of %zu bytes, not 1 to %zu", pool->number,
 		      size, ZS_OBJECT_MAX_BYTES);
 	error = zs_slab_alloc(&heap->handles, urgency, &handle.index);
+	if (error && pool_reclaim_kept(pool))
+		error = zs_slab_alloc(&heap->handles, urgency, &handle.index);
 	if (error)
 		return error;
 	if (heap->account)
@@ -113,21 +117,50 @@ void pool_free_handle(struct zs_heap *heap, uint32_t handle)
 	zs_slab_free(&heap->handles, handle);
 }
 
-/* Frees an object in memory that is doomed and not pinned, and its handle. */
-static void object_free(struct zs_pool *pool, uint32_t handle, struct zs_location location)
+/*
+ * With several nodes, objects are charged and uncharged under the class's lock, so that a page that is migrated
+ * meanwhile (zs_pool_migrate_page()) finds an object either charged and in use, or neither.
+ */
+static bool is_charged_under_lock(const struct zs_heap *heap)
 {
-	struct zs_heap *heap = pool->heap;
-	struct zspage *empty;
+	return heap->account && zs_account_nr_nodes(heap->account) > 1;
+}
 
-	zs_lock(pool_lock(pool, location.class));
+static void uncharge(struct zs_heap *heap, uint32_t handle, struct zs_location location)
+{
 	if (heap->account)
 		zs_account_uncharge(heap->account, handle, location,
 				    zs_object_info(heap_object(heap, location)->meta).size);
-	empty = pool_free_room(pool, location);
+}
+
+/* Uncharges an object and frees its room: the thread keeps it, or its zspage gets it back. */
+static void room_free(struct zs_pool *pool, uint32_t handle, struct zs_location location)
+{
+	struct zs_heap *heap = pool->heap;
+	bool locked = is_charged_under_lock(heap);
+	struct zs_list empty;
+
+	if (!locked) {
+		uncharge(heap, handle, location);
+		if (pool_keep(pool, location))
+			return;
+	}
+	zs_list_init(&empty);
+	zs_lock(pool_lock(pool, location.class));
+	if (locked)
+		uncharge(heap, handle, location);
+	pool_free_room(pool, location, &empty);
+	if (!locked)
+		pool_allow_kept(pool, location.class);
 	zs_unlock(pool_lock(pool, location.class));
-	if (empty)
-		zspage_destroy(heap, empty);
-	pool_free_handle(heap, handle);
+	zspages_destroy(heap, &empty);
+}
+
+/* Frees an object in memory that is doomed and not pinned, and its handle. */
+static void object_free(struct zs_pool *pool, uint32_t handle, struct zs_location location)
+{
+	room_free(pool, handle, location);
+	pool_free_handle(pool->heap, handle);
 }
 
 /* The same, where word says that it is. */
@@ -172,21 +205,18 @@ static bool object_is_sound(struct zs_pool *pool, uint32_t handle, struct zs_loc
 	       heap_size_is_sound(heap, location) && dictionary_is_sound(heap, location);
 }
 
-/*
- * Charges a new object and publishes it. With several nodes both happen under the class's lock, so that a page that is
- * migrated meanwhile (zs_pool_migrate_page()) finds the object either charged and published, or neither.
- */
+/* Charges a new object and publishes it. */
 static void publish_charged(struct zs_pool *pool, uint32_t handle, const struct zs_object_info *info,
 			    struct zs_location location)
 {
 	struct zs_lock *lock = pool_lock(pool, location.class);
-	bool nodes = zs_account_nr_nodes(pool->heap->account) > 1;
+	bool locked = is_charged_under_lock(pool->heap);
 
-	if (nodes)
+	if (locked)
 		zs_lock(lock);
 	zs_account_charge(pool->heap->account, handle, info->owner, location, info->size);
 	zs_handle_publish(heap_handle_word(pool->heap, handle), location);
-	if (nodes)
+	if (locked)
 		zs_unlock(lock);
 }
 
@@ -195,7 +225,7 @@ static void prefetch_soon(struct zs_pool *pool, struct zs_location location, str
 {
 	if (old.index)
 		zs_obj_prefetch(pool, old);
-	__builtin_prefetch(atomic_load_explicit(&pool->classes[location.class].next, memory_order_relaxed), 1);
+	__builtin_prefetch(pool_next(pool, location.class), 1);
 }
 
 void zs_obj_write(struct zs_pool *pool, struct zs_handle handle, const struct zs_object_info *info, const void *payload)

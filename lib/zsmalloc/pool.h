@@ -14,7 +14,8 @@
  * -> any number of zs_obj_read_begin()/_end() -> zs_pool_free(). An object is never changed in place.
  *
  * Context: every function may be called by any thread at any time unless it says otherwise. Locks taken: the size
- * class's, the slab caches', the pages'; never more than one of a kind, in the order of base/lock.h.
+ * class's, that of what a thread keeps, the slab caches', the pages'; never more than one of a kind, in the order of
+ * base/lock.h.
  */
 
 #include <stdbool.h>

@@ -25,9 +25,10 @@ static unsigned int count_free(const struct zs_heap *heap, const struct zspage *
  * Asserts that each object in use and its handle name each other. Headers that were found damaged can't be judged; they
  * stay where they are and are counted, and while there is one the other objects are not judged either.
  */
-static void check_objects(const struct zs_heap *heap, const struct zspage *zspage)
+static void check_objects(const struct zs_pool *pool, const struct zspage *zspage)
 {
-	unsigned int inuse = 0;
+	const struct zs_heap *heap = pool->heap;
+	unsigned int inuse = pool_count_kept(pool, zspage->class, zspage);
 
 	if (atomic_load_explicit(&heap->nr_leaked, memory_order_relaxed))
 		return;
@@ -49,8 +50,9 @@ static void check_objects(const struct zs_heap *heap, const struct zspage *zspag
 	zs_assert(inuse == zspage->inuse);
 }
 
-static void check_zspage(struct zs_heap *heap, struct zspage *zspage, unsigned int class, unsigned int group)
+static void check_zspage(struct zs_pool *pool, struct zspage *zspage, unsigned int class, unsigned int group)
 {
+	struct zs_heap *heap = pool->heap;
 	const struct zs_class_shape *shape = &heap->geometry->classes[class];
 
 	zs_assert(zspage->class == class && zspage->group == group && zspage_fullness(heap, zspage) == group);
@@ -58,7 +60,7 @@ static void check_zspage(struct zs_heap *heap, struct zspage *zspage, unsigned i
 		zs_assert(zs_pages_zspage(&heap->pages, zspage->page + i) == heap_zspage_index(heap, zspage));
 	zs_assert(zspage->fresh <= shape->objects);
 	zs_assert(zspage->inuse + count_free(heap, zspage) == zspage->fresh);
-	check_objects(heap, zspage);
+	check_objects(pool, zspage);
 }
 
 /* The zspage of the pool whose first page is the first one from *page on, which is set behind it; NULL: no more. */
@@ -87,7 +89,7 @@ static void check_full_zspages(struct zs_pool *pool)
 		if (zspage->group != ZS_FULLNESS_FULL)
 			continue;
 		zs_assert(zs_list_empty(&zspage->link));
-		check_zspage(pool->heap, zspage, zspage->class, ZS_FULLNESS_FULL);
+		check_zspage(pool, zspage, zspage->class, ZS_FULLNESS_FULL);
 		nr[zspage->class]++;
 	}
 	for (unsigned int i = 0; i < pool->heap->geometry->nr_classes; i++)
@@ -108,12 +110,13 @@ static void check_class(struct zs_pool *pool, unsigned int index)
 		zs_list_for_each (link, &class->groups[group]) {
 			struct zspage *zspage = zs_list_entry(link, struct zspage, link);
 
-			check_zspage(pool->heap, zspage, index, group);
+			check_zspage(pool, zspage, index, group);
 			objects += zspage->inuse;
 			zspages++;
 		}
 		zs_assert(zspages - before == class->group_zspages[group]);
 	}
+	pool_check_kept(pool, index);
 	zs_assert(objects == class->nr_objects && zspages == class->nr_zspages);
 }
 

@@ -6,6 +6,7 @@
 #include <stddef.h>
 
 #include "base/lock.h"
+#include "base/thread.h"
 #include "zsmalloc/account.h"
 #include "zsmalloc/arena.h"
 #include "zsmalloc/geometry.h"
@@ -41,6 +42,7 @@ struct zs_size_class {
 	uint16_t occupied;				   /* bit per group but FULL: its list is not empty */
 	struct zs_lock lock;				   /* guards all of this, and the zspages of the class */
 	_Atomic(const void *) next;			   /* object to be handed out next, or NULL; relaxed, a hint */
+	uint32_t nr_may_keep;				   /* kept objects that there may be, see kept.c */
 	uint64_t nr_lent;				   /* objects handed out to smaller classes, so far */
 	uint32_t group_zspages[ZS_FULLNESS_NR];		   /* how many of each group there are */
 	/*
@@ -52,12 +54,27 @@ struct zs_size_class {
 
 static_assert(offsetof(struct zs_size_class, nr_lent) <= 64, "a cache line has what is hot");
 
+/* Free objects of a class that a thread may keep at hand at most. */
+#define ZS_KEPT_MAX 4
+
+/* Those that one thread keeps, zsmalloc/kept.c: a cache line. */
+struct zs_kept {
+	_Alignas(ZS_CACHE_LINE) struct zs_lock lock; /* guards all of this */
+	_Atomic uint32_t nr;			     /* relaxed: who has not the lock may look, as at the next */
+	_Atomic uint32_t max;			     /* how many they may be; written under the class's lock */
+	_Atomic uint64_t words[ZS_KEPT_MAX];	     /* where they are: as a handle word says it */
+};
+
+static_assert(sizeof(struct zs_kept) == ZS_CACHE_LINE, "no line more than it takes");
+
 struct zs_pool {
 	struct zs_heap *heap;		     /* borrowed */
 	unsigned int number;		     /* of the pool in the process, for messages; immutable */
 	bool has_one_lock;		     /* ZS_LOCKING_POOL; set before the first object */
 	_Atomic uint64_t nr_compacted_pages; /* relaxed, statistics, as the next */
 	_Atomic uint64_t nr_moved;
+	/* What each thread keeps of each class; NULL: nothing yet. release when it is set, immutable from then on. */
+	_Atomic(struct zs_kept *) kept[ZS_THREADS_MAX];
 	struct zs_size_class classes[ZS_CLASSES_MAX];
 };
 
@@ -177,8 +194,36 @@ struct zspage *size_class_find(struct zs_size_class *class);
  */
 int pool_take_room(struct zs_pool *pool, unsigned int class, enum zs_urgency urgency, struct zs_handle handle,
 		   bool *ret_fresh, struct zs_location *ret_location);
-/* Gives it back; under the class's lock. Answers the zspage that got empty by it, for zspage_destroy() without lock. */
-struct zspage *pool_free_room(struct zs_pool *pool, struct zs_location location);
+/*
+ * Gives it back; under the class's lock. Zspages that get empty by it are put on a list of the caller's, for
+ * zspages_destroy() without the lock.
+ */
+void pool_free_room(struct zs_pool *pool, struct zs_location location, struct zs_list *empty);
+/* The same, and nothing else. */
+void pool_give_back(struct zs_pool *pool, struct zs_location location, struct zs_list *empty);
+
+/*
+ * Kept objects. pool_take_kept() is pool_take_room() if the calling thread keeps one, pool_keep() is pool_free_room()
+ * if it may keep one more; else they answer false. Without the class's lock; whatever is kept is not fresh.
+ */
+bool pool_take_kept(struct zs_pool *pool, unsigned int class, struct zs_location *ret_location);
+bool pool_keep(struct zs_pool *pool, struct zs_location location);
+/* An object was given back: lets the calling thread keep one more from now on, if it may. Under the class's lock. */
+void pool_allow_kept(struct zs_pool *pool, unsigned int class);
+/* Gives back what threads keep of a class. Under its lock. True if it was something. */
+bool pool_drop_kept(struct zs_pool *pool, unsigned int class, struct zs_list *empty);
+/* The same if the class has become too small for it. */
+void pool_limit_kept(struct zs_pool *pool, unsigned int class, struct zs_list *empty);
+/* The same for all classes, without a lock. Answers the pages that this has freed. */
+uint64_t pool_reclaim_kept(struct zs_pool *pool);
+/* How many they are, or those of one zspage, unless that is NULL. Under the class's lock. */
+uint32_t pool_count_kept(const struct zs_pool *pool, unsigned int class, const struct zspage *zspage);
+/* Asserts what holds for them. Context: no other thread uses the pool. */
+void pool_check_kept(struct zs_pool *pool, unsigned int class);
+/* The object that the calling thread is likely to get next, or NULL; a hint. */
+const void *pool_next(const struct zs_pool *pool, unsigned int class);
+/* True if the calling thread is likely to keep what it frees next; a hint, too. */
+bool pool_will_keep(const struct zs_pool *pool, unsigned int class);
 
 /* Frees the handle of an object that has no room and no place any more. */
 void pool_free_handle(struct zs_heap *heap, uint32_t handle);

@@ -32,11 +32,13 @@ static void class_add(struct zs_pool *pool, struct zs_class_stats *stats)
 	struct zs_size_class *class = &pool->classes[stats->index];
 	struct zs_lock_waits waits = {0};
 	uint64_t needed;
+	uint32_t kept;
 	ZS_LOCK_SCOPE(pool_lock(pool, stats->index));
 
-	needed = zs_div_round_up(class->nr_objects, stats->objects_per_zspage);
+	kept = pool_count_kept(pool, stats->index, NULL);
+	needed = zs_div_round_up(class->nr_objects - kept, stats->objects_per_zspage);
 	stats->zspages += class->nr_zspages;
-	stats->objects += class->nr_objects;
+	stats->objects += class->nr_objects - kept;
 	stats->objects_total += (uint64_t) class->nr_zspages * stats->objects_per_zspage;
 	stats->freeable_pages += (class->nr_zspages - needed) * stats->pages_per_zspage;
 	stats->lent_objects += class->nr_lent;

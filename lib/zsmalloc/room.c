@@ -2,9 +2,10 @@
 /*
  * Room for objects: which zspage an allocation takes it from.
  *
- *   1. the fullest zspage of the object's class that has a free object
- *   2. the same of a larger class that lends: of the nearest one with the free objects of a whole zspage to spare
- *   3. a new zspage of the object's class
+ *   1. an object of its class that the thread has freed itself and kept (zsmalloc/kept.c)
+ *   2. the fullest zspage of the class that has a free object
+ *   3. the same of a larger class that lends: of the nearest one with the free objects of a whole zspage to spare
+ *   4. a new zspage of the object's class
  *
  * Files come in turns, and so do the sizes of their blocks: a class grows by zspages that are half empty a minute
  * later, while its neighbour does the reverse. Compaction would move the objects of both together, and give pages back
@@ -96,6 +97,8 @@ static int class_grow_and_take(struct zs_pool *pool, unsigned int index, enum zs
 	bool taken;
 
 	error = zspage_create(pool, index, urgency, &zspage);
+	if (error && pool_reclaim_kept(pool))
+		error = zspage_create(pool, index, urgency, &zspage);
 	if (error)
 		return error;
 	zs_lock(pool_lock(pool, index));
@@ -132,6 +135,9 @@ static bool borrow(struct zs_pool *pool, unsigned int index, bool *ret_fresh, st
 static int take_room(struct zs_pool *pool, unsigned int index, enum zs_urgency urgency, bool *ret_fresh,
 		     struct zs_location *ret_location)
 {
+	*ret_fresh = false;
+	if (pool_take_kept(pool, index, ret_location))
+		return 0;
 	{
 		ZS_LOCK_SCOPE(pool_lock(pool, index));
 		if (class_take(pool, index, ret_fresh, ret_location))
@@ -154,7 +160,7 @@ int pool_take_room(struct zs_pool *pool, unsigned int index, enum zs_urgency urg
 	return 0;
 }
 
-struct zspage *pool_free_room(struct zs_pool *pool, struct zs_location location)
+void pool_give_back(struct zs_pool *pool, struct zs_location location, struct zs_list *empty)
 {
 	struct zs_heap *heap = pool->heap;
 	struct zs_size_class *class = &pool->classes[location.class];
@@ -164,9 +170,15 @@ struct zspage *pool_free_room(struct zs_pool *pool, struct zs_location location)
 	size_class_count(&class->nr_objects, -1);
 	if (zspage->inuse) {
 		size_class_refile(heap, class, zspage);
-		return NULL;
+		return;
 	}
 	size_class_remove(class, zspage);
 	size_class_count(&class->nr_zspages, -1);
-	return zspage;
+	zs_list_push(empty, &zspage->link);
+}
+
+void pool_free_room(struct zs_pool *pool, struct zs_location location, struct zs_list *empty)
+{
+	pool_give_back(pool, location, empty);
+	pool_limit_kept(pool, location.class, empty);
 }

@@ -45,6 +45,19 @@ void zspage_destroy(struct zs_heap *heap, struct zspage *zspage)
 	zs_slab_free(&heap->zspages, heap_zspage_index(heap, zspage));
 }
 
+unsigned int zspages_destroy(struct zs_heap *heap, struct zs_list *zspages)
+{
+	unsigned int count = 0;
+
+	for (; !zs_list_empty(zspages); count++) {
+		struct zspage *zspage = zs_list_entry(zspages->next, struct zspage, link);
+
+		zs_list_unlink(&zspage->link);
+		zspage_destroy(heap, zspage);
+	}
+	return count;
+}
+
 struct zs_object_header *zspage_object(const struct zs_heap *heap, const struct zspage *zspage, unsigned int index)
 {
 	return heap_object(

@@ -52,6 +52,8 @@ static inline void zspage_set_inuse(struct zspage *zspage, unsigned int inuse)
 int zspage_create(struct zs_pool *pool, unsigned int class, enum zs_urgency urgency, struct zspage **ret_zspage);
 /* Gives back an empty zspage that is on no list. */
 void zspage_destroy(struct zs_heap *heap, struct zspage *zspage);
+/* The same for all zspages of a list, which is empty then. Answers their number. */
+unsigned int zspages_destroy(struct zs_heap *heap, struct zs_list *zspages);
 
 struct zs_object_header *zspage_object(const struct zs_heap *heap, const struct zspage *zspage, unsigned int index);
 

@@ -50,8 +50,9 @@ struct world {
 	char *bank;
 	uint64_t limit;
 	struct model_object objects[NR_OBJECTS];
-	uint64_t nr_objects; /* in use, or doomed and still being read */
-	uint64_t refused, rebuilds, moved, read_lent, migrated, destroyed;
+	unsigned int nr_nodes; /* 1 or NR_NODES: objects are charged in different ways */
+	uint64_t nr_objects;   /* in use, or doomed and still being read */
+	uint64_t refused, rebuilds, moved, read_lent, kept, migrated, destroyed;
 };
 
 static uint64_t below(struct world *world, uint64_t limit)
@@ -62,7 +63,7 @@ static uint64_t below(struct world *world, uint64_t limit)
 /* A machine with several nodes, as far as the accounts can tell. */
 static unsigned int node_of_page(void *context, uint32_t page)
 {
-	return page % NR_NODES;
+	return page % ((struct world *)context)->nr_nodes;
 }
 
 static int move_page(void *context, uint32_t page, unsigned int node)
@@ -72,8 +73,9 @@ static int move_page(void *context, uint32_t page, unsigned int node)
 
 static void start_pool(struct world *world, bool fresh)
 {
-	static const struct zs_account_options account = {NR_NODES, node_of_page, move_page, NULL};
+	struct zs_account_options account = {below(world, 2) ? NR_NODES : 1, node_of_page, move_page, world};
 
+	world->nr_nodes = account.nr_nodes;
 	zs_assert(!zs_heap_create(&world->arena, fresh, &world->heap));
 	zs_assert(!zs_heap_start_account(world->heap, &account));
 	zs_assert(!zs_pool_create(world->heap, &world->pool));
@@ -84,9 +86,12 @@ static uint32_t pick_size(struct world *world)
 	switch (below(world, 10)) {
 	case 0:
 		return 1 + (uint32_t)below(world, 64);
+	/* So many that threads may keep some of those that are freed. */
 	case 1:
-		return 4096;
 	case 2:
+	case 3:
+		return 4096;
+	case 4:
 		return 1 + (uint32_t)below(world, ZS_OBJECT_MAX_BYTES);
 	default:
 		return 1 + (uint32_t)below(world, 4096);
@@ -174,7 +179,7 @@ static void do_compact(struct world *world)
 static void do_migrate(struct world *world)
 {
 	uint32_t page = (uint32_t)below(world, world->heap->pages.fresh + 10);
-	int error = zs_pool_migrate_page(world->pool, page, (unsigned int)below(world, NR_NODES));
+	int error = zs_pool_migrate_page(world->pool, page, (unsigned int)below(world, world->nr_nodes));
 
 	zs_assert(!error || error == -EINVAL);
 	world->migrated += !error;
@@ -219,13 +224,18 @@ static void check_account(struct world *world)
 		expected[object->owner].share_bytes += zs_pool_cost(object->size);
 	}
 	for (unsigned int owner = 0; owner < NR_OWNERS; owner++) {
-		for (unsigned int node = 0; node < NR_NODES; node++) {
+		for (unsigned int node = 0; node < world->nr_nodes; node++) {
 			zs_account_get(account, owner, node, &one);
 			expected[owner].payload_bytes -= one.payload_bytes;
 			expected[owner].share_bytes -= one.share_bytes;
 		}
 		zs_assert(!expected[owner].payload_bytes && !expected[owner].share_bytes);
 	}
+}
+
+static unsigned int raw_class(const struct world *world)
+{
+	return zs_geometry_class(world->heap->geometry, 4096 + ZS_OBJECT_HEADER_BYTES);
 }
 
 static void check(struct world *world)
@@ -236,6 +246,7 @@ static void check(struct world *world)
 	zs_pool_check(world->pool);
 	zs_pool_stats(world->pool, &pool);
 	zs_heap_stats(world->heap, &heap);
+	world->kept += pool_count_kept(world->pool, raw_class(world), NULL);
 	zs_assert(pool.objects == world->nr_objects && heap.handles.objects == world->nr_objects);
 	zs_assert(heap.zspage_pages == pool.pages && !heap.leaked_objects);
 	zs_assert(!world->limit || heap.used_bytes <= world->limit);
@@ -359,10 +370,11 @@ int main(int argc, char **argv)
 			short_rounds(&world);
 	}
 	printf("%" PRIu64 " operations, %" PRIu64 " rebuilt, %" PRIu64 " refused at the limit, %" PRIu64
-	       " objects moved, %" PRIu64 " lent ones read, %" PRIu64 " pages migrated, %" PRIu64 " pools destroyed\n",
-	       options.operations, world.rebuilds, world.refused, world.moved, world.read_lent, world.migrated,
-	       world.destroyed);
-	zs_assert(world.moved && world.read_lent && world.migrated);
+	       " objects moved, %" PRIu64 " lent ones read, %" PRIu64 " kept ones seen, %" PRIu64
+	       " pages migrated, %" PRIu64 " pools destroyed\n",
+	       options.operations, world.rebuilds, world.refused, world.moved, world.read_lent, world.kept,
+	       world.migrated, world.destroyed);
+	zs_assert(world.moved && world.read_lent && world.kept && world.migrated);
 	end(&world);
 	return 0;
 }

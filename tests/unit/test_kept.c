@@ -1,0 +1,293 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Free objects that threads keep at hand. */
+
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "support/small_store.h"
+#include "zsmalloc/account.h"
+#include "zsmalloc/pool_internal.h"
+
+/* Objects of one class, of which a zspage has many: threads may keep some, as they are some times 256. */
+#define SIZE	   700
+#define NR_OBJECTS 1100
+#define NR_KEPT	   4
+
+static struct zs_arena arena;
+static struct zs_heap *heap;
+static struct zs_pool *pool;
+static struct zs_handle handles[NR_OBJECTS];
+static char payload[ZS_OBJECT_MAX_BYTES];
+static unsigned int class, objects; /* of SIZE, and of its zspages */
+
+static void heap_open(bool fresh, unsigned int nr_nodes)
+{
+	const struct zs_account_options account = {.nr_nodes = nr_nodes};
+
+	cr_assert_eq(zs_heap_create(&arena, fresh, &heap), 0);
+	cr_assert_eq(zs_heap_start_account(heap, &account), 0);
+	cr_assert_eq(zs_pool_create(heap, &pool), 0);
+	class = zs_geometry_class(heap->geometry, SIZE + ZS_OBJECT_HEADER_BYTES);
+	objects = heap->geometry->classes[class].objects;
+}
+
+static void kept_create(void)
+{
+	struct zs_arena_options options;
+
+	test_arena_options(&options);
+	cr_assert_eq(zs_arena_create(&arena, &options), 0);
+	heap_open(true, 1);
+}
+
+/* As if the process had been killed. */
+static void heap_drop(void)
+{
+	zs_pool_abandon(pool);
+	zs_heap_destroy(heap);
+}
+
+static void kept_destroy(void)
+{
+	heap_drop();
+	zs_arena_close(&arena);
+}
+
+TestSuite(kept, .init = kept_create, .fini = kept_destroy);
+
+static struct zs_handle store(size_t size)
+{
+	struct zs_object_info info = {.size = (uint32_t)size, .codec = 3};
+	struct zs_handle handle = ZS_NO_HANDLE;
+
+	cr_assert_eq(zs_pool_alloc(pool, size, ZS_URGENCY_RESERVE, &handle), 0);
+	zs_obj_write(pool, handle, &info, payload);
+	return handle;
+}
+
+static void fill(unsigned int nr)
+{
+	for (unsigned int i = 0; i < nr; i++)
+		handles[i] = store(SIZE);
+}
+
+static struct zs_location drop(unsigned int i)
+{
+	struct zs_location location = zs_handle_location(*heap_handle_word(heap, handles[i].index));
+	struct zs_object_info info;
+
+	zs_pool_free(pool, handles[i], &info);
+	cr_assert_eq(info.size, SIZE);
+	handles[i] = ZS_NO_HANDLE;
+	return location;
+}
+
+static uint32_t nr_kept(void)
+{
+	return pool_count_kept(pool, class, NULL);
+}
+
+static struct zs_pool_stats stats(void)
+{
+	struct zs_pool_stats stats;
+
+	zs_pool_stats(pool, &stats);
+	return stats;
+}
+
+/*
+ * Fills the pool and frees all objects of its first zspage, so that the thread keeps some of them. Every other one is
+ * given back, since that is where it is decided that the next one may be kept.
+ */
+static void keep_from_first_zspage(void)
+{
+	fill(NR_OBJECTS);
+	for (unsigned int i = 0; i < objects; i++)
+		drop(i);
+	cr_assert_eq(nr_kept(), NR_KEPT);
+	zs_pool_check(pool);
+}
+
+Test(kept, a_class_with_few_objects_keeps_none)
+{
+	fill(255);
+	for (unsigned int i = 0; i < 100; i++)
+		drop(i);
+	cr_assert_eq(nr_kept(), 0);
+	cr_assert_null(pool->kept[zs_thread_number()]);
+	zs_pool_check(pool);
+}
+
+Test(kept, what_was_freed_last_is_handed_out_first)
+{
+	struct zs_location freed, found;
+
+	keep_from_first_zspage();
+	/* From elsewhere, so that it is not the fullest zspage's. */
+	store(SIZE);
+	freed = drop(NR_OBJECTS / 2);
+	handles[0] = store(SIZE);
+	found = zs_handle_location(*heap_handle_word(heap, handles[0].index));
+	cr_assert_eq(found.page, freed.page);
+	cr_assert_eq(found.index, freed.index);
+	zs_pool_check(pool);
+}
+
+Test(kept, it_counts_as_free)
+{
+	struct zs_pool_stats found;
+
+	keep_from_first_zspage();
+	found = stats();
+	cr_assert_eq(found.objects, NR_OBJECTS - objects);
+	cr_assert_eq(found.freeable_pages, heap->geometry->classes[class].pages);
+}
+
+Test(kept, nothing_is_left_when_the_last_object_is_freed)
+{
+	keep_from_first_zspage();
+	for (unsigned int i = objects; i < NR_OBJECTS; i++)
+		drop(i);
+	cr_assert_eq(nr_kept(), 0);
+	cr_assert_eq(stats().pages, 0);
+	zs_pool_check(pool);
+	zs_pool_destroy(pool);
+	cr_assert_eq(zs_pool_create(heap, &pool), 0);
+}
+
+Test(kept, an_allocation_that_finds_no_room_takes_it_back)
+{
+	struct zs_heap_stats full;
+	struct zs_handle large = ZS_NO_HANDLE;
+	unsigned int other = zs_geometry_class(heap->geometry, 3000 + ZS_OBJECT_HEADER_BYTES);
+
+	cr_assert_leq(heap->geometry->classes[other].pages, heap->geometry->classes[class].pages);
+	keep_from_first_zspage();
+	zs_heap_stats(heap, &full);
+	zs_heap_set_limit(heap, full.used_bytes);
+	/* All that is left of the first zspage is kept, so that it goes, and its pages do for this. */
+	cr_assert_eq(zs_pool_alloc(pool, 3000, ZS_URGENCY_RESERVE, &large), 0);
+	cr_assert_eq(nr_kept(), 0);
+	zs_pool_check(pool);
+	/* Once more there is nothing to take back. */
+	cr_assert_eq(zs_pool_alloc(pool, ZS_OBJECT_MAX_BYTES, ZS_URGENCY_RESERVE, &large), -ENOSPC);
+}
+
+Test(kept, compaction_frees_a_zspage_that_has_nothing_else)
+{
+	uint64_t before;
+
+	keep_from_first_zspage();
+	before = stats().pages;
+	cr_assert_eq(zs_pool_compact(pool, UINT64_MAX), heap->geometry->classes[class].pages);
+	cr_assert_eq(stats().pages, before - heap->geometry->classes[class].pages);
+	cr_assert_eq(stats().freeable_pages, 0);
+	cr_assert_eq(nr_kept(), 0);
+	zs_pool_check(pool);
+}
+
+Test(kept, compaction_passes_over_no_zspage_because_of_it)
+{
+	uint64_t before;
+
+	fill(NR_OBJECTS);
+	/* What is kept lies in zspages of which little else is left. */
+	for (unsigned int i = 0; i < 20 * objects; i++) {
+		if (i % objects)
+			drop(i);
+	}
+	cr_assert_gt(nr_kept(), 0);
+	before = stats().freeable_pages;
+	cr_assert_eq(zs_pool_compact(pool, UINT64_MAX), before);
+	zs_pool_check(pool);
+}
+
+static void *keep_some(void *argument)
+{
+	for (unsigned int i = 0; i < 2 * NR_KEPT; i++)
+		drop(i);
+	return NULL;
+}
+
+Test(kept, it_is_not_lost_with_its_thread)
+{
+	struct zs_location mine, found;
+	pthread_t thread;
+
+	fill(NR_OBJECTS);
+	mine = zs_handle_location(*heap_handle_word(heap, handles[2 * NR_KEPT - 1].index));
+	/* The test has a number, so that the thread has another one. */
+	zs_thread_number();
+	cr_assert_eq(pthread_create(&thread, NULL, keep_some, NULL), 0);
+	cr_assert_eq(pthread_join(thread, NULL), 0);
+	cr_assert_eq(nr_kept(), NR_KEPT);
+	handles[0] = store(SIZE);
+	found = zs_handle_location(*heap_handle_word(heap, handles[0].index));
+	cr_assert(found.page != mine.page || found.index != mine.index, "each thread has its own");
+	cr_assert_eq(nr_kept(), NR_KEPT);
+	zs_pool_check(pool);
+	pool_reclaim_kept(pool);
+	cr_assert_eq(nr_kept(), 0);
+	zs_pool_check(pool);
+}
+
+Test(kept, after_a_kill_it_is_free)
+{
+	struct zs_object_info info;
+	struct zs_object object;
+
+	keep_from_first_zspage();
+	heap_drop();
+	heap_open(false, 1);
+	for (unsigned int i = objects; i < NR_OBJECTS; i++)
+		cr_assert_eq(zs_pool_adopt(pool, handles[i], 0, &info), 0);
+	zs_pool_rebuild_end(pool);
+	zs_heap_rebuild_end(heap);
+	zs_pool_check(pool);
+	cr_assert_eq(nr_kept(), 0);
+	cr_assert_eq(stats().objects, NR_OBJECTS - objects);
+	/* The first zspage had nothing else. */
+	cr_assert_eq(stats().freeable_pages, 0);
+	cr_assert_eq(zs_obj_read_begin(pool, handles[objects], &object), 0);
+	cr_assert_eq(zs_obj_verify(&object), 0);
+	zs_obj_read_end(pool, &object);
+}
+
+Test(kept, several_nodes_keep_none)
+{
+	heap_drop();
+	heap_open(true, 2);
+	fill(NR_OBJECTS);
+	for (unsigned int i = 0; i < 100; i++)
+		drop(i);
+	cr_assert_eq(nr_kept(), 0);
+	zs_pool_check(pool);
+}
+
+Test(kept, without_memory_for_it_objects_are_given_back)
+{
+	fill(NR_OBJECTS);
+	zs_fault_arm(1);
+	drop(0);
+	cr_assert_eq(zs_fault_passed(), 1);
+	zs_fault_arm(0);
+	cr_assert_null(pool->kept[zs_thread_number()]);
+	zs_pool_check(pool);
+	drop(1);
+	drop(2);
+	cr_assert_eq(nr_kept(), 1);
+	zs_pool_check(pool);
+}
+
+Test(kept, one_lock_for_all_classes_keeps_none)
+{
+	zs_pool_set_locking(pool, ZS_LOCKING_POOL);
+	fill(NR_OBJECTS);
+	for (unsigned int i = 0; i < 100; i++)
+		drop(i);
+	cr_assert_eq(nr_kept(), 0);
+	zs_pool_check(pool);
+}
