@@ -9,6 +9,10 @@
  *                    that find no room don't wait for it, but they wait
  *   3. write back    the coldest blocks
  *
+ * It begins when StartAt is passed, and goes on until StopAt is reached, whatever has ended a step before: its time, a
+ * budget, an error, a command. Below StartAt there is time for compaction, which is the only step as long as it frees
+ * much. A limit that is raised, or StartAt, is to be passed anew.
+ *
  * Where nothing can be written (no backing file, one that is full or fails, no budget, or nothing was found to write
  * lately) the third step is the next device's second one, however near the limit is: nothing else helps. What counts
  * against the limits of devices and groups is less by compression only, and compaction is a matter of the pool.
@@ -18,23 +22,32 @@
 #include "cold_policy_internal.h"
 #include "store/cold.h"
 #include "store/device.h"
+#include "store/entry.h"
 #include "store/group.h"
 
 /* Of a limit; 0 = there is none. */
 struct use {
 	uint64_t used_bytes, limit_bytes;
+	uint64_t id; /* not that of whose place it may have */
 };
 
-/* Bytes to free so that what is used comes down to the lower mark, once it has passed the upper one; else 0. */
-static uint64_t excess(const struct zsd_cold_policy *policy, struct use use)
+static uint64_t start_bytes(const struct zsd_cold_policy *policy, struct use use)
 {
-	const struct zsd_cold_options *options = &policy->options;
-	uint64_t stop_bytes = use.limit_bytes / 100 * options->stop_percent;
+	return zs_max(use.limit_bytes / 100 * policy->options.start_percent, 1);
+}
 
-	if (!use.limit_bytes || use.used_bytes < use.limit_bytes / 100 * options->start_percent ||
-	    use.used_bytes <= stop_bytes)
-		return 0;
-	return use.used_bytes - stop_bytes;
+/* Bytes to free so that what is used comes down to the lower mark, once it has passed the upper one; else 0. */
+static uint64_t excess(const struct zsd_cold_policy *policy, struct zsd_mark *mark, struct use use)
+{
+	uint64_t start = start_bytes(policy, use), stop = use.limit_bytes / 100 * policy->options.stop_percent;
+
+	if (mark->id != use.id)
+		*mark = (struct zsd_mark){.id = use.id};
+	if (use.limit_bytes && use.used_bytes >= start)
+		mark->passed_bytes = start;
+	if (!use.limit_bytes || use.used_bytes <= stop || mark->passed_bytes < start)
+		mark->passed_bytes = 0;
+	return mark->passed_bytes ? use.used_bytes - stop : 0;
 }
 
 /* There is no time for recompression. */
@@ -88,7 +101,7 @@ static struct use pool_use(const struct zsd_cold_policy *policy)
 	struct zs_store_stats stats;
 
 	zs_store_stats(policy->store, &stats);
-	return (struct use){stats.heap.used_bytes, stats.heap.limit_bytes};
+	return (struct use){stats.heap.used_bytes, stats.heap.limit_bytes, 0};
 }
 
 static bool pool_is_pressing(const struct zsd_cold_policy *policy)
@@ -97,7 +110,7 @@ static bool pool_is_pressing(const struct zsd_cold_policy *policy)
 }
 
 /* One device each time that the pool is near its limit, in turn. */
-static bool recompress_for_pool(struct zsd_cold_policy *policy, struct use use)
+static bool recompress_for_pool(struct zsd_cold_policy *policy, struct use use, uint64_t bytes)
 {
 	struct zsd_chore *chore = &policy->pool;
 	uint64_t id;
@@ -105,7 +118,7 @@ static bool recompress_for_pool(struct zsd_cold_policy *policy, struct use use)
 	if (chore->recompressed || is_pressing(policy, chore, 0, use))
 		return false;
 	while (next_of(policy, chore, zs_store_next, &id)) {
-		if (zsd_cold_step_recompress(policy, chore, ZSD_REASON_POOL_LIMIT, 1, id, excess(policy, use)))
+		if (zsd_cold_step_recompress(policy, chore, ZSD_REASON_POOL_LIMIT, 1, id, bytes))
 			return true;
 	}
 	return false;
@@ -114,19 +127,25 @@ static bool recompress_for_pool(struct zsd_cold_policy *policy, struct use use)
 static void look_at_pool(struct zsd_cold_policy *policy)
 {
 	struct zsd_chore *chore = &policy->pool;
+	uint64_t bytes, pages = 0;
 	struct use use;
 
 	if (!zsd_cold_step_is_due(policy, chore, pool_is_pressing))
 		return;
 	use = pool_use(policy);
-	if (excess(policy, use) && zsd_cold_compact(policy, chore, ZSD_REASON_POOL_LIMIT))
+	if (excess(policy, &policy->pool_mark, use))
+		pages = zsd_cold_compact(policy, chore, ZSD_REASON_POOL_LIMIT);
+	if (pages)
 		use = pool_use(policy);
 	else
 		zsd_cold_log_compaction(chore, ZSD_REASON_POOL_LIMIT);
-	if (!excess(policy, use) || !zsd_cold_can_write_of(policy, chore, 0))
+	bytes = excess(policy, &policy->pool_mark, use);
+	if (!bytes || !zsd_cold_can_write_of(policy, chore, 0))
 		chore->recompressed = 0;
-	if (excess(policy, use) && !recompress_for_pool(policy, use))
-		zsd_cold_step_write_back(policy, chore, ZSD_REASON_POOL_LIMIT, 0, excess(policy, use));
+	if (!bytes || (pages >= ZSD_COMPACT_PAGES && use.used_bytes < start_bytes(policy, use)))
+		return;
+	if (!recompress_for_pool(policy, use, bytes))
+		zsd_cold_step_write_back(policy, chore, ZSD_REASON_POOL_LIMIT, 0, bytes);
 }
 
 /*
@@ -145,7 +164,7 @@ static struct use device_use(const struct zsd_cold_policy *policy, uint64_t id)
 	zs_device_info(device, &info);
 	if (info.memory_limit_bytes) {
 		zs_device_stats(device, &stats);
-		use = (struct use){stats.memory_bytes, info.memory_limit_bytes};
+		use = (struct use){stats.memory_bytes, info.memory_limit_bytes, id};
 	}
 	zs_device_put(device, NULL);
 	return use;
@@ -167,7 +186,7 @@ static bool start_for_device(struct zsd_cold_policy *policy, uint64_t id)
 {
 	struct zsd_chore *chore = &policy->device;
 	struct use use = device_use(policy, id);
-	uint64_t bytes = excess(policy, use);
+	uint64_t bytes = excess(policy, &policy->device_marks[zs_device_index(id)], use);
 
 	if (!bytes)
 		return false;
@@ -198,7 +217,7 @@ static struct use group_use(const struct zsd_cold_policy *policy, uint64_t numbe
 
 	if (!zs_store_next_limited_group(policy->store, &cursor, &group) || group.number != number)
 		return (struct use){0};
-	return (struct use){group.charged_bytes, group.memory_limit_bytes};
+	return (struct use){group.charged_bytes, group.memory_limit_bytes, group.limit_id};
 }
 
 /*
@@ -272,7 +291,7 @@ static bool start_for_group(struct zsd_cold_policy *policy, uint64_t number)
 {
 	struct zsd_chore *chore = &policy->group;
 	struct use use = group_use(policy, number);
-	uint64_t bytes = excess(policy, use), above, id;
+	uint64_t bytes = excess(policy, &policy->group_marks[number - 1], use), above, id;
 
 	if (!bytes)
 		return false;

@@ -143,6 +143,13 @@ static void hasten(struct zsd_cold_policy *policy, uint64_t at_usec)
 		schedule(policy, at_usec);
 }
 
+/* What was done may not be enough, or end before it is, or other devices may still be above. */
+static bool goes_on(const struct zsd_cold_policy *policy)
+{
+	return policy->pool.task || policy->pool.compacted_pages || policy->device.task || policy->group.task ||
+	       policy->pressed_goal_bytes;
+}
+
 /* When there may be something to do although nobody uses the data. */
 static uint64_t next_usec(const struct zsd_cold_policy *policy, bool has_backing)
 {
@@ -154,8 +161,7 @@ static uint64_t next_usec(const struct zsd_cold_policy *policy, bool has_backing
 		next = zs_min(next, policy->idle.next_usec);
 	if (policy->idle.task)
 		next = zs_min(next, policy->now_usec + TIDY_USEC);
-	/* Recompression may not be enough, or other devices may still be above. */
-	if (policy->pool.recompressed || policy->device.task || policy->group.task || policy->pressed_goal_bytes)
+	if (goes_on(policy))
 		next = policy->now_usec;
 	if (has_backing && !policy->tidied_all)
 		next = zs_min(next, policy->tidied_usec + TIDY_USEC);

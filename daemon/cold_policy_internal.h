@@ -4,6 +4,7 @@
 
 #include "cold_policy.h"
 #include "store/age.h"
+#include "store/group.h"
 #include "tasks.h"
 
 #define USEC_PER_SEC UINT64_C(1000000)
@@ -42,6 +43,12 @@ struct zsd_rest {
 	uint64_t began_usec[ZSD_CHORES][2];
 };
 
+/* A limit whose upper mark was passed, until the lower one is reached. */
+struct zsd_mark {
+	uint64_t id;	       /* of another one it says nothing */
+	uint64_t passed_bytes; /* the upper mark; one that is higher now was not passed. 0 = none was */
+};
+
 struct zsd_cold_policy {
 	struct zs_store *store;
 	struct zsd_frontend *frontend;
@@ -65,6 +72,7 @@ struct zsd_cold_policy {
 	uint64_t full_usec;		/* when that was seen */
 	unsigned int recompress_cursor; /* where the devices of this round go on; 0 = the next round begins */
 	struct zsd_rest rests[ZS_DEVICES_MAX + 1]; /* by index of the device; the last one is of all */
+	struct zsd_mark pool_mark, device_marks[ZS_DEVICES_MAX], group_marks[ZS_GROUPS_MAX]; /* by index */
 };
 
 /*
@@ -127,8 +135,14 @@ bool zsd_cold_note_file_error(struct zsd_cold_policy *policy, int error);
  */
 bool zsd_cold_step_is_due(struct zsd_cold_policy *policy, struct zsd_chore *chore,
 			  bool (*any_pressing)(const struct zsd_cold_policy *policy));
-/* As the owner allows; true if memory was freed. It is counted, and logged when there is no more of it. */
-bool zsd_cold_compact(struct zsd_cold_policy *policy, struct zsd_chore *chore, enum zsd_task_reason reason);
+/* At a look: it is the control thread that does it, and takes 2 ms at most. */
+#define ZSD_COMPACT_PAGES 1024
+
+/*
+ * As the owner allows; returns the pages freed, fewer than ZSD_COMPACT_PAGES if there are no more to free. They are
+ * counted, and logged when there is none.
+ */
+uint64_t zsd_cold_compact(struct zsd_cold_policy *policy, struct zsd_chore *chore, enum zsd_task_reason reason);
 void zsd_cold_log_compaction(struct zsd_chore *chore, enum zsd_task_reason reason);
 /* True if it was started. turn says for whom, and is not 0: not twice without writing back in between. */
 bool zsd_cold_step_recompress(struct zsd_cold_policy *policy, struct zsd_chore *chore, enum zsd_task_reason reason,

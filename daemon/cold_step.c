@@ -6,9 +6,6 @@
 #include "cold_policy_internal.h"
 #include "store/cold.h"
 
-/* At a look: it is the control thread that does it, and takes 2 ms at most. */
-#define COMPACT_PAGES 1024
-
 #define RECOMPRESS_SHARE_PERCENT 50
 #define RECOMPRESS_MAX_USEC	 (10 * USEC_PER_SEC)
 
@@ -27,9 +24,9 @@ bool zsd_cold_step_is_due(struct zsd_cold_policy *policy, struct zsd_chore *chor
 	return false;
 }
 
-bool zsd_cold_compact(struct zsd_cold_policy *policy, struct zsd_chore *chore, enum zsd_task_reason reason)
+uint64_t zsd_cold_compact(struct zsd_cold_policy *policy, struct zsd_chore *chore, enum zsd_task_reason reason)
 {
-	uint64_t pages = policy->options.compacts ? zs_store_compact(policy->store, COMPACT_PAGES) : 0;
+	uint64_t pages = policy->options.compacts ? zs_store_compact(policy->store, ZSD_COMPACT_PAGES) : 0;
 
 	chore->compacted_pages += pages;
 	zsd_tasks_count_compacted(policy->tasks, reason, pages * ZS_PAGE_SIZE);

@@ -64,6 +64,7 @@ struct zs_store {
 	unsigned int nr_entries;
 	struct zs_group_entry *group_entries; /* in the arena */
 	unsigned int nr_groups;		      /* room for groups; immutable */
+	uint64_t last_limit_id;		      /* of a group; guarded by lock */
 	struct zs_group groups[ZS_GROUPS_MAX];
 	unsigned int nr_nodes; /* that accounts are kept for; 0 = none are. Immutable */
 	struct zs_lock lock;   /* guards the device and group tables, device->state and entries' attributes */

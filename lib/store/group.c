@@ -108,12 +108,20 @@ static struct zs_group *find_free(struct zs_store *store)
 	return NULL;
 }
 
+/* What its entry says holds from now on. */
+static void take_limit(struct zs_store *store, struct zs_group *group)
+{
+	uint64_t limit_bytes = entry_limit_bytes(entry_of(store, group));
+
+	if (limit_bytes && !atomic_load(&group->budget.limit_bytes))
+		group->limit_id = ++store->last_limit_id;
+	atomic_store(&group->budget.limit_bytes, limit_bytes);
+}
+
 static void set_limit(struct zs_store *store, struct zs_group *group, uint64_t limit_bytes)
 {
-	struct zs_group_entry *entry = entry_of(store, group);
-
-	entry_set_limit(entry, limit_bytes);
-	atomic_store(&group->budget.limit_bytes, entry_limit_bytes(entry));
+	entry_set_limit(entry_of(store, group), limit_bytes);
+	take_limit(store, group);
 }
 
 static int make(struct zs_store *store, const char *name, uint64_t limit_bytes, struct zs_group **ret_group)
@@ -132,7 +140,7 @@ static int make(struct zs_store *store, const char *name, uint64_t limit_bytes, 
 	entry = entry_of(store, group);
 	entry_commit(entry, index_of(store, group), name, limit_bytes);
 	group->is_used = true;
-	atomic_store(&group->budget.limit_bytes, entry_limit_bytes(entry));
+	take_limit(store, group);
 	*ret_group = group;
 	return 0;
 }
@@ -231,7 +239,7 @@ static int adopt(struct zs_store *store, unsigned int index)
 		return error;
 	}
 	store->groups[index].is_used = true;
-	atomic_store(&store->groups[index].budget.limit_bytes, entry_limit_bytes(entry));
+	take_limit(store, &store->groups[index]);
 	return 0;
 }
 
@@ -301,6 +309,7 @@ bool zs_store_next_limited_group(struct zs_store *store, unsigned int *cursor, s
 			continue;
 		*ret_use = (struct zs_group_use){
 			.number = *cursor,
+			.limit_id = group->limit_id,
 			.memory_limit_bytes = limit_bytes,
 			.charged_bytes = atomic_load(&group->budget.charged_bytes),
 		};

@@ -45,6 +45,7 @@ int zs_store_set_group_limit(struct zs_store *store, const char *name, uint64_t 
 /* What of a group counts against its limit. */
 struct zs_group_use {
 	unsigned int number; /* for the two below */
+	uint64_t limit_id;   /* another one if there was none meanwhile; never that of another group */
 	char name[ZS_DEVICE_NAME_BYTES];
 	uint64_t memory_limit_bytes, charged_bytes;
 };

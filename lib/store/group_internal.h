@@ -34,9 +34,10 @@ static_assert(_Alignof(struct zs_group_entry) == 8, "entries are read in place")
 struct zs_group {
 	bool is_used;		 /* guarded by store->lock */
 	unsigned int nr_devices; /* guarded by store->lock; removed ones that still hold memory included */
+	uint64_t limit_id;	 /* guarded by store->lock; since it has a limit */
 	struct zs_budget budget;
 	/* All writers to a group's devices share its counter; those of another group don't. */
-	char unused[ZS_NO_SHARE - 2 * sizeof(unsigned int) - sizeof(struct zs_budget)];
+	char unused[ZS_NO_SHARE - 2 * sizeof(uint64_t) - sizeof(struct zs_budget)];
 };
 
 static_assert(sizeof(struct zs_group) == ZS_NO_SHARE, "the budgets of two groups are never in one cache line");
