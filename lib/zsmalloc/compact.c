@@ -33,8 +33,9 @@
 /* What one batch did. */
 struct progress {
 	unsigned int moved;
-	bool stuck; /* there is nothing to do in this class */
-	bool busy;  /* the source has only objects that stay where they are */
+	bool stuck;		/* there is nothing to do in this class */
+	bool busy;		/* the source has only objects that stay where they are */
+	struct zspage *emptied; /* off all lists; the caller destroys it */
 };
 
 /* The emptiest zspage with an object but for `skip` emptier ones, or NULL. Under class->lock. */
@@ -98,8 +99,7 @@ static unsigned int move_batch(struct zs_heap *heap, struct zspage *source, stru
 	return moved;
 }
 
-/* Zspages that get empty are put on a list, off all others; the caller destroys them. */
-static struct progress compact_step(struct zs_pool *pool, unsigned int index, unsigned int skip, struct zs_list *empty)
+static struct progress compact_step(struct zs_pool *pool, unsigned int index, unsigned int skip)
 {
 	struct zs_size_class *class = &pool->classes[index];
 	struct progress progress = {0};
@@ -113,17 +113,16 @@ static struct progress compact_step(struct zs_pool *pool, unsigned int index, un
 		return progress;
 	}
 	progress.moved = move_batch(pool->heap, source, destination);
+	progress.busy = !progress.moved;
+	progress.stuck = progress.busy && skip == SKIP_MAX;
 	size_class_refile(pool->heap, class, destination);
 	if (source->inuse) {
 		size_class_refile(pool->heap, class, source);
-		/* What stays may be what threads keep. */
-		progress.busy = !progress.moved && !pool_drop_kept(pool, index, empty);
-		progress.stuck = progress.busy && skip == SKIP_MAX;
 		return progress;
 	}
 	size_class_remove(class, source);
 	size_class_count(&class->nr_zspages, -1);
-	zs_list_push(empty, &source->link);
+	progress.emptied = source;
 	return progress;
 }
 
@@ -163,18 +162,18 @@ static uint64_t compact(struct zs_pool *pool, uint64_t page_budget)
 	unsigned int nr_classes = pool->heap->geometry->nr_classes, skip = 0, index;
 	uint64_t freed = 0, moved = 0;
 	bool done[ZS_CLASSES_MAX] = {false};
-	struct zs_list empty;
 
-	zs_list_init(&empty);
 	for (index = find_class(pool, done); index < nr_classes && freed < page_budget;) {
-		struct progress progress = compact_step(pool, index, skip, &empty);
-		unsigned int emptied = zspages_destroy(pool->heap, &empty);
+		struct progress progress = compact_step(pool, index, skip);
 
 		moved += progress.moved;
 		skip += progress.busy;
 		done[index] = progress.stuck;
-		freed += (uint64_t)emptied * pool->heap->geometry->classes[index].pages;
-		if (!emptied && !progress.stuck)
+		if (progress.emptied) {
+			freed += pool->heap->geometry->classes[index].pages;
+			zspage_destroy(pool->heap, progress.emptied);
+		}
+		if (!progress.emptied && !progress.stuck)
 			continue;
 		skip = 0;
 		index = find_class(pool, done);
@@ -185,13 +184,14 @@ static uint64_t compact(struct zs_pool *pool, uint64_t page_budget)
 
 uint64_t zs_pool_compact(struct zs_pool *pool, uint64_t page_budget)
 {
-	uint64_t freed = compact(pool, page_budget);
+	uint64_t freed = compact(pool, page_budget), reclaimed;
 
 	/* What threads keep may be all that is in some zspages, or that a class lacks for one to be emptied. */
-	if (freed < page_budget)
-		freed += pool_reclaim_kept(pool);
-	if (freed < page_budget)
-		freed += compact(pool, page_budget - freed);
+	if (freed < page_budget && pool_reclaim_kept(pool, &reclaimed)) {
+		freed += reclaimed;
+		if (freed < page_budget)
+			freed += compact(pool, page_budget - freed);
+	}
 	atomic_fetch_add_explicit(&pool->nr_compacted_pages, freed, memory_order_relaxed);
 	return freed;
 }

@@ -18,10 +18,12 @@
  *   kept objects of a class <= nr_may_keep <= nr_objects / KEPT_PER_INUSE * 2
  *
  * always holds: a small class has none, and one whose last object is freed neither. They are also dropped when
- * compaction finds nothing else to do, or a source that has only them, and when an allocation finds no room. Who may
- * keep some is decided anew then: it is who frees first.
+ * compaction finds nothing else to do, and when an allocation finds no room. Who may keep some is decided anew then: it
+ * is who frees first.
  *
- * Nothing of this is in the arena: after a kill nobody names a kept object, and it is free.
+ * Nothing of this is in the arena: after a kill nobody names a kept object, and it is free. A thread's table for all
+ * classes is private memory, which no limit counts; so there are only so many that they take no more than 1/TABLES_PART
+ * of what the class has in use whose thread asks for the next one: pools of many small devices have none.
  *
  * A thread's objects have a lock of their own, under the class's, which nobody else takes but to drop them. Threads
  * that share a number (base/thread.h) share them, and a number's next thread goes on with them.
@@ -39,6 +41,12 @@
  * kept is used again.
  */
 #define KEPT_PER_INUSE 256
+#define TABLES_PART    64
+
+static uint32_t nr_may_keep(const struct zs_size_class *class)
+{
+	return atomic_load_explicit(&class->nr_may_keep, memory_order_relaxed);
+}
 
 static struct zs_kept *kept_of(const struct zs_pool *pool, unsigned int thread, unsigned int class)
 {
@@ -75,6 +83,7 @@ bool pool_take_kept(struct zs_pool *pool, unsigned int class, struct zs_location
 	if (!nr)
 		return false;
 	*ret_location = location_of(kept, nr - 1);
+	zs_assert(!atomic_load_explicit(&heap_object(pool->heap, *ret_location)->handle, memory_order_relaxed));
 	atomic_store_explicit(&kept->nr, nr - 1, memory_order_relaxed);
 	return true;
 }
@@ -112,7 +121,7 @@ static uint32_t empty_kept(struct zs_kept *kept, struct zs_location *locations)
 
 bool pool_drop_kept(struct zs_pool *pool, unsigned int class, struct zs_list *empty)
 {
-	unsigned int nr_threads = pool->classes[class].nr_may_keep ? zs_thread_numbers() : 0;
+	unsigned int nr_threads = nr_may_keep(&pool->classes[class]) ? zs_thread_numbers() : 0;
 	struct zs_location locations[ZS_KEPT_MAX];
 	bool any = false;
 
@@ -124,41 +133,75 @@ bool pool_drop_kept(struct zs_pool *pool, unsigned int class, struct zs_list *em
 		while (nr)
 			pool_give_back(pool, locations[--nr], empty);
 	}
-	pool->classes[class].nr_may_keep = 0;
+	atomic_store_explicit(&pool->classes[class].nr_may_keep, 0, memory_order_relaxed);
 	return any;
 }
 
-uint64_t pool_reclaim_kept(struct zs_pool *pool)
+bool pool_reclaim_kept(struct zs_pool *pool, uint64_t *ret_pages)
 {
 	const struct zs_geometry *geometry = pool->heap->geometry;
-	struct zs_list empty;
-	uint64_t freed = 0;
+	uint64_t pages = 0;
+	bool any = false;
 
-	zs_list_init(&empty);
 	for (unsigned int i = 0; i < geometry->nr_classes; i++) {
+		struct zs_list empty;
+
+		if (!nr_may_keep(&pool->classes[i]))
+			continue;
+		zs_list_init(&empty);
 		zs_lock(pool_lock(pool, i));
-		pool_drop_kept(pool, i, &empty);
+		any |= pool_drop_kept(pool, i, &empty);
 		zs_unlock(pool_lock(pool, i));
-		freed += (uint64_t)zspages_destroy(pool->heap, &empty) * geometry->classes[i].pages;
+		pages += (uint64_t)zspages_destroy(pool->heap, &empty) * geometry->classes[i].pages;
 	}
-	return freed;
+	if (ret_pages)
+		*ret_pages = pages;
+	return any;
 }
 
-static struct zs_kept *make_kept(struct zs_pool *pool, unsigned int thread)
+static size_t table_bytes(const struct zs_pool *pool)
 {
-	unsigned int nr = pool->heap->geometry->nr_classes;
-	struct zs_kept *kept = zs_fault() ? NULL : aligned_alloc(_Alignof(struct zs_kept), nr * sizeof(*kept));
+	return pool->heap->geometry->nr_classes * sizeof(struct zs_kept);
+}
+
+/* Under the class's lock. */
+static bool may_have_table(const struct zs_pool *pool, unsigned int index)
+{
+	uint64_t nr_objects = atomic_load_explicit(&pool->classes[index].nr_objects, memory_order_relaxed);
+	uint64_t nr_tables = atomic_load_explicit(&pool->nr_kept_tables, memory_order_relaxed);
+
+	return (nr_tables + 1) * table_bytes(pool) <=
+	       nr_objects * pool->heap->geometry->classes[index].size / TABLES_PART;
+}
+
+static struct zs_kept *make_table(struct zs_pool *pool, unsigned int thread)
+{
+	struct zs_kept *table = zs_fault() ? NULL : aligned_alloc(_Alignof(struct zs_kept), table_bytes(pool));
 	struct zs_kept *other = NULL;
 
-	if (!kept)
+	if (!table)
 		return NULL;
-	memset(kept, 0, nr * sizeof(*kept));
-	for (unsigned int i = 0; i < nr; i++)
-		zs_lock_init(&kept[i].lock, ZS_LOCK_KEPT);
-	if (atomic_compare_exchange_strong(&pool->kept[thread], &other, kept))
-		return kept;
-	free(kept);
-	return other;
+	memset(table, 0, table_bytes(pool));
+	for (unsigned int i = 0; i < pool->heap->geometry->nr_classes; i++)
+		zs_lock_init(&table[i].lock, ZS_LOCK_KEPT);
+	/* Threads may share a number. */
+	if (!atomic_compare_exchange_strong(&pool->kept[thread], &other, table)) {
+		free(table);
+		return other;
+	}
+	atomic_fetch_add_explicit(&pool->nr_kept_tables, 1, memory_order_relaxed);
+	return table;
+}
+
+void pool_forget_kept(struct zs_pool *pool)
+{
+	for (unsigned int thread = 0; thread < ZS_THREADS_MAX; thread++) {
+		struct zs_kept *table = pool->kept[thread];
+
+		for (unsigned int i = 0; table && i < pool->heap->geometry->nr_classes; i++)
+			zs_lock_deinit(&table[i].lock);
+		free(table);
+	}
 }
 
 /* How many objects of a class threads may keep in all. Under class->lock. */
@@ -169,7 +212,7 @@ static uint32_t share_of(const struct zs_size_class *class)
 
 void pool_limit_kept(struct zs_pool *pool, unsigned int class, struct zs_list *empty)
 {
-	if (pool->classes[class].nr_may_keep > 2 * share_of(&pool->classes[class]))
+	if (nr_may_keep(&pool->classes[class]) > 2 * share_of(&pool->classes[class]))
 		pool_drop_kept(pool, class, empty);
 }
 
@@ -179,15 +222,15 @@ void pool_allow_kept(struct zs_pool *pool, unsigned int index)
 	unsigned int thread = zs_thread_number();
 	struct zs_kept *kept;
 
-	if (class->nr_may_keep >= share_of(class) || pool->has_one_lock)
+	if (nr_may_keep(class) >= share_of(class) || pool->has_one_lock)
 		return;
-	kept = atomic_load_explicit(&pool->kept[thread], memory_order_relaxed);
-	if (!kept)
-		kept = make_kept(pool, thread);
-	if (!kept || max_of(&kept[index]) == ZS_KEPT_MAX)
+	kept = kept_of(pool, thread, index);
+	if (!kept && may_have_table(pool, index) && make_table(pool, thread))
+		kept = kept_of(pool, thread, index);
+	if (!kept || max_of(kept) == ZS_KEPT_MAX)
 		return;
-	atomic_store_explicit(&kept[index].max, max_of(&kept[index]) + 1, memory_order_relaxed);
-	class->nr_may_keep++;
+	atomic_store_explicit(&kept->max, max_of(kept) + 1, memory_order_relaxed);
+	size_class_count(&class->nr_may_keep, 1);
 }
 
 static uint32_t count_of(const struct zs_kept *kept, const struct zspage *zspage)
@@ -203,7 +246,7 @@ static uint32_t count_of(const struct zs_kept *kept, const struct zspage *zspage
 
 uint32_t pool_count_kept(const struct zs_pool *pool, unsigned int class, const struct zspage *zspage)
 {
-	unsigned int nr_threads = pool->classes[class].nr_may_keep ? zs_thread_numbers() : 0;
+	unsigned int nr_threads = nr_may_keep(&pool->classes[class]) ? zs_thread_numbers() : 0;
 	uint32_t count = 0;
 
 	for (unsigned int thread = 0; thread < nr_threads; thread++) {
@@ -239,7 +282,7 @@ void pool_check_kept(struct zs_pool *pool, unsigned int index)
 			check_location(pool, index, location_of(kept, i));
 		may_keep += kept->max;
 	}
-	zs_assert(may_keep == class->nr_may_keep && may_keep <= 2 * share_of(class));
+	zs_assert(may_keep == nr_may_keep(class) && may_keep <= 2 * share_of(class));
 }
 
 const void *pool_next(const struct zs_pool *pool, unsigned int class)

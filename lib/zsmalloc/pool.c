@@ -2,14 +2,14 @@
 /*
  * Objects: allocate, write, read, free.
  *
- * Lock order (base/lock.h): class -> slab -> punch -> pages. Under a class's lock none of the others is taken: handles
- * and zspages are made and given back without it. There is no lock per pool.
+ * Lock order (base/lock.h): class -> kept -> slab -> punch -> pages. Under a class's lock none of the others is taken
+ * but that of what a thread keeps: handles and zspages are made and given back without it. There is no lock per pool.
  *
  * Who may touch an object's bytes:
  *   from zs_pool_alloc() to zs_obj_write()   the writer; the handle can't be pinned yet
  *   afterwards                               nobody writes; readers hold a pin each
  *   doomed with pins left                    the same readers, until the last one frees it
- *   free                                     whoever holds the class's lock
+ *   free                                     whoever holds the class's lock, or of a kept one, that of its keeper
  */
 
 #include "zsmalloc/pool.h"
@@ -77,8 +77,7 @@ void zs_pool_abandon(struct zs_pool *pool)
 		return;
 	for (unsigned int i = 0; i < pool->heap->geometry->nr_classes; i++)
 		zs_lock_deinit(&pool->classes[i].lock);
-	for (unsigned int thread = 0; thread < ZS_THREADS_MAX; thread++)
-		free(pool->kept[thread]);
+	pool_forget_kept(pool);
 	free(pool);
 }
 
@@ -93,8 +92,6 @@ int zs_pool_alloc(struct zs_pool *pool, size_t size, enum zs_urgency urgency, st
 	zs_assert_msg(size && size <= ZS_OBJECT_MAX_BYTES, "pool %u: object of %zu bytes, not 1 to %zu", pool->number,
 		      size, ZS_OBJECT_MAX_BYTES);
 	error = zs_slab_alloc(&heap->handles, urgency, &handle.index);
-	if (error && pool_reclaim_kept(pool))
-		error = zs_slab_alloc(&heap->handles, urgency, &handle.index);
 	if (error)
 		return error;
 	if (heap->account)

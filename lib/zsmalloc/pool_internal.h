@@ -42,7 +42,7 @@ struct zs_size_class {
 	uint16_t occupied;				   /* bit per group but FULL: its list is not empty */
 	struct zs_lock lock;				   /* guards all of this, and the zspages of the class */
 	_Atomic(const void *) next;			   /* object to be handed out next, or NULL; relaxed, a hint */
-	uint32_t nr_may_keep;				   /* kept objects that there may be, see kept.c */
+	_Atomic uint32_t nr_may_keep;			   /* kept objects that there may be, see kept.c; the same */
 	uint64_t nr_lent;				   /* objects handed out to smaller classes, so far */
 	uint32_t group_zspages[ZS_FULLNESS_NR];		   /* how many of each group there are */
 	/*
@@ -73,6 +73,7 @@ struct zs_pool {
 	bool has_one_lock;		     /* ZS_LOCKING_POOL; set before the first object */
 	_Atomic uint64_t nr_compacted_pages; /* relaxed, statistics, as the next */
 	_Atomic uint64_t nr_moved;
+	_Atomic unsigned int nr_kept_tables; /* relaxed: of those that follow, some are there */
 	/* What each thread keeps of each class; NULL: nothing yet. release when it is set, immutable from then on. */
 	_Atomic(struct zs_kept *) kept[ZS_THREADS_MAX];
 	struct zs_size_class classes[ZS_CLASSES_MAX];
@@ -214,11 +215,13 @@ void pool_allow_kept(struct zs_pool *pool, unsigned int class);
 bool pool_drop_kept(struct zs_pool *pool, unsigned int class, struct zs_list *empty);
 /* The same if the class has become too small for it. */
 void pool_limit_kept(struct zs_pool *pool, unsigned int class, struct zs_list *empty);
-/* The same for all classes, without a lock. Answers the pages that this has freed. */
-uint64_t pool_reclaim_kept(struct zs_pool *pool);
+/* The same for all classes, without a lock. *ret_pages (may be NULL): how many pages this has freed. */
+bool pool_reclaim_kept(struct zs_pool *pool, uint64_t *ret_pages);
 /* How many they are, or those of one zspage, unless that is NULL. Under the class's lock. */
 uint32_t pool_count_kept(const struct zs_pool *pool, unsigned int class, const struct zspage *zspage);
-/* Asserts what holds for them. Context: no other thread uses the pool. */
+/* Frees the tables. Context: no other thread uses the pool. */
+void pool_forget_kept(struct zs_pool *pool);
+/* Asserts what holds for them. Context: the same. */
 void pool_check_kept(struct zs_pool *pool, unsigned int class);
 /* The object that the calling thread is likely to get next, or NULL; a hint. */
 const void *pool_next(const struct zs_pool *pool, unsigned int class);

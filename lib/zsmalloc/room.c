@@ -6,6 +6,7 @@
  *   2. the fullest zspage of the class that has a free object
  *   3. the same of a larger class that lends: of the nearest one with the free objects of a whole zspage to spare
  *   4. a new zspage of the object's class
+   5. if there is no memory for that, all of this once more with what all threads have kept
  *
  * Files come in turns, and so do the sizes of their blocks: a class grows by zspages that are half empty a minute
  * later, while its neighbour does the reverse. Compaction would move the objects of both together, and give pages back
@@ -97,8 +98,6 @@ static int class_grow_and_take(struct zs_pool *pool, unsigned int index, enum zs
 	bool taken;
 
 	error = zspage_create(pool, index, urgency, &zspage);
-	if (error && pool_reclaim_kept(pool))
-		error = zspage_create(pool, index, urgency, &zspage);
 	if (error)
 		return error;
 	zs_lock(pool_lock(pool, index));
@@ -153,6 +152,9 @@ int pool_take_room(struct zs_pool *pool, unsigned int index, enum zs_urgency urg
 {
 	int error = take_room(pool, index, urgency, ret_fresh, ret_location);
 
+	/* What threads keep may be all that is free in the class, or in those that lend to it, or all of a zspage. */
+	if (error && pool_reclaim_kept(pool, NULL))
+		error = take_room(pool, index, urgency, ret_fresh, ret_location);
 	if (error)
 		return error;
 	/* Without the lock, which else would be held until the object's first line has come from memory. */

@@ -11,9 +11,9 @@
 #include "zsmalloc/account.h"
 #include "zsmalloc/pool_internal.h"
 
-/* Objects of one class, of which a zspage has many: threads may keep some, as they are some times 256. */
+/* Objects of one class, of which a zspage has many: enough of them for two threads' tables. */
 #define SIZE	   700
-#define NR_OBJECTS 1100
+#define NR_OBJECTS 3000
 #define NR_KEPT	   4
 
 static struct zs_arena arena;
@@ -83,6 +83,21 @@ static struct zs_location drop(unsigned int i)
 	cr_assert_eq(info.size, SIZE);
 	handles[i] = ZS_NO_HANDLE;
 	return location;
+}
+
+static void *keep_some(void *argument)
+{
+	for (unsigned int i = 0; i < 2 * NR_KEPT; i++)
+		drop(i);
+	return NULL;
+}
+
+static void in_thread(void *(*run)(void *))
+{
+	pthread_t thread;
+
+	cr_assert_eq(pthread_create(&thread, NULL, run, NULL), 0);
+	cr_assert_eq(pthread_join(thread, NULL), 0);
 }
 
 static uint32_t nr_kept(void)
@@ -176,6 +191,27 @@ Test(kept, an_allocation_that_finds_no_room_takes_it_back)
 	cr_assert_eq(zs_pool_alloc(pool, ZS_OBJECT_MAX_BYTES, ZS_URGENCY_RESERVE, &large), -ENOSPC);
 }
 
+Test(kept, what_another_thread_keeps_is_no_loss_at_the_limit)
+{
+	struct zs_handle handle = ZS_NO_HANDLE;
+	struct zs_heap_stats full;
+
+	fill(NR_OBJECTS);
+	zs_heap_stats(heap, &full);
+	zs_heap_set_limit(heap, full.used_bytes);
+	while (!zs_pool_alloc(pool, SIZE, ZS_URGENCY_RESERVE, &handle))
+		zs_obj_write(pool, handle, &(struct zs_object_info){.size = SIZE, .codec = 3}, payload);
+	zs_thread_number();
+	in_thread(keep_some);
+	cr_assert_eq(nr_kept(), NR_KEPT);
+	/* Its zspage has others, so that no page is freed by giving it back. */
+	for (unsigned int i = 0; i < 2 * NR_KEPT; i++)
+		handles[i] = store(SIZE);
+	cr_assert_eq(zs_pool_alloc(pool, SIZE, ZS_URGENCY_RESERVE, &handle), -ENOSPC);
+	cr_assert_eq(nr_kept(), 0);
+	zs_pool_check(pool);
+}
+
 Test(kept, compaction_frees_a_zspage_that_has_nothing_else)
 {
 	uint64_t before;
@@ -205,33 +241,84 @@ Test(kept, compaction_passes_over_no_zspage_because_of_it)
 	zs_pool_check(pool);
 }
 
-static void *keep_some(void *argument)
-{
-	for (unsigned int i = 0; i < 2 * NR_KEPT; i++)
-		drop(i);
-	return NULL;
-}
-
 Test(kept, it_is_not_lost_with_its_thread)
 {
 	struct zs_location mine, found;
-	pthread_t thread;
 
 	fill(NR_OBJECTS);
 	mine = zs_handle_location(*heap_handle_word(heap, handles[2 * NR_KEPT - 1].index));
 	/* The test has a number, so that the thread has another one. */
 	zs_thread_number();
-	cr_assert_eq(pthread_create(&thread, NULL, keep_some, NULL), 0);
-	cr_assert_eq(pthread_join(thread, NULL), 0);
+	in_thread(keep_some);
 	cr_assert_eq(nr_kept(), NR_KEPT);
 	handles[0] = store(SIZE);
 	found = zs_handle_location(*heap_handle_word(heap, handles[0].index));
 	cr_assert(found.page != mine.page || found.index != mine.index, "each thread has its own");
 	cr_assert_eq(nr_kept(), NR_KEPT);
 	zs_pool_check(pool);
-	pool_reclaim_kept(pool);
+	cr_assert(pool_reclaim_kept(pool, NULL));
+	cr_assert_not(pool_reclaim_kept(pool, NULL));
 	cr_assert_eq(nr_kept(), 0);
 	zs_pool_check(pool);
+}
+
+static void *keep_more(void *argument)
+{
+	for (unsigned int i = 2 * NR_KEPT; i < 4 * NR_KEPT; i++)
+		drop(i);
+	return NULL;
+}
+
+/* With two threads more, at the same time. */
+static void *keep_with_another(void *argument)
+{
+	keep_some(NULL);
+	in_thread(keep_more);
+	return NULL;
+}
+
+Test(kept, tables_take_a_small_part_of_what_is_in_use)
+{
+	fill(1000);
+	for (unsigned int i = 0; i < 100; i++)
+		drop(i);
+	cr_assert_null(pool->kept[zs_thread_number()]);
+	fill(NR_OBJECTS);
+	drop(NR_OBJECTS - 1);
+	cr_assert_not_null(pool->kept[zs_thread_number()]);
+	in_thread(keep_with_another);
+	cr_assert_eq(pool->nr_kept_tables, 2);
+	zs_pool_check(pool);
+}
+
+/* Takes and keeps, as fast as it can. */
+static void *churn(void *argument)
+{
+	_Atomic unsigned int *nr_running = argument;
+
+	for (unsigned int i = 0; i < 200000; i++) {
+		struct zs_object_info info;
+
+		zs_pool_free(pool, store(SIZE), &info);
+	}
+	atomic_fetch_sub(nr_running, 1);
+	return NULL;
+}
+
+Test(kept, taken_kept_and_reclaimed_at_the_same_time)
+{
+	_Atomic unsigned int nr_running = 2;
+	pthread_t threads[2];
+
+	fill(NR_OBJECTS);
+	for (unsigned int i = 0; i < 2; i++)
+		cr_assert_eq(pthread_create(&threads[i], NULL, churn, &nr_running), 0);
+	while (nr_running)
+		pool_reclaim_kept(pool, NULL);
+	for (unsigned int i = 0; i < 2; i++)
+		cr_assert_eq(pthread_join(threads[i], NULL), 0);
+	zs_pool_check(pool);
+	cr_assert_eq(stats().objects, NR_OBJECTS);
 }
 
 Test(kept, after_a_kill_it_is_free)
