@@ -47,10 +47,14 @@
 #define STOP_PERCENT  3.6
 #define SLICE_PAGES   64
 
+/* Steps of a round that a thread takes at a time: who has smaller files would have to wait at the end of the round. */
+#define SHARE_STEPS 1024
+
 struct alloc {
 	struct bench_trace trace;
 	_Atomic uint64_t *objects; /* [trace.nr] size << SIZE_SHIFT | address or handle */
 	unsigned int nr_threads;
+	_Atomic int64_t steps_left; /* of this round */
 	bool own, shuffled, compact;
 	struct zs_heap *heap; /* NULL: malloc */
 	struct zs_pool *pool; /* the same */
@@ -70,6 +74,7 @@ struct churn {
 	uint32_t start, nr;   /* the part of the table that it replaces */
 	uint32_t next, after; /* whose turn it is in this step and the next one */
 	uint32_t cursor;      /* in the trace */
+	uint32_t nr_steps;    /* done */
 };
 
 static uint64_t address_of(uint64_t object)
@@ -218,14 +223,26 @@ static void prepare(struct alloc *alloc, struct churn *churn)
 	churn->after = any_index(churn);
 }
 
+/* A thread's part of a round, which is as large as it is fast. */
+static void churn_round(struct alloc *alloc, struct churn *churn)
+{
+	int64_t left;
+
+	while ((left = atomic_fetch_sub_explicit(&alloc->steps_left, SHARE_STEPS, memory_order_relaxed)) > 0) {
+		for (int64_t i = 0; i < SHARE_STEPS && i < left; i++) {
+			if (alloc->compact)
+				maintain(alloc, churn->nr_steps++);
+			step(alloc, churn);
+		}
+	}
+}
+
 static void worker(struct bench_thread *thread)
 {
 	struct alloc *alloc = thread->context;
 	struct churn churn = {.random = {thread->random}};
-	uint32_t nr_steps;
 
 	share(alloc, thread->number, &churn.start, &churn.nr);
-	nr_steps = churn.nr;
 	test_random_fill(&churn.random, churn.payload, sizeof(churn.payload));
 	pthread_barrier_wait(&alloc->barrier);
 	fill(alloc, &churn);
@@ -234,11 +251,7 @@ static void worker(struct bench_thread *thread)
 	for (unsigned int round = 0; round < ROUNDS; round++) {
 		/* The main thread has looked at the memory. */
 		pthread_barrier_wait(&alloc->barrier);
-		for (uint32_t i = 0; i < nr_steps; i++) {
-			if (alloc->compact)
-				maintain(alloc, i);
-			step(alloc, &churn);
-		}
+		churn_round(alloc, &churn);
 		pthread_barrier_wait(&alloc->barrier);
 	}
 	/* Threads of a store don't end: what they have cached is part of the figure. */
@@ -339,6 +352,7 @@ static double churn_all(struct alloc *alloc, uint64_t before, uint64_t *ret_ns, 
 
 	*ret_ns = *ret_cpu_ns = 0;
 	for (unsigned int round = 0; round < ROUNDS; round++) {
+		atomic_store(&alloc->steps_left, alloc->trace.nr);
 		*ret_ns += phase(alloc, &cpu_ns);
 		*ret_cpu_ns += cpu_ns;
 		if (round >= ROUNDS / 2)
