@@ -55,9 +55,9 @@ struct zs_size_class {
 static_assert(offsetof(struct zs_size_class, nr_lent) <= 64, "a cache line has what is hot");
 
 /* Free objects of a class that a thread may keep at hand at most. */
-#define ZS_KEPT_MAX 4
+#define ZS_KEPT_MAX 8
 
-/* Those that one thread keeps, zsmalloc/kept.c: a cache line. */
+/* Those that one thread keeps, zsmalloc/kept.c: two cache lines, the second of which is for the last four. */
 struct zs_kept {
 	_Alignas(ZS_CACHE_LINE) struct zs_lock lock; /* guards all of this */
 	_Atomic uint32_t nr;			     /* relaxed: who has not the lock may look, as at the next */
@@ -65,7 +65,7 @@ struct zs_kept {
 	_Atomic uint64_t words[ZS_KEPT_MAX];	     /* where they are: as a handle word says it */
 };
 
-static_assert(sizeof(struct zs_kept) == ZS_CACHE_LINE, "no line more than it takes");
+static_assert(sizeof(struct zs_kept) == 2 * ZS_CACHE_LINE, "no line more than it takes");
 
 struct zs_pool {
 	struct zs_heap *heap;		     /* borrowed */

@@ -13,8 +13,8 @@
 
 /* Objects of one class, of which a zspage has many: enough of them for two threads' tables. */
 #define SIZE	   700
-#define NR_OBJECTS 3000
-#define NR_KEPT	   4
+#define NR_OBJECTS 6000
+#define NR_KEPT	   8
 
 static struct zs_arena arena;
 static struct zs_heap *heap;
@@ -128,7 +128,7 @@ static void keep_from_first_zspage(void)
 
 Test(kept, a_class_with_few_objects_keeps_none)
 {
-	fill(255);
+	fill(127);
 	for (unsigned int i = 0; i < 100; i++)
 		drop(i);
 	cr_assert_eq(nr_kept(), 0);
