@@ -93,12 +93,19 @@ uint64_t zsd_cold_next_write_usec(const struct zsd_cold_policy *policy)
 
 bool zsd_cold_note_file_error(struct zsd_cold_policy *policy, int error)
 {
+	bool full;
+
 	if (error != -ENOSPC && error != -EDQUOT && error != -EIO)
 		return false;
-	policy->was_full = error == -ENOSPC && zs_backing_is_full(zs_store_backing(policy->store));
-	if (policy->was_full)
+	if (error == -EDQUOT)
+		return true;
+	full = error == -ENOSPC && zs_backing_is_full(zs_store_backing(policy->store));
+	if (full) {
+		policy->was_full = true;
 		policy->full_usec = policy->now_usec;
-	else if (error != -EDQUOT)
+	}
+	/* Where it was the disk that had no room, the file may not look full. */
+	if (!full || !is_full(policy))
 		policy->file_usec = policy->now_usec + RETRY_USEC;
 	return true;
 }

@@ -10,8 +10,9 @@
  *   3. write back    the coldest blocks
  *
  * It begins when StartAt is passed, and goes on until StopAt is reached, whatever has ended a step before: its time, a
- * budget, an error, a command. Below StartAt there is time for compaction, which is the only step as long as it frees
- * much. A limit that is raised, or StartAt, is to be passed anew.
+ * budget, a command; or an error of the file, a minute later and when the data is used again. Below StartAt there is
+ * time for compaction, which is the only step as long as it frees much. A limit that is raised, or StartAt, is to be
+ * passed anew.
  *
  * Where nothing can be written (no backing file, one that is full or fails, no budget, or nothing was found to write
  * lately) the third step is the next device's second one, however near the limit is: nothing else helps. What counts

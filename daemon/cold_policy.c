@@ -176,6 +176,8 @@ static void look(struct zsd_cold_policy *policy)
 	if (!policy->watches)
 		zsd_frontend_watch_activity(policy->frontend, ZSD_WATCHER_COLD, policy->activity_fd);
 	policy->watches = true;
+	/* First this: a midnight that passes during the look brings another one. */
+	zsd_cold_await_refill(policy);
 	zsd_cold_look_at_limits(policy);
 	zsd_cold_look_at_pressure(policy);
 	if (has_backing) {
@@ -185,7 +187,6 @@ static void look(struct zsd_cold_policy *policy)
 	look_at_recompression(policy);
 	look_at_ages(policy);
 	schedule(policy, next_usec(policy, has_backing));
-	zsd_cold_await_refill(policy);
 }
 
 static int on_timer(sd_event_source *source, uint64_t usec, void *userdata)

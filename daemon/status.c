@@ -71,7 +71,7 @@ static void compose(struct zsd_service *service, char *line, size_t size)
 	if (stats.heap.limit_bytes)
 		append(line, size, ", limit %llu%%", (unsigned long long)(used * 100 / stats.heap.limit_bytes));
 	if (nr_left_out)
-		append(line, size, ", %u configured device%s left out", nr_left_out, nr_left_out == 1 ? "" : "s");
+		append(line, size, ", %u device section%s refused", nr_left_out, nr_left_out == 1 ? "" : "s");
 }
 
 static void send_line(struct zsd_status *status)

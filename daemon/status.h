@@ -2,8 +2,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * The status line that the service manager shows: "2 devices, 4.8G in 1.4G (3.35x), 512M on disk, limit 36%", and how
- * many configured devices were left out. It is sent when it has changed, at most every 10 seconds, and no timer ticks
- * while nobody uses the devices. Context: the control thread.
+ * many sections of devices in the configuration were refused. It is sent when it has changed, at most every 10 seconds,
+ * and no timer ticks while nobody uses the devices. Context: the control thread.
  */
 
 #include <systemd/sd-event.h>

@@ -59,7 +59,7 @@ static void print_devices(const json_t *status)
 		printf(", %" JSON_INTEGER_FORMAT " refused data for lack of room (zsctl stats -o NAME,NO-SPACE)",
 		       refused);
 	if (left_out)
-		printf(", %" JSON_INTEGER_FORMAT " of the configuration left out (zsctl config check, and the log)",
+		printf(", %" JSON_INTEGER_FORMAT " refused in the configuration (zsctl config check, and the log)",
 		       left_out);
 	putchar('\n');
 }

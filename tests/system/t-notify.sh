@@ -44,10 +44,10 @@ step "a reload is told, and a device that is left out is in the status line"
 : >"$test_dir/notified"
 printf '[Device bad]\nSize=1\n' >>"$test_dir/zsd.conf"
 kill -HUP "$daemon"
-notified '^STATUS=1 device, .*, 1 configured device left out'
+notified '^STATUS=1 device, .*, 1 device section refused'
 equal "what else it heard" "$(sed -n '/^STATUS/d; s/=[0-9]* .*//p' "$test_dir/notified" | tr '\n' ' ')" \
 	"RELOADING MONOTONIC_USEC READY "
-"$ZSCTL" status | grep '^Devices: .*1, 1 of the configuration left out' >/dev/null ||
+"$ZSCTL" status | grep '^Devices: .*1, 1 refused in the configuration' >/dev/null ||
 	fail "status says: $("$ZSCTL" status)"
 : >"$test_dir/notified"
 printf '[Device disk]\nSize=64M\n' >"$test_dir/zsd.conf"
