@@ -23,12 +23,13 @@ equal "packages" "$(cd packages && echo *.deb | sed -E 's/_[^ ]*//g')" "libzs-de
 step "lintian"
 lintian --allow-root --fail-on error,warning packages/*.changes || fail "lintian: see above"
 
-# What is on the system, but for what dpkg and others keep of every package.
+# What is on the system, but for what dpkg, systemd and others keep of every package.
 files()
 {
 	inside find /usr /etc /run /var/lib/systemd '(' -path /run/systemd -o -path /run/log -o -path /run/dbus -o \
 		-path /run/credentials -o -path /run/lock ')' -prune -o -print |
 		grep -vE '^/etc/(passwd|group|shadow|gshadow|subuid|subgid|ld\.so\.cache)-?$|/catalog/database$' |
+		grep -vxE '/run/varlink(/registry)?' |
 		LC_ALL=C sort
 }
 
