@@ -80,13 +80,18 @@ static void fill_marked(void)
 		cr_assert_eq(zs_device_mark_idle(world.device, block, block, 0, &nr), 0);
 }
 
+static void check_cold_every(size_t nr)
+{
+	for (size_t block = 0; block < NR_BLOCKS; block++)
+		cr_assert_eq(is_cold(block), block % nr == 0, "block %zu", block);
+}
+
 Test(writeback_select, idle_blocks_only)
 {
 	request.type = ZS_WRITEBACK_IDLE;
 	fill_marked();
 	write_back();
-	for (size_t block = 0; block < NR_BLOCKS; block++)
-		cr_assert_eq(is_cold(block), block % 2 == 0, "block %zu", block);
+	check_cold_every(2);
 }
 
 Test(writeback_select, huge_blocks_that_are_idle_only)
@@ -94,8 +99,7 @@ Test(writeback_select, huge_blocks_that_are_idle_only)
 	request.type = ZS_WRITEBACK_HUGE_IDLE;
 	fill_marked();
 	write_back();
-	for (size_t block = 0; block < NR_BLOCKS; block++)
-		cr_assert_eq(is_cold(block), block % 6 == 0, "block %zu", block);
+	check_cold_every(6);
 }
 
 static void recompress(uint64_t last, const struct zs_codec_params *codecs, unsigned int nr)
