@@ -186,7 +186,8 @@ static void write_codec_times(const struct metrics *metrics)
 		const char *help;
 	} times[] = {
 		{"zsd_compress_seconds", "counter", ZS_CODEC_COMPRESS, "How long threads have compressed, sampled."},
-		{"zsd_decompress_seconds", "counter", ZS_CODEC_DECOMPRESS, "How long they have decompressed, sampled."},
+		{"zsd_decompress_seconds", "counter", ZS_CODEC_DECOMPRESS,
+		 "How long threads have decompressed, sampled."},
 	};
 
 	for (size_t i = 0; i < ZS_ARRAY_SIZE(times); i++) {
@@ -205,7 +206,7 @@ static void write_pool(const struct metrics *metrics)
 	zsd_text_head(metrics->text, "zsd_build_info", "gauge", "Version of the daemon; the value is 1.");
 	write_text(metrics, "zsd_build_info{version=\"" ZSD_VERSION "\"} 1\n");
 	zsd_text_gauge(metrics->text, "zsd_pool_memory_used_bytes",
-		       "Memory in use: zspages, slot tables and handle words.", (double)heap->used_bytes);
+		       "Memory in use: zspages, slot tables, handle words and dictionaries.", (double)heap->used_bytes);
 	if (heap->limit_bytes)
 		zsd_text_gauge(metrics->text, "zsd_pool_memory_limit_bytes", "The most memory that may be in use.",
 			       (double)heap->limit_bytes);
@@ -235,10 +236,11 @@ static const struct {
 	{"zsd_cold_tasks", SUM(tasks), "Tasks that have ended."},
 	{"zsd_cold_compacted_bytes", SUM(compacted_bytes), "Memory that compaction has freed."},
 	{"zsd_cold_written_back_blocks", SUM(written_blocks), "Blocks written back."},
-	{"zsd_cold_written_back_bytes", SUM(written_bytes), "Bytes written to the backing file for them."},
-	{"zsd_cold_freed_bytes", SUM(freed_bytes), "Memory that was freed thereby."},
+	{"zsd_cold_written_back_bytes", SUM(written_bytes),
+	 "Bytes written to the backing file for blocks written back."},
+	{"zsd_cold_freed_bytes", SUM(freed_bytes), "Memory freed by writing blocks back."},
 	{"zsd_cold_recompressed_blocks", SUM(recompressed_blocks), "Blocks that got a denser codec."},
-	{"zsd_cold_recompression_saved_bytes", SUM(saved_bytes), "Memory that was saved thereby."},
+	{"zsd_cold_recompression_saved_bytes", SUM(saved_bytes), "Memory saved by recompression."},
 };
 
 static void write_sums(const struct metrics *metrics)
@@ -274,17 +276,19 @@ static const struct {
 	const char *help;
 } families[] = {
 	{"zsd_device_size_bytes", "gauge", FIGURE(info.size_bytes), "Size of the device."},
-	{"zsd_device_memory_bytes", "gauge", FIGURE(stats.memory_bytes), "Memory that it costs, with all overhead."},
-	{"zsd_device_memory_peak_bytes", "gauge", FIGURE(stats.peak_bytes), "The most memory that it has cost so far."},
+	{"zsd_device_memory_bytes", "gauge", FIGURE(stats.memory_bytes),
+	 "Memory that the device costs, with all overhead."},
+	{"zsd_device_memory_peak_bytes", "gauge", FIGURE(stats.peak_bytes),
+	 "The most memory that the device has cost so far."},
 	{"zsd_device_memory_limit_bytes", "gauge", FIGURE(info.memory_limit_bytes),
-	 "The most memory that it may cost; 0 is no limit."},
+	 "The most memory that the device may cost; 0 is no limit."},
 	{"zsd_device_read_bytes", "counter", FIGURE(stats.read_bytes), "Bytes read."},
 	{"zsd_device_written_bytes", "counter", FIGURE(stats.written_bytes), "Bytes written."},
 	{"zsd_device_discarded_bytes", "counter", FIGURE(stats.discarded_bytes), "Bytes discarded or zeroed."},
 	{"zsd_device_reads", "counter", FIGURE(stats.reads), "Read requests."},
 	{"zsd_device_writes", "counter", FIGURE(stats.writes), "Write requests."},
 	{"zsd_device_discards", "counter", FIGURE(stats.discards), "Discard and write-zeroes requests."},
-	{"zsd_device_backing_bytes", "gauge", FIGURE(stats.backed_bytes), "What it takes in the backing file."},
+	{"zsd_device_backing_bytes", "gauge", FIGURE(stats.backed_bytes), "What the device takes in the backing file."},
 	{"zsd_device_backing_read_bytes", "counter", FIGURE(stats.read_back_bytes), "Bytes of blocks read back."},
 	{"zsd_device_backing_written_bytes", "counter", FIGURE(stats.written_back_bytes),
 	 "Bytes of blocks written back."},

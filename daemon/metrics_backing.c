@@ -20,8 +20,8 @@ static void write_budget(struct zsd_text *text, struct zs_store *store)
 	if (budget.has_remaining)
 		left = zs_min(left, budget.remaining_bytes);
 	if (left != UINT64_MAX)
-		zsd_text_gauge(text, "zsd_writeback_budget_bytes", "What the limits leave to be written.",
-			       (double)left);
+		zsd_text_gauge(text, "zsd_writeback_budget_bytes",
+			       "What the limits leave to be written to the backing file.", (double)left);
 }
 
 void zsd_metrics_write_backing(struct zsd_text *text, struct zs_store *store)
@@ -34,7 +34,9 @@ void zsd_metrics_write_backing(struct zsd_text *text, struct zs_store *store)
 	zs_backing_stats(backing, &stats);
 	zsd_text_counter(text, "zsd_writeback_bytes", "Bytes written to the backing file, collection included.",
 			 stats.written_bytes);
-	zsd_text_counter(text, "zsd_writeback_pages", "Blocks of these.", stats.appended_records);
-	zsd_text_counter(text, "zsd_writeback_errors", "Writes to it that have failed.", stats.write_errors);
+	zsd_text_counter(text, "zsd_writeback_pages", "Blocks written to the backing file, collection included.",
+			 stats.appended_records);
+	zsd_text_counter(text, "zsd_writeback_errors", "Writes to the backing file that have failed.",
+			 stats.write_errors);
 	write_budget(text, store);
 }

@@ -22,6 +22,11 @@ for page in "${pages[@]}"; do
 	checked=$((checked + 1))
 done
 
+# Quotes around an argument of a macro are its own, and not shown; those within one are.
+while read -r line; do
+	finding "$line: write \\(dq for a quote that is to be seen"
+done < <(grep -nE '^\.(Ql|Li|Dq|Sq) (.* )?"' "${pages[@]}")
+
 while read -r link; do
 	[[ -e $link ]] || finding "README.md: there is no $link"
 done < <(grep -oE '\]\([^)#:]+\)' README.md | tr -d '()]')

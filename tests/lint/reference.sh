@@ -50,8 +50,18 @@ options_of_page()
 
 same "options of zsctl" "$(options_of_help <<<"$help")" "$(options_of_page zsctl.1)"
 same "options of zsd" "$("$BUILD/daemon/zsd" --help | options_of_help)" "$(options_of_page zsd.8)"
-same "commands of zsctl" "$(sed -nE '/^Commands:/,/^$/s/^  ([a-z][a-z-]*) .*/\1/p' <<<"$help")" \
+commands=$(sed -nE '/^Commands:/,/^$/s/^  ([a-z][a-z-]*) .*/\1/p' <<<"$help")
+same "commands of zsctl" "$commands" \
 	"$(sed -nE '/^\.Sh COMMANDS/,/^\.Sh OPTIONS/s/^\.Ss (.*)/\1/p' man/zsctl.1)"
+
+# What begins each line of the synopsis, as ".Cm attach | detach Ar NAME".
+same "commands in the synopsis" "$commands" "$(awk '
+	/^\.Sh / { inside = $0 == ".Sh SYNOPSIS" }
+	inside && $1 == ".Nm" { first = 1 }
+	inside && first && match($0, /^\.(Op )?Cm /) {
+		for (i = $2 == "Cm" ? 3 : 2; i <= NF && $i !~ /^(Ar|Op|Fl)$/; i++) if ($i != "|") print $i
+		first = 0
+	}' man/zsctl.1)"
 
 # Prints the pairs "COLUMN key" of a table of the source. $1: list, ...
 source_columns()
