@@ -332,6 +332,10 @@ static int run_compact(struct zsd_call *call, struct zsd_answer *ret_answer)
 	freed = zs_store_compact(store, (uint64_t)budget / ZS_PAGE_SIZE);
 	zs_store_stats(store, &after);
 	zsd_tasks_count_compacted(zsd_service_tasks(call->service), ZSD_REASON_COMMAND, freed * ZS_PAGE_SIZE);
+	/* Who wants more of it asks again and again. */
+	zs_log(freed < (uint64_t)budget / ZS_PAGE_SIZE ? ZS_LOG_INFO : ZS_LOG_DEBUG,
+	       "compacted by command: freed_bytes=%" PRIu64 " uid=%u pid=%d", freed * ZS_PAGE_SIZE, call->peer->uid,
+	       call->peer->pid);
 	return zsd_reply(ret_answer, NULL,
 			 json_pack("{s:I, s:I}", "freed_bytes", (json_int_t)(freed * ZS_PAGE_SIZE), "moved_objects",
 				   (json_int_t)(after.pool.moved_objects - before.pool.moved_objects)));

@@ -171,6 +171,8 @@ static int run_mark_idle(struct zsd_call *call, struct zsd_answer *ret_answer)
 	next = zs_device_walk_on(device, next);
 	if (next <= last)
 		return walk_on(call, next, json_integer((json_int_t)marked), ret_answer);
+	zs_log(ZS_LOG_INFO, "blocks marked as idle by command: device=%s blocks=%" PRIu64 " uid=%u pid=%d",
+	       zsd_call_string(call, "name"), marked, call->peer->uid, call->peer->pid);
 	return zsd_reply(ret_answer, NULL, json_pack("{s:I}", "blocks", (json_int_t)marked));
 }
 
@@ -386,6 +388,8 @@ static int run_cancel_task(struct zsd_call *call, struct zsd_answer *ret_answer)
 
 	switch (zsd_tasks_cancel(zsd_service_tasks(call->service), (uint64_t)task)) {
 	case 0:
+		zs_log(ZS_LOG_INFO, "task cancelled by command: task=%lld uid=%u pid=%d", (long long)task,
+		       call->peer->uid, call->peer->pid);
 		return zsd_reply(ret_answer, NULL, json_object());
 	case -EALREADY:
 		return reply_no_such_task(ret_answer, task, "it has ended");

@@ -39,6 +39,9 @@ int zsd_command_reload(struct zsd_call *call, struct zsd_answer *ret_answer)
 	const char *first;
 	int error = zsd_reload(call->service, &report, &messages);
 
+	zs_log(ZS_LOG_NOTICE, "configuration %s by command: changes=%zu uid=%u pid=%d",
+	       error ? "refused, nothing is changed," : "read again",
+	       json_array_size(json_object_get(report, "changes")), call->peer->uid, call->peer->pid);
 	if (!error)
 		return zsd_reply(ret_answer, NULL, json_incref(report));
 	first = json_string_value(json_array_get(messages, 0));

@@ -222,13 +222,13 @@ int zsd_command_status(struct zsd_call *call, struct zsd_answer *ret_answer)
 	visit_devices(zsd_service_store(call->service), NULL, add_health, &health);
 	return zsd_reply(
 		ret_answer, NULL,
-		json_pack("{s:s, s:i, s:I, s:s, s:s, s:s*, s:s, s:i, s:i, s:i, s:i, s:o}", "version", ZSD_VERSION,
+		json_pack("{s:s, s:i, s:I, s:s, s:s, s:s*, s:s, s:i, s:i, s:i, s:i, s:s*, s:o}", "version", ZSD_VERSION,
 			  "pid", (int)getpid(), "started_usec", (json_int_t)zsd_service_started_usec(call->service),
 			  "mount_point", zsd_service_mount_point(call->service), "transport",
 			  zsd_service_describe_transport(call->service, transport), "config",
 			  zsd_service_config_path(call->service), "state", health.nr_degraded ? "degraded" : "active",
 			  "degraded_devices", (int)health.nr_degraded, "unreadable_devices", (int)health.nr_unreadable,
 			  "refused_devices", (int)health.nr_full, "left_out_devices",
-			  (int)atomic_load(&zsd_service_facts(call->service)->left_out), "pool",
-			  zsd_report_pool(call->service)));
+			  (int)atomic_load(&zsd_service_facts(call->service)->left_out), "refusal",
+			  zsd_service_refusal(call->service), "pool", zsd_report_pool(call->service)));
 }

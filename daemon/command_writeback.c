@@ -286,6 +286,17 @@ int zsd_command_backing(struct zsd_call *call, struct zsd_answer *ret_answer)
 	return zsd_reply(ret_answer, NULL, json_pack("{s:O*, s:O}", "backing", report, "reasons", rows));
 }
 
+/* -1: none. */
+static void log_limit(const struct zsd_call *call, const char *name, json_int_t bytes)
+{
+	char text[32] = "none";
+
+	if (bytes >= 0)
+		snprintf(text, sizeof(text), "%lld", (long long)bytes);
+	zs_log(ZS_LOG_INFO, "write limit set by command: %s=%s uid=%u pid=%d", name, text, call->peer->uid,
+	       call->peer->pid);
+}
+
 static int answer_set(const struct zsd_call *call, int error, struct zsd_answer *ret_answer)
 {
 	if (error)
@@ -298,12 +309,15 @@ static int answer_set(const struct zsd_call *call, int error, struct zsd_answer 
 int zsd_command_set_daily_limit(struct zsd_call *call, struct zsd_answer *ret_answer)
 {
 	struct zs_store *store = zsd_service_store(call->service);
-	uint64_t bytes = (uint64_t)zsd_call_int(call, "daily_limit_bytes", 0);
+	json_int_t day = zsd_call_int(call, "daily_limit_bytes", 0);
 	int error = zsd_command_check_numbers(call, ret_answer);
 
 	if (error)
 		return error < 0 ? error : 0;
-	return answer_set(call, zs_store_set_daily_limit(store, bytes, ZS_LIMIT_BY_COMMAND), ret_answer);
+	error = zs_store_set_daily_limit(store, (uint64_t)day, ZS_LIMIT_BY_COMMAND);
+	if (!error)
+		log_limit(call, "daily_limit_bytes", day ?: -1);
+	return answer_set(call, error, ret_answer);
 }
 
 int zsd_command_set_total_limit(struct zsd_call *call, struct zsd_answer *ret_answer)
@@ -319,5 +333,9 @@ int zsd_command_set_total_limit(struct zsd_call *call, struct zsd_answer *ret_an
 	/* What refuses the one would have refused the other. */
 	if (!error && day >= 0)
 		error = zs_store_set_daily_limit(store, (uint64_t)day, ZS_LIMIT_BY_COMMAND);
+	if (!error)
+		log_limit(call, "total_limit_bytes", total);
+	if (!error && day >= 0)
+		log_limit(call, "daily_limit_bytes", day ?: -1);
 	return answer_set(call, error, ret_answer);
 }

@@ -197,6 +197,11 @@ void zsd_frontend_set_backing(struct zsd_frontend *frontend, struct zsd_tasks *t
 	frontend->tasks = tasks;
 }
 
+bool zsd_frontend_makes_room(const struct zsd_frontend *frontend)
+{
+	return frontend->tasks;
+}
+
 void zsd_frontend_stop_waiting(struct zsd_frontend *frontend)
 {
 	atomic_store_explicit(&frontend->stopping, true, memory_order_relaxed);

@@ -154,6 +154,8 @@ void zsd_frontend_set_facts(struct zsd_frontend *frontend, const struct zsd_metr
  * makes room for writes that find none; NULL: they are refused. Context: once, before anybody serves it.
  */
 void zsd_frontend_set_backing(struct zsd_frontend *frontend, struct zsd_tasks *tasks);
+/* True if somebody makes room for writes that find none. Context: any thread. */
+bool zsd_frontend_makes_room(const struct zsd_frontend *frontend);
 /* Nobody waits for room any more. Context: any thread. */
 void zsd_frontend_stop_waiting(struct zsd_frontend *frontend);
 

@@ -12,6 +12,10 @@
 #include "policy.h"
 #include "service_internal.h"
 #include "status.h"
+#include "store/backing.h"
+#include "store/cold.h"
+#include "store/store.h"
+#include "store/writeback.h"
 #include "transport.h"
 
 struct zs_store *zsd_service_store(struct zsd_service *service)
@@ -71,6 +75,29 @@ unsigned int zsd_service_open_count(struct zsd_service *service, uint64_t id)
 void zsd_service_policy_stats(const struct zsd_service *service, struct zsd_policy_stats *ret_stats)
 {
 	zsd_policy_stats(service->policy, ret_stats);
+}
+
+/* All segments are in use, and as far as is known what is dead in them makes no room. */
+static bool is_file_full(struct zs_backing *backing, const struct zs_backing_stats *stats)
+{
+	return zs_backing_is_full(backing) && zs_backing_freed(backing) < stats->segment_bytes;
+}
+
+const char *zsd_service_refusal(const struct zsd_service *service)
+{
+	struct zs_backing *backing = zs_store_backing(service->store);
+	struct zs_backing_stats stats;
+
+	if (!backing)
+		return "no backing file";
+	if (!zsd_frontend_makes_room(service->frontend))
+		return "OnFull=error";
+	if (!zs_store_has_writeback_budget(service->store))
+		return "write limit used up";
+	zs_backing_stats(backing, &stats);
+	if (stats.paused)
+		return stats.paused == -ENOSPC ? "disk of the backing file full" : "backing file fails";
+	return is_file_full(backing, &stats) ? "backing file full" : NULL;
 }
 
 void zsd_service_limits_changed(struct zsd_service *service)

@@ -61,6 +61,11 @@ const char *zsd_service_config_path(const struct zsd_service *service);
 /* What compaction in the background has done. */
 void zsd_service_policy_stats(const struct zsd_service *service, struct zsd_policy_stats *ret_stats);
 
+/*
+ * Why new data is refused at the pool's limit, in a few words for people; NULL if blocks are written back to make room.
+ */
+const char *zsd_service_refusal(const struct zsd_service *service);
+
 /* A limit or budget is another one: what policy has put off may be due. */
 void zsd_service_limits_changed(struct zsd_service *service);
 

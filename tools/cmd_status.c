@@ -64,9 +64,26 @@ static void print_devices(const json_t *status)
 	putchar('\n');
 }
 
-static void print_pool(const json_t *pool)
+static void print_limit(const json_t *status, const json_t *pool)
 {
 	json_int_t used = number(pool, "used_bytes"), limit = number(pool, "memory_limit_bytes");
+	const char *refusal = json_string_value(json_object_get(status, "refusal"));
+	char a[ZS_SIZE_TEXT_BYTES];
+
+	if (!limit) {
+		puts("Limit:      none");
+		return;
+	}
+	printf("Limit:      %s, %" JSON_INTEGER_FORMAT "%% used; at the limit ", size(pool, "memory_limit_bytes", a),
+	       used * 100 / limit);
+	if (refusal)
+		printf("data is refused: %s\n", refusal);
+	else
+		puts("blocks are written back");
+}
+
+static void print_pool(const json_t *status, const json_t *pool)
+{
 	json_int_t cold = number(pool, "written_back_bytes"), held = number(pool, "data_bytes") - cold;
 	const json_t *ratio = json_object_get(pool, "ratio");
 	char a[ZS_SIZE_TEXT_BYTES], b[ZS_SIZE_TEXT_BYTES];
@@ -77,11 +94,7 @@ static void print_pool(const json_t *pool)
 	if (cold)
 		printf(", and %s in the backing file", size(pool, "written_back_bytes", a));
 	printf("\nPeak:       %s\n", size(pool, "peak_bytes", a));
-	if (limit)
-		printf("Limit:      %s, %" JSON_INTEGER_FORMAT "%% used\n", size(pool, "memory_limit_bytes", a),
-		       used * 100 / limit);
-	else
-		puts("Limit:      none");
+	print_limit(status, pool);
 	printf("Compaction: %s, %s could be freed\n", text(pool, "compaction"), size(pool, "freeable_bytes", a));
 }
 
@@ -99,6 +112,6 @@ enum zsctl_exit cmd_status(const struct zsctl_options *options, char *const *nam
 		return zsctl_print_json(options, zs_take(result));
 	print_daemon(result);
 	print_devices(result);
-	print_pool(json_object_get(result, "pool"));
+	print_pool(result, json_object_get(result, "pool"));
 	return ZSCTL_OK;
 }

@@ -97,15 +97,15 @@ static void draw_pool(const struct zsctl_frame *frame, unsigned int *line, const
 static void draw_head(const struct zsctl_frame *frame, unsigned int *line, const json_t *status)
 {
 	const json_t *pool = json_object_get(status, "pool"), *ratio = json_object_get(pool, "ratio");
-	json_int_t data = number(pool, "data_bytes");
+	json_int_t data = number(pool, "data_bytes"), nr = number(pool, "devices");
 	json_int_t saved = data - number(pool, "written_back_bytes") - number(pool, "used_bytes");
 	char text[ZSCTL_FRAME_BYTES], a[ZS_SIZE_TEXT_BYTES], b[ZS_SIZE_TEXT_BYTES], ratio_text[32] = "";
 
 	if (ratio)
 		snprintf(ratio_text, sizeof(ratio_text), ", %.2fx", json_number_value(ratio));
-	snprintf(text, sizeof(text), "zsd %.20s  %lld devices hold %s, and save %s%s",
-		 json_string_value(json_object_get(status, "version")) ?: "?", (long long)number(pool, "devices"),
-		 size(data, a), size(saved, b), ratio_text);
+	snprintf(text, sizeof(text), "zsd %.20s  %lld device%s %s, and save%s %s%s",
+		 json_string_value(json_object_get(status, "version")) ?: "?", (long long)nr,
+		 nr == 1 ? " holds" : "s hold", size(data, a), nr == 1 ? "s" : "", size(saved, b), ratio_text);
 	put(frame, line, text);
 }
 
@@ -134,14 +134,19 @@ static void draw_alert(const struct zsctl_frame *frame, unsigned int *line, cons
 {
 	const json_t *pool = json_object_get(status, "pool");
 	json_int_t used = number(pool, "used_bytes"), limit = number(pool, "memory_limit_bytes");
+	const char *refusal = json_string_value(json_object_get(status, "refusal"));
+	bool full = limit && used * 100 / limit >= ALERT_FULL;
 	char text[ZSCTL_FRAME_BYTES], a[ZS_SIZE_TEXT_BYTES];
 
 	if (number(status, "degraded_devices"))
 		snprintf(text, sizeof(text), "! damaged blocks on %lld devices: zsctl list -o NAME,ERRORS",
 			 (long long)number(status, "degraded_devices"));
-	else if (limit && used * 100 / limit >= ALERT_FULL)
+	else if (full && refusal)
+		snprintf(text, sizeof(text), "! the pool is full to %lld%%; at its limit data is refused: %.40s",
+			 (long long)(used * 100 / limit), refusal);
+	else if (full)
 		snprintf(text, sizeof(text), "! the pool is full to %lld%%%.100s", (long long)(used * 100 / limit),
-			 *backing ? backing : "; new data is refused at its limit");
+			 backing);
 	else
 		snprintf(text, sizeof(text), "compaction %.10s, %s could be freed%.100s",
 			 json_string_value(json_object_get(pool, "compaction")) ?: "?",

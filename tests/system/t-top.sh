@@ -102,6 +102,43 @@ for i in {1..20}; do
 	add "d$i" 1M
 done
 "$ZSCTL" set Pool.MemoryLimit=4.25M
-"$ZSCTL" top --once | grep -E '^! the pool is full to [0-9]+%' >/dev/null || fail "top does not tell of a full pool"
+# alert_is TEXT: what top says of a full pool, and that it fits.
+alert_is()
+{
+	"$ZSCTL" top --once | sed -n 3p >alert
+	grep -qE "^! the pool is full to [0-9]+%$1\$" alert || fail "top says: $(<alert)"
+	[[ $(<alert) != ?????????????????????????????????????????????????????????????????????????????????* ]] ||
+		fail "this is more than 80 columns: $(<alert)"
+}
+alert_is "; at its limit data is refused: no backing file"
+"$ZSCTL" status | grep -xE 'Limit: +4.3M, [0-9]+% used; at the limit data is refused: no backing file' >/dev/null ||
+	fail "status says: $("$ZSCTL" status)"
 equal "lines" "$("$ZSCTL" top --once | wc -l)" 48
 stop_daemon
+
+for on_full in error writeback; do
+	step "a full pool with a backing file and OnFull=$on_full"
+	cat >zsd.conf <<-END
+		[Pool]
+		OnFull=$on_full
+		[Writeback]
+		Backing=$test_dir/backing
+		Size=64M
+		StartAt=97%
+		StopAt=96%
+		IdleAfter=never
+		[Device vm0]
+		Size=16M
+	END
+	start_daemon --config "$test_dir/zsd.conf"
+	dd if=data of="$mnt/vm0" bs=1M conv=notrunc oflag=direct status=none
+	"$ZSCTL" set Pool.MemoryLimit=4.25M
+	if [[ $on_full == error ]]; then
+		alert_is "; at its limit data is refused: OnFull=error"
+	else
+		alert_is "(; [0-9.]+[KM] on disk, R .* W .*)?"
+		"$ZSCTL" status | grep 'used; at the limit blocks are written back$' >/dev/null ||
+			fail "status says: $("$ZSCTL" status)"
+	fi
+	stop_daemon
+done

@@ -61,6 +61,8 @@ equal "the batch" "$(backing batch_bytes)" $((512 << 10))
 reaches_limit
 left=$(backing total_limit_left_bytes)
 [[ $left -lt 8192 ]] || fail "$left bytes are left"
+equal "why data is refused at the pool's limit" "$("$ZSCTL" status --json=short | grep -o '"refusal":"[^"]*"')" \
+	'"refusal":"write limit used up"'
 today=$(backing written_today_bytes)
 equal "what is written today" "$today" $(((5 << 20) - left))
 equal "the metrics" \
