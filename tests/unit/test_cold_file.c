@@ -203,6 +203,18 @@ Test(cold_file, a_clock_that_is_set_while_midnight_is_looked_up_has_it_looked_up
 	cr_assert_eq(midnight.sec, 0);
 }
 
+Test(cold_file, each_look_sees_to_it_that_midnight_is_waited_for)
+{
+	test_policy_add_full("one", 0, false);
+	test_backing_attach(store, test_policy_path, 0);
+	cr_assert_eq(zs_store_set_daily_limit(store, 60000, ZS_LIMIT_BY_COMMAND), 0);
+	policy->idle.next_usec = 0;
+	cr_assert(idle_is_tried());
+	midnight.sec = 0;
+	test_policy_look_now();
+	cr_assert_eq(midnight.sec, (now_sec / DAY_SEC + 1) * DAY_SEC);
+}
+
 Test(cold_file, nobody_waits_for_midnight_as_long_as_there_is_a_budget)
 {
 	test_policy_add_full("one", 0, false);

@@ -326,27 +326,11 @@ Test(cold_policy, without_a_file_short_memory_is_recompressed_device_by_device)
 #define HOUR_USEC (3600 * USEC_PER_SEC)
 #define LOOKS_MAX 10
 
-/* Looks; how long it is until the next time then, if nobody uses the data. */
-static uint64_t look_now(void)
-{
-	uint64_t usec = 1;
-
-	/* Of this machine. */
-	sd_event_source_set_enabled(policy->pressure, SD_EVENT_OFF);
-	sd_event_source_set_time(policy->timer, usec);
-	sd_event_source_set_enabled(policy->timer, SD_EVENT_ONESHOT);
-	while (usec == 1) {
-		cr_assert_geq(sd_event_run(sd_event_source_get_event(policy->timer), UINT64_MAX), 0);
-		cr_assert_geq(sd_event_source_get_time(policy->timer, &usec), 0);
-	}
-	return usec - policy->now_usec;
-}
-
 static void check_that_looks_end(void)
 {
 	unsigned int nr = 0;
 
-	for (test_policy_wait(); look_now() < HOUR_USEC; test_policy_wait())
+	for (test_policy_wait(); test_policy_look_now() < HOUR_USEC; test_policy_wait())
 		cr_assert_lt(nr++, LOOKS_MAX, "%s", test_policy_story());
 }
 
@@ -355,7 +339,7 @@ static void check_that_looks_go_on(void)
 {
 	test_policy_hold(true);
 	for (unsigned int i = 0; i < 3; i++)
-		cr_assert_eq(look_now(), USEC_PER_SEC);
+		cr_assert_eq(test_policy_look_now(), USEC_PER_SEC);
 	cr_assert_str_eq(test_policy_story(), "R one, ");
 	test_policy_hold(false);
 	check_that_looks_end();
@@ -392,7 +376,7 @@ Test(cold_policy, the_pool_is_looked_at_as_long_as_it_is_compacted)
 	fragment(test_policy_add("holes", 0, NULL, false));
 	zs_store_stats(store, &stats);
 	zs_store_set_limit(store, stats.heap.used_bytes * 100 / NEAR);
-	cr_assert_eq(look_now(), USEC_PER_SEC);
+	cr_assert_eq(test_policy_look_now(), USEC_PER_SEC);
 	cr_assert_gt(compacted_pages(), 0);
 	check_that_looks_end();
 	cr_assert_str_eq(test_policy_story(), "");
