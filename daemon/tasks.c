@@ -182,6 +182,7 @@ static void finish_locked(struct zsd_tasks *tasks, struct zsd_task *task, int mo
 
 	task->state = cancelled ? ZSD_TASK_CANCELLED : more < 0 ? ZSD_TASK_FAILED : ZSD_TASK_DONE;
 	task->error = task->state == ZSD_TASK_FAILED ? more : 0;
+	zs_recompress_end(&task->recompress);
 	zs_train_end(&task->train);
 	add_sums_locked(tasks, task);
 	log_task(task);

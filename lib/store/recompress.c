@@ -2,16 +2,21 @@
 /*
  * Recompression.
  *
- * If it is to stop somewhere the largest objects come first: the range is walked over several times, each time for the
- * objects of one band of memory cost, in eighths of a raw block's. What an object costs is in its handle word, so that
- * a walk does not touch the objects that it passes by.
+ * The largest objects come first: the range is walked over several times, each time for the objects of one band of
+ * memory cost, in eighths of a raw block's. A walk notes the bands below its own in which there is anything to do, and
+ * the others get no walk: where nothing is to be done one is all. What an object costs is in its handle word, so that a
+ * walk does not touch the objects that it passes by.
+ *
+ * What was recompressed has gone to a lower band, where it is not tried again: it is dense, or noted as done.
  */
 
 #include "store/recompress.h"
 
 #include <errno.h>
+#include <stdlib.h>
 
 #include "base/bits.h"
+#include "base/check.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "codec/dictionary.h"
@@ -47,10 +52,9 @@ static enum zs_recompress_field wrong_field(const struct zs_device *device, cons
 	return ZS_RECOMPRESS_FIELD_NONE;
 }
 
-/* Not all of it is wanted. */
-static bool is_limited(const struct zs_recompress_request *request)
+static uint64_t nr_blocks(const struct zs_recompress *job)
 {
-	return request->max_blocks || request->max_saved_bytes;
+	return job->request.last - job->request.first + 1;
 }
 
 int zs_recompress_begin(struct zs_recompress *job, struct zs_device *device,
@@ -67,17 +71,23 @@ int zs_recompress_begin(struct zs_recompress *job, struct zs_device *device,
 	*job = (struct zs_recompress){
 		.request = *request,
 		.next = request->first,
-		.band = is_limited(request) ? NR_BANDS : 1,
+		.band = NR_BANDS,
 	};
-	atomic_init(&job->blocks, (request->last - request->first + 1) * job->band);
+	atomic_init(&job->blocks, nr_blocks(job));
 	return 0;
+}
+
+void zs_recompress_end(struct zs_recompress *job)
+{
+	free(job->done);
+	job->done = NULL;
 }
 
 void zs_recompress_progress(const struct zs_recompress *job, struct zs_recompress_progress *ret_progress)
 {
 	*ret_progress = (struct zs_recompress_progress){
 		.blocks = atomic_load_explicit(&job->blocks, memory_order_relaxed),
-		.blocks_done = atomic_load_explicit(&job->blocks_done, memory_order_relaxed),
+		.blocks_done = atomic_load_explicit(&job->passed, memory_order_relaxed) / NR_BANDS,
 		.tried = atomic_load_explicit(&job->tried, memory_order_relaxed),
 		.recompressed = atomic_load_explicit(&job->recompressed, memory_order_relaxed),
 		.saved_bytes = atomic_load_explicit(&job->saved_bytes, memory_order_relaxed),
@@ -100,14 +110,45 @@ static bool is_wanted(const struct zs_recompress_request *request, uint64_t slot
 	return request->types & ZS_RECOMPRESS_IDLE && zs_age_is_idle(slot, request->age_sec, now);
 }
 
-/* Whether its object is of the size that is looked for now. 0 is one that can't be told. */
-static bool is_in_band(const struct zs_recompress *job, struct zs_device *device, uint64_t slot)
+static bool is_done(const struct zs_recompress *job, uint64_t block)
+{
+	uint64_t nr = block - job->request.first;
+
+	return job->done && job->done[nr / 64] >> (nr % 64) & 1;
+}
+
+/* Without memory for that a lower band tries it once more. */
+static void note_done(struct zs_recompress *job, uint64_t block)
+{
+	uint64_t nr = block - job->request.first;
+
+	if (!job->done)
+		job->done = zs_calloc(zs_div_round_up(nr_blocks(job), 64), sizeof(*job->done));
+	if (job->done)
+		job->done[nr / 64] |= UINT64_C(1) << (nr % 64);
+}
+
+/* From 1, the smallest; 0: it can't be told, or is too small. */
+static unsigned int band_of(const struct zs_recompress *job, struct zs_device *device, uint64_t slot)
 {
 	size_t cost = zs_obj_cost(device->pool, zs_slot_handle(slot)), raw = zs_pool_cost(device->block_size);
 
 	if (!cost || cost < job->request.threshold_bytes)
+		return 0;
+	return (unsigned int)zs_min(cost * NR_BANDS / (raw + 1), NR_BANDS - 1) + 1;
+}
+
+/* Whether the block has its turn now. That of lower bands comes. */
+static bool is_next(struct zs_recompress *job, struct zs_device *device, uint64_t slot, uint16_t now)
+{
+	unsigned int band;
+
+	if (!is_wanted(&job->request, slot, now) || is_done(job, job->next))
 		return false;
-	return !is_limited(&job->request) || zs_min(cost * NR_BANDS / (raw + 1), NR_BANDS - 1) + 1 == job->band;
+	band = band_of(job, device, slot);
+	if (band && band < job->band)
+		job->found |= 1u << band;
+	return band == job->band;
 }
 
 /* What is stored with a dictionary that is damaged in the arena would be lost at the next start. Said once. */
@@ -172,12 +213,14 @@ static int try_codecs(struct zs_recompress *job, struct zs_device *device, struc
 			return error;
 		error = zs_block_recode(device, stream, block, slot, i + 1 == request->nr_codecs ? ZS_SLOT_DENSE : 0,
 					&info, payload);
-		if (!error)
-			add(&job->saved_bytes, cost - zs_pool_cost(info.size));
-		if (!error)
-			zs_count(&device->shards, zs_stream_shard(stream), ZS_COUNT_RECOMPRESSION_SAVED,
-				 cost - zs_pool_cost(info.size));
-		return error;
+		if (error)
+			return error;
+		add(&job->saved_bytes, cost - zs_pool_cost(info.size));
+		zs_count(&device->shards, zs_stream_shard(stream), ZS_COUNT_RECOMPRESSION_SAVED,
+			 cost - zs_pool_cost(info.size));
+		if (i + 1 < request->nr_codecs || request->again)
+			note_done(job, block);
+		return 0;
 	}
 	return -ENODATA;
 }
@@ -222,18 +265,27 @@ static bool is_finished(const struct zs_recompress *job)
 	       (request->max_saved_bytes && atomic_load(&job->saved_bytes) >= request->max_saved_bytes);
 }
 
-/* The next block that may be wanted, or the first one of the next band. */
+/* The next walk is for the highest band in which anything was found, and those between need none. */
+static void end_walk(struct zs_recompress *job)
+{
+	unsigned int band = job->found ? zs_ilog2(job->found) : 0;
+
+	add(&job->passed, (job->band - 1 - band) * nr_blocks(job));
+	job->next = job->request.first;
+	job->band = band;
+	job->found = 0;
+}
+
+/* The next block that may be wanted. */
 static void advance(struct zs_recompress *job, const struct zs_device *device)
 {
 	uint64_t next = zs_table_next(&device->table, job->next + 1), end = job->request.last + 1;
 
 	next = zs_min(next, end);
-	add(&job->blocks_done, next - job->next);
+	add(&job->passed, next - job->next);
 	job->next = next;
-	if (next < end)
-		return;
-	job->next = job->request.first;
-	job->band--;
+	if (next == end)
+		end_walk(job);
 }
 
 bool zs_recompress_slice(struct zs_recompress *job, struct zs_device *device, struct zs_stream *stream, uint64_t nsec)
@@ -247,12 +299,12 @@ bool zs_recompress_slice(struct zs_recompress *job, struct zs_device *device, st
 		give_up_dictionary(job, device);
 	for (unsigned int passed = 1; !is_finished(job); passed++) {
 		uint64_t slot = zs_table_load(&device->table, job->next);
-		bool wanted = is_wanted(&job->request, slot, now) && is_in_band(job, device, slot);
+		bool is_due = is_next(job, device, slot, now);
 
-		if (wanted)
+		if (is_due)
 			recompress_block(job, device, stream, job->next, slot);
 		advance(job, device);
-		if ((wanted || passed % LOOK_INTERVAL == 0) && zs_clock_nsec() >= end)
+		if ((is_due || passed % LOOK_INTERVAL == 0) && zs_clock_nsec() >= end)
 			break;
 	}
 	zs_dictionary_put(device->store, job->dictionary);

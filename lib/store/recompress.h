@@ -3,10 +3,11 @@
 /*
  * Recompression: blocks that are not in use much are stored again with a denser codec.
  *
- * A job is one walk over a range of a device, done in slices by whoever has time. The codecs are tried in order, and
- * the first one is taken whose object takes less memory, so belongs to a smaller size class, header included. A block
- * whose last codec has been tried is marked dense in its slot and not looked at again before it is overwritten, or
- * asked for again with another list. A raw block that is dense is incompressible.
+ * A job takes the blocks of a range of a device once, the largest objects first (in eighths of a raw block), in slices
+ * done by whoever has time. The codecs are tried in order, and the first one is taken whose object takes less memory,
+ * so belongs to a smaller size class, header included. A block whose last codec has been tried is marked dense in its
+ * slot and not looked at again before it is overwritten, or asked for again with another list. A raw block that is
+ * dense is incompressible.
  *
  * Codecs that can use a dictionary do so with the device's current one (store/dictionaries.h), if it has one. Objects
  * that need an older one are also replaced where the new one takes just as much memory. One that turns out to be
@@ -40,7 +41,7 @@ struct zs_recompress_request {
 	uint64_t first, last;	  /* blocks */
 	uint64_t age_sec;	  /* idle since; 0 = only what is marked */
 	uint32_t threshold_bytes; /* memory that an object takes at least; 0 = any */
-	/* When to stop: blocks recompressed, bytes saved; the largest objects come first. 0, 0: all blocks, in order */
+	/* When to stop: blocks recompressed, bytes saved. 0, 0: all blocks */
 	uint64_t max_blocks, max_saved_bytes;
 	bool again;		/* dense ones as well */
 	unsigned int nr_codecs; /* 1 to ZS_RECOMPRESS_CODECS */
@@ -57,7 +58,7 @@ enum zs_recompress_field {
 };
 
 struct zs_recompress_progress {
-	uint64_t blocks; /* to walk over in all, and done */
+	uint64_t blocks; /* to look at, and looked at so far: a part of a block each time that it is passed by */
 	uint64_t blocks_done;
 	uint64_t tried;	       /* blocks */
 	uint64_t recompressed; /* blocks */
@@ -69,10 +70,12 @@ struct zs_recompress_progress {
 struct zs_recompress {
 	struct zs_recompress_request request; /* immutable */
 	uint64_t next;			      /* block; the caller's, like band */
-	unsigned int band;		      /* see recompress.c */
+	unsigned int band;		      /* of sizes, see recompress.c */
+	unsigned int found;		      /* by this walk: bits of the lower bands with something to do */
+	uint64_t *done;			      /* bit per block of the range: was recompressed; NULL = none yet */
 	unsigned int dictionary;	      /* number of the device's, borrowed during a slice; 0 = none */
 	struct zs_dictionary *borrowed;
-	_Atomic uint64_t blocks, blocks_done, tried, recompressed, saved_bytes, busy, failed; /* relaxed, statistics */
+	_Atomic uint64_t blocks, passed, tried, recompressed, saved_bytes, busy, failed; /* relaxed, statistics */
 };
 
 /* Returns 0, -EINVAL or -ERANGE; *ret_field says what is wrong (may be NULL). */
@@ -81,5 +84,8 @@ int zs_recompress_begin(struct zs_recompress *job, struct zs_device *device,
 
 /* Works for about so long, a block at least. True if there is more to do. */
 bool zs_recompress_slice(struct zs_recompress *job, struct zs_device *device, struct zs_stream *stream, uint64_t nsec);
+
+/* Frees what slices have allocated, whether they have come to an end or not. Progress may still be read. */
+void zs_recompress_end(struct zs_recompress *job);
 
 void zs_recompress_progress(const struct zs_recompress *job, struct zs_recompress_progress *ret_progress);

@@ -45,6 +45,7 @@ static uint64_t recompress(struct bench_store *store, struct zs_device *device, 
 	bench_check(zs_recompress_begin(&job, device, &request, NULL), "zs_recompress_begin");
 	while (zs_recompress_slice(&job, device, stream, SLICE_NSEC))
 		continue;
+	zs_recompress_end(&job);
 	return bench_now_ns() - start;
 }
 

@@ -67,6 +67,7 @@ static void recompress(struct zs_device *device, struct zs_stream *stream, uint6
 	zs_assert(!zs_recompress_begin(&job, device, &request, NULL));
 	while (zs_recompress_slice(&job, device, stream, UINT64_MAX / 2))
 		continue;
+	zs_recompress_end(&job);
 	zs_recompress_progress(&job, &progress);
 	zs_assert(progress.recompressed == 1);
 }

@@ -69,6 +69,7 @@ static void recompress(struct model_dictionary *model, struct zs_device *device,
 	zs_assert(!zs_recompress_begin(&job, device, &request, NULL));
 	while (zs_recompress_slice(&job, device, stream, UINT64_MAX / 2))
 		continue;
+	zs_recompress_end(&job);
 	zs_recompress_progress(&job, &progress);
 	zs_assert(!progress.failed && !progress.busy);
 	model->recompressed += progress.recompressed;

@@ -11,8 +11,7 @@
  *   cold    a thread writes back what it finds and collects the backing file, while all others read it back
  *   train   a thread makes dictionaries of the first device's blocks, and recompresses others with them; when it has
  *           all that it may have, it discards the blocks, and the thread that writes back gives the old ones back
- *   watch   a thread asks for names, lists, statistics and latencies all the time, and moves the limits of pool and
- *           group
+ *   watch   a thread asks for names, lists, statistics and latencies all the time, and moves limits of pool and group
  *
  * At the end the store is checked, and opened again, with all blocks as they were.
  */
@@ -421,6 +420,7 @@ static void train_step(struct test_thread *thread)
 	zs_assert(!zs_recompress_begin(&job, device, &request, NULL));
 	while (zs_recompress_slice(&job, device, local->stream, 1000000))
 		continue;
+	zs_recompress_end(&job);
 	zs_assert(!atomic_load(&job.failed));
 	world->recompressed += atomic_load(&job.recompressed);
 	zs_device_put(device, local->stream);

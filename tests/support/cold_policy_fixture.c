@@ -179,6 +179,22 @@ void test_policy_look(void)
 	zsd_cold_look_at_pressure(policy);
 }
 
+uint64_t test_policy_look_now(void)
+{
+	uint64_t usec = 1;
+
+	/* Of this machine. */
+	if (policy->pressure)
+		sd_event_source_set_enabled(policy->pressure, SD_EVENT_OFF);
+	sd_event_source_set_time(policy->timer, usec);
+	sd_event_source_set_enabled(policy->timer, SD_EVENT_ONESHOT);
+	while (usec == 1) {
+		cr_assert_geq(sd_event_run(event, UINT64_MAX), 0);
+		cr_assert_geq(sd_event_source_get_time(policy->timer, &usec), 0);
+	}
+	return usec - policy->now_usec;
+}
+
 void test_policy_look_on(void)
 {
 	for (unsigned int i = 0; i < LOOKS; i++) {

@@ -50,6 +50,8 @@ void test_policy_set_budget(uint64_t remaining_bytes);
 void test_policy_wait(void);
 /* A second after the last one. */
 void test_policy_look(void);
+/* As the timer has it done, by the clock; answers how long it is until the next time, if nobody uses the data. */
+uint64_t test_policy_look_now(void);
 /* Often, each time until what was started is over. */
 void test_policy_look_on(void);
 /* The same, but the recompression that the first look starts isn't over at the second one. */

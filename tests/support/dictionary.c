@@ -61,6 +61,7 @@ uint64_t test_recompress(struct zs_device *device, struct zs_stream *stream)
 	zs_assert(!zs_recompress_begin(&job, device, &request, NULL));
 	while (zs_recompress_slice(&job, device, stream, SLICE_NSEC))
 		continue;
+	zs_recompress_end(&job);
 	zs_recompress_progress(&job, &progress);
 	return progress.recompressed;
 }

@@ -58,6 +58,21 @@ int timerfd_settime(int fd, int flags, const struct itimerspec *at, struct itime
 	return -1;
 }
 
+static bool clock_is_set;
+
+/* As a timer answers that was to be cancelled when the clock is set. */
+ssize_t read(int fd, void *buffer, size_t size)
+{
+	ssize_t (*real)(int, void *, size_t), length;
+
+	*(void **)&real = dlsym(RTLD_NEXT, "read");
+	length = real(fd, buffer, size);
+	if (!clock_is_set || !policy || fd != policy->midnight_fd)
+		return length;
+	errno = ECANCELED;
+	return -1;
+}
+
 /* Everything is idle; true if that is written back, or tried. */
 static bool idle_is_tried(void)
 {
@@ -163,9 +178,11 @@ Test(cold_file, idle_blocks_wait_for_the_next_day_if_that_has_a_budget)
 	cr_assert(used > 0 && used < 60000);
 	check_that_midnight_is_awaited();
 	/* The clock was set, but not to the next day. */
+	clock_is_set = true;
 	now_sec += 3600;
 	wake_at_midnight();
 	check_that_midnight_is_awaited();
+	clock_is_set = false;
 	now_sec += DAY_SEC / 2;
 	wake_at_midnight();
 	cr_assert(idle_is_tried());
@@ -184,6 +201,18 @@ Test(cold_file, a_clock_that_is_set_while_midnight_is_looked_up_has_it_looked_up
 	zsd_cold_await_refill(policy);
 	/* There is a budget by now. */
 	cr_assert_eq(midnight.sec, 0);
+}
+
+Test(cold_file, each_look_sees_to_it_that_midnight_is_waited_for)
+{
+	test_policy_add_full("one", 0, false);
+	test_backing_attach(store, test_policy_path, 0);
+	cr_assert_eq(zs_store_set_daily_limit(store, 60000, ZS_LIMIT_BY_COMMAND), 0);
+	policy->idle.next_usec = 0;
+	cr_assert(idle_is_tried());
+	midnight.sec = 0;
+	test_policy_look_now();
+	cr_assert_eq(midnight.sec, (now_sec / DAY_SEC + 1) * DAY_SEC);
 }
 
 Test(cold_file, nobody_waits_for_midnight_as_long_as_there_is_a_budget)

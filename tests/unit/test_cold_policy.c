@@ -318,3 +318,73 @@ Test(cold_policy, without_a_file_short_memory_is_recompressed_device_by_device)
 	cr_assert_eq(strncmp(test_policy_story(), "R one, R two, ", 14), 0, "%s", test_policy_story());
 	cr_assert(test_policy_is_denser(one) && test_policy_is_denser(two));
 }
+
+/*
+ * when it looks
+ */
+
+#define HOUR_USEC (3600 * USEC_PER_SEC)
+#define LOOKS_MAX 10
+
+static void check_that_looks_end(void)
+{
+	unsigned int nr = 0;
+
+	for (test_policy_wait(); test_policy_look_now() < HOUR_USEC; test_policy_wait())
+		cr_assert_lt(nr++, LOOKS_MAX, "%s", test_policy_story());
+}
+
+/* A device is being recompressed then, and that isn't over yet. */
+static void check_that_looks_go_on(void)
+{
+	test_policy_hold(true);
+	for (unsigned int i = 0; i < 3; i++)
+		cr_assert_eq(test_policy_look_now(), USEC_PER_SEC);
+	cr_assert_str_eq(test_policy_story(), "R one, ");
+	test_policy_hold(false);
+	check_that_looks_end();
+}
+
+Test(cold_policy, a_device_is_looked_at_as_long_as_something_is_done_for_its_limit)
+{
+	check_that_looks_end();
+	test_policy_add_full("one", NEAR, true);
+	check_that_looks_go_on();
+}
+
+Test(cold_policy, a_group_is_looked_at_as_long_as_something_is_done_for_its_limit)
+{
+	cr_assert_eq(zs_store_add_group(store, "g", BLOCKS * zs_pool_cost(BLOCK) * 100 / NEAR), 0);
+	test_policy_write(test_policy_add("one", 0, "g", true), BYTES);
+	check_that_looks_go_on();
+}
+
+Test(cold_policy, the_pool_is_looked_at_as_long_as_something_is_done_for_its_limit)
+{
+	struct zs_store_stats stats;
+
+	test_policy_add_full("one", 0, true);
+	zs_store_stats(store, &stats);
+	zs_store_set_limit(store, stats.heap.used_bytes * 100 / NEAR);
+	check_that_looks_go_on();
+}
+
+Test(cold_policy, the_pool_is_looked_at_as_long_as_it_is_compacted)
+{
+	struct zs_store_stats stats;
+
+	fragment(test_policy_add("holes", 0, NULL, false));
+	zs_store_stats(store, &stats);
+	zs_store_set_limit(store, stats.heap.used_bytes * 100 / NEAR);
+	cr_assert_eq(test_policy_look_now(), USEC_PER_SEC);
+	cr_assert_gt(compacted_pages(), 0);
+	check_that_looks_end();
+	cr_assert_str_eq(test_policy_story(), "");
+}
+
+Test(cold_policy, short_memory_is_looked_at_until_there_is_enough)
+{
+	test_policy_add_full("one", 0, true);
+	cr_assert(zsd_cold_pressed(policy));
+	check_that_looks_go_on();
+}

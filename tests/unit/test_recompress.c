@@ -9,6 +9,7 @@
 #include "store/device.h"
 #include "store/device_internal.h"
 #include "store/recompress.h"
+#include "store/slot.h"
 #include "support/data.h"
 #include "support/small_store.h"
 #include "support/store_fixture.h"
@@ -67,6 +68,7 @@ static struct zs_recompress_progress run(const struct zs_recompress_request *req
 	cr_assert_eq(zs_recompress_begin(&job, device, request, NULL), 0);
 	while (zs_recompress_slice(&job, device, stream, 0))
 		;
+	zs_recompress_end(&job);
 	zs_recompress_progress(&job, &progress);
 	if (!request->max_blocks && !request->max_saved_bytes)
 		cr_assert_eq(progress.blocks_done, progress.blocks);
@@ -100,9 +102,9 @@ Test(recompress, a_block_is_tried_once)
 {
 	struct zs_recompress_request again = all;
 
-	run(&all);
-	cr_assert_eq(run(&all).tried, 0);
 	again.again = true;
+	cr_assert_eq(run(&again).tried, BLOCKS);
+	cr_assert_eq(run(&all).tried, 0);
 	cr_assert_eq(run(&again).tried, BLOCKS);
 	cr_assert_eq(run(&again).recompressed, 0, "nothing gets denser by the same codec");
 	write_all();
@@ -112,10 +114,13 @@ Test(recompress, a_block_is_tried_once)
 Test(recompress, the_next_codec_has_its_turn_later)
 {
 	struct zs_recompress_request both = all;
+	struct zs_recompress_progress progress;
 
 	both.nr_codecs = 2;
 	both.codecs[1] = (struct zs_codec_params){ZS_CODEC_ZSTD, 19};
-	cr_assert_eq(run(&both).recompressed, BLOCKS * 3 / 4);
+	progress = run(&both);
+	cr_assert_eq(progress.recompressed, BLOCKS * 3 / 4);
+	cr_assert_eq(progress.tried, BLOCKS, "what is smaller now is not tried again");
 	cr_assert_eq(run(&both).tried, BLOCKS * 3 / 4, "incompressible is what no codec could compress");
 	cr_assert_eq(run(&both).tried, 0);
 }
@@ -190,6 +195,129 @@ Test(recompress, the_largest_come_first)
 	cr_assert_neq(zs_table_load(&device->table, 40), before, "it takes more than any other");
 	few.max_blocks = BLOCKS;
 	cr_assert_eq(run(&few).recompressed, BLOCKS * 3 / 4 - 1);
+}
+
+/* So much of each block is noise that the last one takes most memory. */
+static void write_growing(void)
+{
+	for (unsigned int block = 0; block < BLOCKS; block++) {
+		test_data_make(TEST_DATA_TEXT, &random_state, content + block * 4096, 4096);
+		test_data_make(TEST_DATA_NOISE, &random_state, content + block * 4096, block * 64);
+	}
+	write_all();
+}
+
+/* The block whose slot was stored, other than it is in slots, or BLOCKS; slots is what they are then. */
+static unsigned int find_changed(uint64_t slots[BLOCKS])
+{
+	unsigned int changed = BLOCKS;
+
+	for (unsigned int block = 0; block < BLOCKS; block++) {
+		uint64_t slot = zs_table_load(&device->table, block);
+
+		if (slot != slots[block])
+			changed = block;
+		slots[block] = slot;
+	}
+	return changed;
+}
+
+static size_t eighths(uint64_t slot)
+{
+	return zs_obj_cost(device->pool, zs_slot_handle(slot)) * 8 / (zs_pool_cost(4096) + 1);
+}
+
+Test(recompress, the_largest_come_first_also_if_all_are_wanted)
+{
+	size_t sizes[BLOCKS], size = SIZE_MAX, nr_sizes = 0;
+	uint64_t slots[BLOCKS] = {0};
+	struct zs_recompress job;
+	unsigned int nr = 0;
+	bool more = true;
+
+	write_growing();
+	find_changed(slots);
+	for (unsigned int block = 0; block < BLOCKS; block++)
+		sizes[block] = eighths(slots[block]);
+	cr_assert_eq(zs_recompress_begin(&job, device, &all, NULL), 0);
+	while (more) {
+		unsigned int block;
+
+		more = zs_recompress_slice(&job, device, stream, 0);
+		block = find_changed(slots);
+		if (block == BLOCKS)
+			continue;
+		nr++;
+		nr_sizes += sizes[block] != size;
+		cr_assert_leq(sizes[block], size, "block %u", block);
+		size = sizes[block];
+	}
+	zs_recompress_end(&job);
+	cr_assert_eq(nr, BLOCKS, "each once");
+	cr_assert_geq(nr_sizes, 4);
+}
+
+/* Slices of nothing but the blocks that are passed by in one. */
+static unsigned int count_slices(const struct zs_recompress_request *request, uint64_t *ret_tried)
+{
+	unsigned int nr = 1;
+	struct zs_recompress job;
+
+	cr_assert_eq(zs_recompress_begin(&job, device, request, NULL), 0);
+	for (; zs_recompress_slice(&job, device, stream, 0); nr++)
+		;
+	*ret_tried = atomic_load(&job.tried);
+	zs_recompress_end(&job);
+	return nr;
+}
+
+Test(recompress, the_device_is_walked_over_once_and_once_for_each_size_that_is_found)
+{
+	enum { MANY = 16384, A_WALK = MANY / 1024 };
+	struct zs_recompress_request many = all;
+	struct zs_device *before = device;
+	uint64_t word = 1, tried;
+	size_t done;
+
+	device = zs_device_get(store, test_device_add(store, "many", MANY * UINT64_C(4096), 4096, lz4), stream);
+	many.last = MANY - 1;
+	/* Slots, but nothing to do. */
+	for (uint64_t block = 0; block < MANY; block += ZS_SLOTS_PER_PAGE, word++) {
+		char same[4096];
+
+		memset(same, (int)word, sizeof(same));
+		cr_assert_eq(zs_device_write(device, stream, block * 4096, same, sizeof(same), &done), 0);
+	}
+	cr_assert_leq(count_slices(&many, &tried), A_WALK + 1);
+	cr_assert_eq(tried, 0);
+	/* Of one size, which is not that of the first walk. */
+	for (uint64_t block = 1; block < 4; block++)
+		cr_assert_eq(zs_device_write(device, stream, block * 4096, content, 4096, &done), 0);
+	cr_assert_leq(count_slices(&many, &tried), 2 * A_WALK + 3 + 1);
+	cr_assert_eq(tried, 3);
+	cr_assert_leq(count_slices(&many, &tried), A_WALK + 1, "they are dense");
+	zs_device_put(device, stream);
+	device = before;
+}
+
+Test(recompress, a_job_can_be_ended_before_it_is_over)
+{
+	struct zs_recompress_request both = all;
+	struct zs_recompress_progress progress;
+	struct zs_recompress job;
+
+	both.nr_codecs = 2;
+	both.codecs[1] = (struct zs_codec_params){ZS_CODEC_ZSTD, 19};
+	cr_assert_eq(zs_recompress_begin(&job, device, &both, NULL), 0);
+	do {
+		cr_assert(zs_recompress_slice(&job, device, stream, 0));
+		zs_recompress_progress(&job, &progress);
+	} while (!progress.recompressed);
+	cr_assert(progress.blocks == BLOCKS && progress.blocks_done < BLOCKS);
+	zs_recompress_end(&job);
+	zs_recompress_end(&job);
+	zs_recompress_progress(&job, &progress);
+	cr_assert_eq(progress.recompressed, 1);
 }
 
 Test(recompress, it_ends_when_so_much_is_saved)

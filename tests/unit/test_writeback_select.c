@@ -111,6 +111,7 @@ static void recompress(uint64_t last, const struct zs_codec_params *codecs, unsi
 	cr_assert_eq(zs_recompress_begin(&job, world.device, &wanted, NULL), 0);
 	while (zs_recompress_slice(&job, world.device, world.stream, UINT64_MAX))
 		;
+	zs_recompress_end(&job);
 }
 
 Test(writeback_select, incompressible_blocks_are_those_that_no_codec_is_left_for)
