@@ -42,6 +42,10 @@
  */
 #define KEPT_PER_INUSE 128
 #define TABLES_PART    64
+/* Of what tests have. With fewer than 3 a class would keep its last object. */
+#define FEW_PER_INUSE 4
+
+bool zs_kept_of_few;
 
 static uint32_t nr_may_keep(const struct zs_size_class *class)
 {
@@ -170,8 +174,8 @@ static bool may_have_table(const struct zs_pool *pool, unsigned int index)
 	uint64_t nr_objects = atomic_load_explicit(&pool->classes[index].nr_objects, memory_order_relaxed);
 	uint64_t nr_tables = atomic_load_explicit(&pool->nr_kept_tables, memory_order_relaxed);
 
-	return (nr_tables + 1) * table_bytes(pool) <=
-	       nr_objects * pool->heap->geometry->classes[index].size / TABLES_PART;
+	return zs_kept_of_few || (nr_tables + 1) * table_bytes(pool) <=
+					 nr_objects * pool->heap->geometry->classes[index].size / TABLES_PART;
 }
 
 static struct zs_kept *make_table(struct zs_pool *pool, unsigned int thread)
@@ -207,7 +211,9 @@ void pool_forget_kept(struct zs_pool *pool)
 /* How many objects of a class threads may keep in all. Under class->lock. */
 static uint32_t share_of(const struct zs_size_class *class)
 {
-	return atomic_load_explicit(&class->nr_objects, memory_order_relaxed) / KEPT_PER_INUSE;
+	uint32_t nr_objects = atomic_load_explicit(&class->nr_objects, memory_order_relaxed);
+
+	return nr_objects / (zs_kept_of_few ? FEW_PER_INUSE : KEPT_PER_INUSE);
 }
 
 void pool_limit_kept(struct zs_pool *pool, unsigned int class, struct zs_list *empty)

@@ -203,6 +203,8 @@ void pool_free_room(struct zs_pool *pool, struct zs_location location, struct zs
 /* The same, and nothing else. */
 void pool_give_back(struct zs_pool *pool, struct zs_location location, struct zs_list *empty);
 
+/* Classes with few objects keep some, too: for tests, whose stores are small. Set before the first object. */
+extern bool zs_kept_of_few;
 /*
  * Kept objects. pool_take_kept() is pool_take_room() if the calling thread keeps one, pool_keep() is pool_free_room()
  * if it may keep one more; else they answer false. Without the class's lock; whatever is kept is not fresh.

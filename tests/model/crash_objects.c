@@ -11,6 +11,7 @@
 #include "store/device_internal.h"
 #include "store/slot.h"
 #include "support/objects.h"
+#include "support/small_store.h"
 #include "zsmalloc/pool_internal.h"
 
 /* Blocks whose slots are a page of their own, the device's second. */
@@ -86,6 +87,20 @@ static void make_lender(struct zs_device *device, size_t size)
 	}
 }
 
+/* Room of the target's class that the thread keeps: what the target had before it was written once more. */
+static void make_kept(struct zs_device *device, struct zs_stream *stream, uint64_t target)
+{
+	static char block[ZS_BLOCK_MAX_BYTES];
+	size_t size = device->block_size, done;
+
+	test_keep_of_few(true);
+	fill_class(device, size);
+	zs_assert(!zs_device_read(device, stream, target * size, block, size));
+	/* The first one is given back, since that is where it is decided that the next one may be kept. */
+	for (unsigned int i = 0; i < 2; i++)
+		zs_assert(!zs_device_write(device, stream, target * size, block, size, &done));
+}
+
 /* Things wait, as with the maintenance thread, but nobody frees them: that would be between the steps. */
 static void defer_without_thread(struct zs_deferred *deferred)
 {
@@ -119,6 +134,9 @@ void crash_objects_begin(const struct scenario *scenario, struct zs_device *devi
 	case OPERATION_WRITE_LENT:
 		make_lender(device, device->block_size);
 		break;
+	case OPERATION_WRITE_KEPT:
+		make_kept(device, stream, target);
+		break;
 	case OPERATION_DISCARD_LATER:
 	case OPERATION_REMOVE_LATER:
 		write_later(device, stream, text);
@@ -137,6 +155,20 @@ void crash_objects_write_lent(struct zs_device *device, struct zs_stream *stream
 	zs_assert(!zs_device_write(device, stream, target * size, data, size, &done));
 	location = zs_handle_location(word_of(device, handle_of(device, target)));
 	zs_assert(location.class > zs_geometry_class(zs_geometry(), size + ZS_OBJECT_HEADER_BYTES));
+}
+
+void crash_objects_write_kept(struct zs_device *device, struct zs_stream *stream, uint64_t target, const char *data)
+{
+	size_t size = device->block_size, done;
+	struct zs_location old = zs_handle_location(word_of(device, handle_of(device, target)));
+	const void *kept = pool_next(device->pool, old.class);
+	struct zs_location new;
+
+	zs_assert(pool_count_kept(device->pool, old.class, NULL) == 1);
+	zs_assert(!zs_device_write(device, stream, target * size, data, size, &done));
+	new = zs_handle_location(word_of(device, handle_of(device, target)));
+	zs_assert(heap_object(device->store->heap, new) == kept);
+	zs_assert(pool_next(device->pool, old.class) == heap_object(device->store->heap, old));
 }
 
 void crash_objects_compact(struct zs_store *store, struct zs_device *device, uint64_t target)

@@ -15,6 +15,9 @@ void crash_objects_begin(const struct scenario *scenario, struct zs_device *devi
 /* Writes the target where a larger class has the room. */
 void crash_objects_write_lent(struct zs_device *device, struct zs_stream *stream, uint64_t target, const char *data);
 
+/* Writes the target where the thread has room of its own, and has it keep that of the old object. */
+void crash_objects_write_kept(struct zs_device *device, struct zs_stream *stream, uint64_t target, const char *data);
+
 /* Moves the target's object among others. */
 void crash_objects_compact(struct zs_store *store, struct zs_device *device, uint64_t target);
 /* Discards a page of slots, too, and frees all that waits, if that is what the scenario is about. */

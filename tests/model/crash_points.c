@@ -206,6 +206,9 @@ static void change(struct run *run, struct zs_store *store, struct zs_device *de
 	case OPERATION_WRITE_LENT:
 		crash_objects_write_lent(device, stream, TARGET, run->new_block);
 		break;
+	case OPERATION_WRITE_KEPT:
+		crash_objects_write_kept(device, stream, TARGET, run->new_block);
+		break;
 	case OPERATION_WRITE_PART:
 		zs_assert(!zs_device_write(device, stream, start + PART_OFFSET, run->new_block + PART_OFFSET,
 					   PART_LENGTH, &done));

@@ -9,6 +9,7 @@ enum operation {
 	OPERATION_WRITE,
 	OPERATION_WRITE_PART,
 	OPERATION_WRITE_LENT, /* to room that a larger class has lent */
+	OPERATION_WRITE_KEPT, /* to room that the thread has kept, as it keeps that of the old object */
 	OPERATION_DISCARD,
 	OPERATION_DISCARD_PART,
 	OPERATION_DISCARD_LATER, /* slots cleared, then the objects freed: store/deferred.h */
@@ -64,6 +65,7 @@ static const struct scenario scenarios[] = {
 	{OPERATION_WRITE_PART, ZS_CODEC_LZ4, 4096, TEST_DATA_TEXT, TEST_DATA_NOISE, COLD_NO},
 	{OPERATION_WRITE_PART, ZS_CODEC_ZSTD, 4096, TEST_DATA_MIXED, TEST_DATA_TEXT, COLD_NO},
 	{OPERATION_WRITE_LENT, ZS_CODEC_LZ4, 4096, TEST_DATA_TEXT, TEST_DATA_NOISE, COLD_NO},
+	{OPERATION_WRITE_KEPT, ZS_CODEC_LZ4, 4096, TEST_DATA_NOISE, TEST_DATA_NOISE, COLD_NO},
 	{OPERATION_DISCARD, ZS_CODEC_LZ4, 4096, TEST_DATA_TEXT, NOTHING, COLD_NO},
 	{OPERATION_DISCARD, ZS_CODEC_LZ4, 4096, TEST_DATA_FILL32, NOTHING, COLD_NO},
 	{OPERATION_DISCARD_PART, ZS_CODEC_LZ4, 4096, TEST_DATA_TEXT, NOTHING, COLD_NO},
@@ -101,6 +103,7 @@ static const char *const operation_names[] = {
 	"write",
 	"write part",
 	"write lent",
+	"write kept",
 	"discard",
 	"discard part",
 	"discard later",

@@ -14,6 +14,7 @@
 #include "base/bits.h"
 #include "base/check.h"
 #include "base/cleanup.h"
+#include "zsmalloc/pool_internal.h"
 
 #define CHUNK_PAGES 16
 
@@ -52,6 +53,20 @@ uint64_t test_device_add(struct zs_store *store, const char *name, uint64_t size
 
 	zs_assert(!zs_store_add(store, &options, NULL, &id));
 	return id;
+}
+
+void test_keep_of_few(bool keep)
+{
+	zs_kept_of_few = keep;
+}
+
+uint32_t test_count_kept(struct zs_store *store)
+{
+	struct zs_pool *pool = zs_store_pool(store);
+	unsigned int class = zs_geometry_class(zs_geometry(), ZS_BLOCK_MIN_BYTES + ZS_OBJECT_HEADER_BYTES);
+	ZS_LOCK_SCOPE(pool_lock(pool, class));
+
+	return pool_count_kept(pool, class, NULL);
 }
 
 /* The next range of the file that is not a hole. */

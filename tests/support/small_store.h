@@ -2,6 +2,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Stores with small arenas, and copies of arenas. A failure of the machinery itself ends the test. */
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "store/store.h"
@@ -18,6 +19,13 @@ struct zs_store *test_store_create(uint64_t memory_limit_bytes);
 /* Adds a device, asserts that it worked. */
 uint64_t test_device_add(struct zs_store *store, const char *name, uint64_t size_bytes, uint32_t block_size,
 			 struct zs_codec_params codec);
+
+/*
+ * Whether threads keep some of what they free (zsmalloc/kept.c) in stores as small as a test's, too. While there is no
+ * store. And how many raw blocks of 4 KiB they have kept.
+ */
+void test_keep_of_few(bool keep);
+uint32_t test_count_kept(struct zs_store *store);
 
 /* A new memfd with the same length and content; untouched pages stay so. The caller closes it. */
 int test_arena_copy(int fd);
