@@ -35,6 +35,10 @@
 #define MADV_POPULATE_WRITE 23 /* include/uapi/asm-generic/mman-common.h; glibc has it since 2.35 */
 #endif
 
+#ifndef PIDFD_SELF
+#define PIDFD_SELF -10001 /* include/uapi/linux/pidfd.h, Linux 6.14 */
+#endif
+
 #define REGION_ALIGNMENT ((uint64_t)2 << 20)
 
 /* Slot tables for 2 PiB of 4 KiB blocks; the file system's limit for a memfd is far above. */
@@ -263,11 +267,17 @@ int zs_arena_populate(const struct zs_arena *arena, enum zs_region region, uint6
 	return result < 0 ? -ENOMEM : 0;
 }
 
-void zs_arena_unmap(const struct zs_arena *arena, enum zs_region region, uint64_t offset, uint64_t length)
+void zs_unmap(const struct iovec *ranges, unsigned int nr)
 {
-	assert_range(arena, region, offset, length);
-	/* For speed only. The mapping is shared: the pages are the file's, which keeps them. */
-	(void)madvise(zs_arena_at(arena, region, offset), length, MADV_DONTNEED);
+	size_t bytes = 0;
+
+	for (unsigned int i = 0; i < nr; i++)
+		bytes += ranges[i].iov_len;
+	if (syscall(SYS_process_madvise, PIDFD_SELF, ranges, (size_t)nr, MADV_DONTNEED, 0U) == (ssize_t)bytes)
+		return;
+	/* Older kernels take no other advice than of pages that are not needed for a while, or don't know SELF. */
+	for (unsigned int i = 0; i < nr; i++)
+		(void)madvise(ranges[i].iov_base, ranges[i].iov_len, MADV_DONTNEED);
 }
 
 void zs_arena_punch(const struct zs_arena *arena, enum zs_region region, uint64_t offset, uint64_t length)
@@ -354,9 +364,4 @@ void zs_reserve_free(void *memory, uint64_t size_bytes)
 {
 	if (memory)
 		munmap(memory, size_bytes);
-}
-
-void zs_reserve_drop(void *memory, uint64_t size_bytes)
-{
-	madvise(memory, size_bytes, MADV_DONTNEED);
 }

@@ -13,6 +13,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/uio.h>
 
 #include "base/bits.h"
 
@@ -72,10 +73,15 @@ static inline void *zs_arena_at(const struct zs_arena *arena, enum zs_region reg
 int zs_arena_populate(const struct zs_arena *arena, enum zs_region region, uint64_t offset, uint64_t length);
 
 /*
- * Takes a page-aligned range out of the page tables. Its content stays, and who touches it finds it again, at the price
- * of a page fault. Any thread may be using it.
+ * Takes page-aligned ranges of memory out of the page tables. What is the arena's keeps its content: who touches it
+ * finds it again, at the price of a page fault, and any thread may be using it. What is private (zs_reserve()) is
+ * dropped, and reads as zeros. For speed and memory only, so there is no error.
+ *
+ * Each change of a page table makes the kernel interrupt all CPUs that run a thread of this process. Since Linux 6.16
+ * there is one interrupt for all ranges of a call, but for pages that were written: these take one for each page table,
+ * which is of 2 MiB.
  */
-void zs_arena_unmap(const struct zs_arena *arena, enum zs_region region, uint64_t offset, uint64_t length);
+void zs_unmap(const struct iovec *ranges, unsigned int nr);
 
 /* Gives a page-aligned range back to the system; it reads as zeros. It can't fail on a memfd. */
 void zs_arena_punch(const struct zs_arena *arena, enum zs_region region, uint64_t offset, uint64_t length);
@@ -103,5 +109,3 @@ uint64_t zs_arena_next_generation(const struct zs_arena *arena);
  */
 void *zs_reserve(uint64_t size_bytes);
 void zs_reserve_free(void *memory, uint64_t size_bytes);
-/* Drops the content of whole pages of reserved memory. */
-void zs_reserve_drop(void *memory, uint64_t size_bytes);

@@ -30,17 +30,40 @@ static void handles_shrink(void *context, uint64_t page)
 
 static const struct zs_slab_ops handle_ops = {.grow = handles_grow, .shrink = handles_shrink};
 
-/* Descriptors are private memory: some 32 bytes for each 4 to 64 KiB of zspage, not counted against the limit. */
+/*
+ * Descriptors are private memory: some 32 bytes for each 4 to 64 KiB of zspage, not counted against the limit. Pages of
+ * them are dropped by many at once, see zs_unmap(): a device that is written back empties one for each 2 or 3 MiB.
+ */
 static int zspages_grow(void *context, uint64_t page, enum zs_urgency urgency)
 {
-	return zs_fault() ? -ENOMEM : 0;
+	struct zs_heap *heap = context;
+
+	if (zs_fault())
+		return -ENOMEM;
+	for (unsigned int i = 0; i < heap->nr_drops; i++) {
+		if (heap->drops[i] != page)
+			continue;
+		heap->drops[i] = heap->drops[--heap->nr_drops];
+		break;
+	}
+	return 0;
 }
 
 static void zspages_shrink(void *context, uint64_t page)
 {
+	struct iovec ranges[ZS_HEAP_DROPS];
 	struct zs_heap *heap = context;
 
-	zs_reserve_drop((char *)heap->zspage_memory + page * ZS_PAGE_SIZE, ZS_PAGE_SIZE);
+	heap->drops[heap->nr_drops++] = (uint32_t)page;
+	if (heap->nr_drops < ZS_HEAP_DROPS)
+		return;
+	for (unsigned int i = 0; i < ZS_HEAP_DROPS; i++)
+		ranges[i] = (struct iovec){
+			.iov_base = (char *)heap->zspage_memory + heap->drops[i] * ZS_PAGE_SIZE,
+			.iov_len = ZS_PAGE_SIZE,
+		};
+	zs_unmap(ranges, ZS_HEAP_DROPS);
+	heap->nr_drops = 0;
 }
 
 static const struct zs_slab_ops zspage_ops = {.grow = zspages_grow, .shrink = zspages_shrink};

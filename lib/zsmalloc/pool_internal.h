@@ -17,6 +17,9 @@
 /* Every page starts with handles of index 512n: the first page of handle words has 511. */
 #define ZS_HANDLES_PER_PAGE (ZS_PAGE_SIZE / sizeof(uint64_t))
 
+/* Pages of descriptors that may wait to be dropped: 256 KiB. */
+#define ZS_HEAP_DROPS 64
+
 struct zs_heap {
 	struct zs_arena *arena;		    /* borrowed */
 	const struct zs_geometry *geometry; /* immutable */
@@ -25,8 +28,10 @@ struct zs_heap {
 	struct zs_slab zspages; /* of struct zspage in zspage_memory */
 	void *zspage_memory;
 	uint64_t zspage_memory_bytes;
-	struct zs_account *account; /* NULL: off */
-	uint64_t *adopted;	    /* bit per handle, while the heap is rebuilt; else NULL */
+	uint32_t drops[ZS_HEAP_DROPS]; /* pages of zspage_memory; under zspages.lock */
+	unsigned int nr_drops;	       /* the same */
+	struct zs_account *account;    /* NULL: off */
+	uint64_t *adopted;	       /* bit per handle, while the heap is rebuilt; else NULL */
 	uint64_t adopted_bytes;
 	_Atomic uint64_t nr_leaked; /* relaxed, statistics */
 	zs_backed_free *free_place; /* NULL: there is no backing file */

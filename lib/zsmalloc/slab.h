@@ -29,9 +29,9 @@
 
 /* Where the pages of a slab cache come from. Both are called with the cache's lock held. */
 struct zs_slab_ops {
-	/* Makes memory for a page, zeroed. Returns 0, -ENOSPC or -ENOMEM. */
+	/* Makes memory for a page. Returns 0, -ENOSPC or -ENOMEM. */
 	int (*grow)(void *context, uint64_t page, enum zs_urgency urgency);
-	/* Takes the memory of a page back; it reads as zeros afterwards. */
+	/* Takes the memory of a page back. In the arena it reads as zeros afterwards, and when it grows again. */
 	void (*shrink)(void *context, uint64_t page);
 };
 
