@@ -187,7 +187,7 @@ uint64_t zs_pool_compact(struct zs_pool *pool, uint64_t page_budget)
 	uint64_t freed = compact(pool, page_budget), reclaimed;
 
 	/* What threads keep may be all that is in some zspages, or that a class lacks for one to be emptied. */
-	if (freed < page_budget && pool_reclaim_kept(pool, &reclaimed)) {
+	if (freed < page_budget && pool_reclaim_kept(pool, page_budget - freed, &reclaimed)) {
 		freed += reclaimed;
 		if (freed < page_budget)
 			freed += compact(pool, page_budget - freed);

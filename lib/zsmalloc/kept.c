@@ -141,13 +141,13 @@ bool pool_drop_kept(struct zs_pool *pool, unsigned int class, struct zs_list *em
 	return any;
 }
 
-bool pool_reclaim_kept(struct zs_pool *pool, uint64_t *ret_pages)
+bool pool_reclaim_kept(struct zs_pool *pool, uint64_t page_budget, uint64_t *ret_pages)
 {
 	const struct zs_geometry *geometry = pool->heap->geometry;
 	uint64_t pages = 0;
 	bool any = false;
 
-	for (unsigned int i = 0; i < geometry->nr_classes; i++) {
+	for (unsigned int i = 0; i < geometry->nr_classes && pages < page_budget; i++) {
 		struct zs_list empty;
 
 		if (!nr_may_keep(&pool->classes[i]))

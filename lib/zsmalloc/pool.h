@@ -258,8 +258,9 @@ void zs_pool_stats(struct zs_pool *pool, struct zs_pool_stats *ret_stats);
 
 /*
  * Moves objects together and gives the zspages that get empty back, until page_budget pages are free or nothing is left
- * to do; the next call goes on where this one stopped. Returns the pages freed. Readers and writers go on: an object in
- * use stays where it is, and one that moves is away for the time of its copy.
+ * to do; the next call goes on where this one stopped. Returns the pages freed: more than the budget by one zspage, or
+ * by those in which threads keep free objects of one class. Readers and writers go on: an object in use stays where it
+ * is, and one that moves is away for the time of its copy.
  */
 uint64_t zs_pool_compact(struct zs_pool *pool, uint64_t page_budget);
 

@@ -222,8 +222,11 @@ void pool_allow_kept(struct zs_pool *pool, unsigned int class);
 bool pool_drop_kept(struct zs_pool *pool, unsigned int class, struct zs_list *empty);
 /* The same if the class has become too small for it. */
 void pool_limit_kept(struct zs_pool *pool, unsigned int class, struct zs_list *empty);
-/* The same for all classes, without a lock. *ret_pages (may be NULL): how many pages this has freed. */
-bool pool_reclaim_kept(struct zs_pool *pool, uint64_t *ret_pages);
+/*
+ * The same for all classes, without a lock, until page_budget pages are free. *ret_pages (may be NULL): how many pages
+ * this has freed, which is more than that by what is kept of one class at most.
+ */
+bool pool_reclaim_kept(struct zs_pool *pool, uint64_t page_budget, uint64_t *ret_pages);
 /* How many they are, or those of one zspage, unless that is NULL. Under the class's lock. */
 uint32_t pool_count_kept(const struct zs_pool *pool, unsigned int class, const struct zspage *zspage);
 /* Frees the tables. Context: no other thread uses the pool. */

@@ -153,7 +153,7 @@ int pool_take_room(struct zs_pool *pool, unsigned int index, enum zs_urgency urg
 	int error = take_room(pool, index, urgency, ret_fresh, ret_location);
 
 	/* What threads keep may be all that is free in the class, or in those that lend to it, or all of a zspage. */
-	if (error && pool_reclaim_kept(pool, NULL))
+	if (error && pool_reclaim_kept(pool, UINT64_MAX, NULL))
 		error = take_room(pool, index, urgency, ret_fresh, ret_location);
 	if (error)
 		return error;

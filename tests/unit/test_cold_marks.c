@@ -100,7 +100,7 @@ static void discard_to(enum whose whose, uint64_t id, unsigned int percent)
 
 	for (size_t at = 0; used_percent(whose, id) > percent; at += BLOCK) {
 		cr_assert_eq(zs_device_discard(device, stream, at, BLOCK), 0);
-		pool_reclaim_kept(device->pool, NULL); /* else compaction would, and free pages */
+		pool_reclaim_kept(device->pool, UINT64_MAX, NULL); /* else compaction would, and free pages */
 	}
 	zs_device_put(device, stream);
 	policy->active_usec = ++policy->now_usec;

@@ -241,6 +241,38 @@ Test(kept, compaction_passes_over_no_zspage_because_of_it)
 	zs_pool_check(pool);
 }
 
+/* Frees the objects of the first zspage of a class, so that the thread keeps the last ones of it. */
+static void keep_of_class(size_t size)
+{
+	unsigned int index = zs_geometry_class(heap->geometry, size + ZS_OBJECT_HEADER_BYTES);
+	unsigned int nr = heap->geometry->classes[index].objects;
+	struct zs_object_info info;
+
+	for (unsigned int i = 0; i < 4 * nr; i++)
+		handles[i] = store(size);
+	for (unsigned int i = 0; i < nr; i++)
+		zs_pool_free(pool, handles[i], &info);
+	cr_assert_gt(pool_count_kept(pool, index, NULL), 0);
+}
+
+Test(kept, it_is_given_back_class_by_class_until_enough_is_free)
+{
+	static const size_t sizes[] = {700, 1500, 2500};
+	uint64_t pages;
+
+	zs_kept_of_few = true;
+	for (unsigned int i = 0; i < ZS_ARRAY_SIZE(sizes); i++)
+		keep_of_class(sizes[i]);
+	for (unsigned int i = 0; i < ZS_ARRAY_SIZE(sizes); i++) {
+		cr_assert(pool_reclaim_kept(pool, 1, &pages), "%u", i);
+		cr_assert(pages > 0 && pages <= NR_KEPT * ZS_RUN_MAX_PAGES);
+	}
+	cr_assert_not(pool_reclaim_kept(pool, 1, &pages));
+	cr_assert_eq(pages, 0);
+	zs_pool_check(pool);
+	zs_kept_of_few = false;
+}
+
 Test(kept, it_is_not_lost_with_its_thread)
 {
 	struct zs_location mine, found;
@@ -256,8 +288,8 @@ Test(kept, it_is_not_lost_with_its_thread)
 	cr_assert(found.page != mine.page || found.index != mine.index, "each thread has its own");
 	cr_assert_eq(nr_kept(), NR_KEPT);
 	zs_pool_check(pool);
-	cr_assert(pool_reclaim_kept(pool, NULL));
-	cr_assert_not(pool_reclaim_kept(pool, NULL));
+	cr_assert(pool_reclaim_kept(pool, UINT64_MAX, NULL));
+	cr_assert_not(pool_reclaim_kept(pool, UINT64_MAX, NULL));
 	cr_assert_eq(nr_kept(), 0);
 	zs_pool_check(pool);
 }
@@ -314,7 +346,7 @@ Test(kept, taken_kept_and_reclaimed_at_the_same_time)
 	for (unsigned int i = 0; i < 2; i++)
 		cr_assert_eq(pthread_create(&threads[i], NULL, churn, &nr_running), 0);
 	while (nr_running)
-		pool_reclaim_kept(pool, NULL);
+		pool_reclaim_kept(pool, UINT64_MAX, NULL);
 	for (unsigned int i = 0; i < 2; i++)
 		cr_assert_eq(pthread_join(threads[i], NULL), 0);
 	zs_pool_check(pool);
