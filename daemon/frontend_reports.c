@@ -280,11 +280,19 @@ static size_t copy_part(const char *text, size_t text_length, uint64_t offset, v
  * block_state
  */
 
-static void write_state(char line[static STATE_BYTES + 1], uint64_t block, enum zs_block_kind kind)
+/*
+ * zram's flags mean, in this order: same, written back, huge, idle, recompressed, incompressible. What recompression
+ * has tried in vain can't be told from what it has stored again, but for raw blocks.
+ */
+static void write_state(char line[static STATE_BYTES + 1], uint64_t block, const struct zs_block_state *state)
 {
+	bool is_huge = state->kind == ZS_BLOCK_INCOMPRESSIBLE;
+
 	snprintf(line, STATE_BYTES + 1, "%12llu %12llu.%06lu %c%c%c%c%c%c\n",
-		 (unsigned long long)(block % UINT64_C(1000000000000)), 0ULL, 0UL, kind == ZS_BLOCK_SAME ? 's' : '.',
-		 kind == ZS_BLOCK_WRITTEN_BACK ? 'w' : '.', kind == ZS_BLOCK_INCOMPRESSIBLE ? 'h' : '.', '.', '.', '.');
+		 (unsigned long long)(block % UINT64_C(1000000000000)), (unsigned long long)state->used_sec, 0UL,
+		 state->kind == ZS_BLOCK_SAME ? 's' : '.', state->kind == ZS_BLOCK_WRITTEN_BACK ? 'w' : '.',
+		 is_huge ? 'h' : '.', state->is_idle ? 'i' : '.', state->is_dense && !is_huge ? 'r' : '.',
+		 state->is_dense && is_huge ? 'n' : '.');
 }
 
 /* Where a line is: from the nearest place that is known, or from the beginning. */
@@ -316,15 +324,15 @@ static size_t read_states(struct zsd_frontend *frontend, struct zs_device *devic
 {
 	struct zsd_report_place place = find_place(&frontend->reports, node, offset / STATE_BYTES);
 	char line[STATE_BYTES + 1];
-	enum zs_block_kind kind;
+	struct zs_block_state state;
 	size_t done = 0;
 
-	while (done < length && zs_device_next_block(device, &place.block, &kind)) {
+	while (done < length && zs_device_next_block(device, &place.block, &state)) {
 		uint64_t begin = place.line * STATE_BYTES;
 
 		/* What is left of the line; none if it is in front of what was asked for. */
 		if (begin + STATE_BYTES > offset + done) {
-			write_state(line, place.block, kind);
+			write_state(line, place.block, &state);
 			done += copy_part(line, STATE_BYTES, offset + done - begin, buffer + done, length - done);
 			/* The rest of this line is for the next read, which finds it here. */
 			if (offset + done < begin + STATE_BYTES)

@@ -41,15 +41,24 @@ struct zs_ages {
 /* Seconds that tests have let pass. */
 extern _Atomic uint64_t zs_age_skew_sec;
 
-/* The tick of this moment, never ZS_TICK_LONG. */
-static inline uint16_t zs_age_now(void)
+/* The clock of the ticks, seconds. */
+static inline uint64_t zs_age_clock_sec(void)
 {
 	struct timespec now;
 
 	clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
-	return (uint16_t)(((uint64_t)now.tv_sec + atomic_load_explicit(&zs_age_skew_sec, memory_order_relaxed)) /
-				  ZS_TICK_SEC % UINT16_MAX +
-			  1);
+	return (uint64_t)now.tv_sec + atomic_load_explicit(&zs_age_skew_sec, memory_order_relaxed);
+}
+
+/* The tick of a moment of that clock, never ZS_TICK_LONG. */
+static inline uint16_t zs_age_tick(uint64_t sec)
+{
+	return (uint16_t)(sec / ZS_TICK_SEC % UINT16_MAX + 1);
+}
+
+static inline uint16_t zs_age_now(void)
+{
+	return zs_age_tick(zs_age_clock_sec());
 }
 
 /* Seconds from one tick to another, exact to a tick; UINT64_MAX if then is ZS_TICK_LONG. */

@@ -237,67 +237,6 @@ int zs_device_discard(struct zs_device *device, struct zs_stream *stream, uint64
 	return error;
 }
 
-/* The first block >= block that is empty or not, as data says; nr_blocks if there is none. */
-static uint64_t seek_block(const struct zs_device *device, uint64_t block, bool data)
-{
-	const struct zs_table *table = &device->table;
-
-	while (block < table->nr_blocks) {
-		uint64_t next = zs_table_next(table, block);
-
-		if (!data && next > block)
-			return block;
-		block = next;
-		if (block < table->nr_blocks && (zs_table_load(table, block) != ZS_SLOT_NONE) == data)
-			return block;
-		block++;
-	}
-	return table->nr_blocks;
-}
-
-int zs_device_seek(struct zs_device *device, uint64_t offset, bool data, uint64_t *ret_offset)
-{
-	uint64_t block;
-
-	if (offset >= device->size_bytes)
-		return -ENXIO;
-	block = seek_block(device, offset >> device->block_shift, data);
-	if (block == device->table.nr_blocks && data)
-		return -ENXIO;
-	*ret_offset = zs_max(offset, block << device->block_shift);
-	return 0;
-}
-
-static enum zs_block_kind kind_of(const struct zs_device *device, uint64_t slot)
-{
-	struct zs_place place;
-
-	if (zs_slot_state(slot) == ZS_SLOT_LOST)
-		return ZS_BLOCK_LOST;
-	if (zs_slot_state(slot) == ZS_SLOT_SAME || slot & ZS_SLOT_FILL)
-		return ZS_BLOCK_SAME;
-	if (zs_obj_place(device->store->heap, zs_slot_handle(slot), &place))
-		return ZS_BLOCK_WRITTEN_BACK;
-	return slot & ZS_SLOT_INCOMPRESSIBLE ? ZS_BLOCK_INCOMPRESSIBLE : ZS_BLOCK_COMPRESSED;
-}
-
-bool zs_device_next_block(struct zs_device *device, uint64_t *block, enum zs_block_kind *ret_kind)
-{
-	uint64_t slot = ZS_SLOT_NONE;
-
-	/* Discarded between the two looks: on to the next one. */
-	for (;; ++*block) {
-		*block = seek_block(device, *block, true);
-		if (*block == device->table.nr_blocks)
-			return false;
-		slot = zs_table_load(&device->table, *block);
-		if (slot != ZS_SLOT_NONE)
-			break;
-	}
-	*ret_kind = kind_of(device, slot);
-	return true;
-}
-
 uint64_t zs_device_id(const struct zs_device *device)
 {
 	return zs_residue_value(atomic_load_explicit(&device->entry->id, memory_order_relaxed));

@@ -83,8 +83,15 @@ enum zs_block_kind {
 	ZS_BLOCK_LOST, /* found damaged when the arena was opened */
 };
 
+struct zs_block_state {
+	enum zs_block_kind kind;
+	bool is_idle;	   /* marked, and not accessed since */
+	bool is_dense;	   /* the last codec for recompression was tried */
+	uint64_t used_sec; /* when it was accessed, CLOCK_MONOTONIC, to ZS_TICK_SEC; 0: long ago, or never seen to be */
+};
+
 /* The first block at or after *block that is not empty; false, and *block is the end, if there is none. */
-bool zs_device_next_block(struct zs_device *device, uint64_t *block, enum zs_block_kind *ret_kind);
+bool zs_device_next_block(struct zs_device *device, uint64_t *block, struct zs_block_state *ret_state);
 
 /*
  * Where memory has to become free after a write found no room: returns the id of the device itself, if its own limit is

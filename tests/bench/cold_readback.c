@@ -21,11 +21,11 @@ struct readback {
 static void find_blocks(struct readback *readback, struct zs_device *device)
 {
 	uint64_t nr_blocks = zs_device_size(device) / BENCH_BLOCK_BYTES, nr = 0;
-	enum zs_block_kind kind;
+	struct zs_block_state state;
 
 	readback->blocks = bench_memory(nr_blocks * sizeof(*readback->blocks));
-	for (uint64_t block = 0; zs_device_next_block(device, &block, &kind); block++) {
-		if (kind != ZS_BLOCK_SAME)
+	for (uint64_t block = 0; zs_device_next_block(device, &block, &state); block++) {
+		if (state.kind != ZS_BLOCK_SAME)
 			readback->blocks[nr++] = block;
 	}
 	if (nr < readback->nr)

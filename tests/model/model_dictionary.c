@@ -19,13 +19,13 @@
 /* The first block at or behind a random one that is not empty; false if there is none. */
 static bool pick_block(struct zs_device *device, struct test_random *random, uint64_t *ret_block)
 {
-	enum zs_block_kind kind;
+	struct zs_block_state state;
 
 	*ret_block = test_random_below(random, device->table.nr_blocks);
-	if (zs_device_next_block(device, ret_block, &kind))
+	if (zs_device_next_block(device, ret_block, &state))
 		return true;
 	*ret_block = 0;
-	return zs_device_next_block(device, ret_block, &kind);
+	return zs_device_next_block(device, ret_block, &state);
 }
 
 static void make(struct model_dictionary *model, struct zs_device *device, struct zs_stream *stream,

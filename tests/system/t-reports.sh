@@ -106,8 +106,10 @@ for device in ask("list")["devices"]:
     mm = [int(word) for word in open("%s/%s/mm_stat" % (reports, name)).read().split()]
     io = [int(word) for word in open("%s/%s/io_stat" % (reports, name)).read().split()]
     bd = [int(word) for word in open("%s/%s/bd_stat" % (reports, name)).read().split()]
-    flags = collections.Counter(line.split()[2] for line in open("%s/%s/block_state" % (reports, name)))
-    lines = [int(line.split()[0]) for line in open("%s/%s/block_state" % (reports, name))]
+    states = [line.split() for line in open("%s/%s/block_state" % (reports, name))]
+    flags = collections.Counter(flag for state in states for flag in state[2])
+    plain = sum(state[2][:3] == "..." for state in states)
+    lines = [int(state[0]) for state in states]
     block = device["block_size_bytes"]
     def metric(stem, **labels):
         return metrics[("zsd_device_" + stem, tuple(sorted({"device": name, **labels}.items())))]
@@ -129,10 +131,10 @@ for device in ask("list")["devices"]:
     equal("stats, data", count["data_bytes"], device["data_bytes"])
     equal("stats, blocks", (count["same_blocks"] + count["object_blocks"]) * block,
           device["data_bytes"] - device["written_back_bytes"])
-    equal("block_state, same", flags["s....."] * block, device["same_bytes"])
-    equal("block_state, huge", flags["..h..."] * block, device["incompressible_bytes"])
-    equal("block_state, the others", flags["......"] * block, device["compressed_bytes"])
-    equal("block_state, written back", flags[".w...."] * block, device["written_back_bytes"])
+    equal("block_state, same", flags["s"] * block, device["same_bytes"])
+    equal("block_state, huge", flags["h"] * block, device["incompressible_bytes"])
+    equal("block_state, the others", plain * block, device["compressed_bytes"])
+    equal("block_state, written back", flags["w"] * block, device["written_back_bytes"])
     equal("block_state, order", lines, sorted(set(lines)))
     for kind in "same", "compressed", "incompressible", "written_back":
         equal("metric, " + kind, metric("data_bytes", **{"class": kind}), device[kind + "_bytes"])
@@ -164,6 +166,27 @@ for size in 1000 4096 100000; do
 	dd if="$reports/vm0/block_state" bs="$size" status=none | cmp - whole || fail "it differs with bs=$size"
 done
 tail -c +4001 whole | cmp - <(dd if="$reports/vm0/block_state" bs=4000 skip=1 status=none) || fail "its end differs"
+
+step "block_state tells when blocks were used, and what is idle, recompressed and incompressible"
+# with LETTER: how many lines have it.
+with() { awk -v letter="$1" 'index($3, letter)' "$reports/vm0/block_state" | wc -l; }
+objects=$(($(wc -l <whole) - $(with s)))
+[[ $objects -gt 0 && $(with h) -gt 0 ]] || fail "too little data: $objects"
+equal "letters of what is new" "$(with i) $(with r) $(with n)" "0 0 0"
+mapfile -t used < <(awk '$3 !~ /s/ { print $2 }' whole | sort -n | sed -n '1p; $p')
+python3 -c 'import sys, time; first, last = map(float, sys.argv[1:]); now = time.monotonic()
+sys.exit(not now - 900 < first <= last <= now)' "${used[@]}" ||
+	fail "blocks were used at ${used[*]}"
+marked=$("$ZSCTL" idle -J vm0 | field_of blocks)
+# What is filled with one value may have an object, too.
+[[ $marked -ge $objects ]] || fail "$marked blocks are marked, of $objects"
+equal "idle blocks" "$(with i)" "$marked"
+first=$(awk '$3 !~ /s/ { print $1; exit }' "$reports/vm0/block_state")
+dd if="$mnt/vm0" of=/dev/null bs=4K count=1 skip="$first" iflag=direct status=none
+equal "idle blocks after a read" "$(with i)" $((marked - 1))
+"$ZSCTL" recompress -q vm0 --recompress zstd:3
+equal "recompressed ones" "$(with r)" $((objects - $(with h)))
+equal "incompressible ones" "$(with n)" "$(with h)"
 
 step "while data is written"
 while dd if="$test_dir/whole" of="$mnt/vm0" bs=16K conv=notrunc oflag=direct status=none 2>/dev/null; do :; done &
