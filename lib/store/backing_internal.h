@@ -60,8 +60,8 @@ struct zs_log {
 	uint32_t segment;	/* open for appending; 0 = none */
 	uint32_t segment_used;	/* bytes of it that are in chunks */
 	unsigned int nr_failed; /* writes in a row */
-	uint64_t pause_until_ns;
-	_Atomic int pause_error; /* 0 = none; written by the cold thread */
+	_Atomic uint64_t pause_until_ns;
+	_Atomic int pause_error; /* 0 = none; as of the last append, see zs_log_pause_error() */
 };
 
 /* Relaxed, statistics. */
@@ -145,6 +145,8 @@ int zs_log_append(struct zs_backing *backing, const struct zs_record *record, co
 		  void *cookie);
 /* Nothing is written for so long. */
 void zs_log_pause(struct zs_backing *backing, int error, uint64_t nsec);
+/* 0, or why nothing is written now. Any thread. */
+int zs_log_pause_error(const struct zs_backing *backing);
 /* No more goes to the segment that is open. Nothing may be waiting to be submitted. */
 void zs_log_leave(struct zs_backing *backing);
 /* Something was given back: there may be room again. */

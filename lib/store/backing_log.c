@@ -75,8 +75,8 @@ void zs_log_deinit(struct zs_backing *backing)
 
 void zs_log_pause(struct zs_backing *backing, int error, uint64_t nsec)
 {
-	backing->log.pause_until_ns = zs_backing_now_ns(backing) + nsec;
-	atomic_store_explicit(&backing->log.pause_error, error, memory_order_relaxed);
+	atomic_store(&backing->log.pause_until_ns, zs_backing_now_ns(backing) + nsec);
+	atomic_store(&backing->log.pause_error, error);
 }
 
 void zs_log_note_room(struct zs_backing *backing)
@@ -86,15 +86,19 @@ void zs_log_note_room(struct zs_backing *backing)
 	atomic_compare_exchange_strong(&backing->log.pause_error, &error, 0);
 }
 
-/* 0, or why nothing is written now. */
-static int pause_error(struct zs_backing *backing)
+int zs_log_pause_error(const struct zs_backing *backing)
 {
-	struct zs_log *log = &backing->log;
-	int error = atomic_load_explicit(&log->pause_error, memory_order_relaxed);
+	int error = atomic_load(&backing->log.pause_error);
 
-	if (error && zs_backing_now_ns(backing) >= log->pause_until_ns)
-		atomic_store_explicit(&log->pause_error, 0, memory_order_relaxed);
-	return atomic_load_explicit(&log->pause_error, memory_order_relaxed);
+	return error && zs_backing_now_ns(backing) < atomic_load(&backing->log.pause_until_ns) ? error : 0;
+}
+
+/* What an append is told; pause_error says the same until the next one. By the cold thread. */
+static int end_pause(struct zs_backing *backing)
+{
+	if (!zs_log_pause_error(backing))
+		atomic_store(&backing->log.pause_error, 0);
+	return atomic_load(&backing->log.pause_error);
 }
 
 static enum zs_backing_count error_count(int result)
@@ -399,7 +403,7 @@ int zs_log_append(struct zs_backing *backing, const struct zs_record *record, co
 	struct zs_place place = {.units = zs_record_length(backing, record->meta)};
 	size_t bytes = place.units * ZS_UNIT_BYTES;
 	struct zs_chunk *chunk;
-	int error = pause_error(backing);
+	int error = end_pause(backing);
 
 	if (!error)
 		error = make_room(backing, bytes, from->units ? 0 : ZS_SEGMENTS_RESERVE);

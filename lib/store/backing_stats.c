@@ -63,7 +63,7 @@ void zs_backing_stats(struct zs_backing *backing, struct zs_backing_stats *ret_s
 		.is_direct = backing->file.is_direct,
 		.is_encrypted = backing->is_encrypted,
 		.is_device = backing->file.is_device,
-		.paused = atomic_load_explicit(&backing->log.pause_error, memory_order_relaxed),
+		.paused = zs_log_pause_error(backing),
 	};
 
 	add_segments(backing, &stats);

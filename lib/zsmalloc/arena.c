@@ -36,7 +36,7 @@
 #endif
 
 #ifndef PIDFD_SELF
-#define PIDFD_SELF -10001 /* include/uapi/linux/pidfd.h, Linux 6.14 */
+#define PIDFD_SELF -10000 /* include/uapi/linux/pidfd.h, Linux 6.15 */
 #endif
 
 #define REGION_ALIGNMENT ((uint64_t)2 << 20)

@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The arena: create, open, refuse, populate, punch. */
+/* The arena: create, open, refuse, populate, unmap, punch. */
 
 #include <criterion/criterion.h>
+#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdarg.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/check.h"
@@ -209,6 +212,75 @@ Test(arena, punched_pages_read_as_zeros_and_take_no_memory)
 	cr_assert_eq(pages[8 * ZS_PAGE_SIZE - 1], 0);
 	cr_assert_eq(pages[8 * ZS_PAGE_SIZE], 1);
 	zs_arena_punch(&arena, ZS_REGION_PAGES, 0, 0);
+	zs_arena_close(&arena);
+}
+
+/* What process_madvise(2) fails with; 0: it is as this kernel has it. */
+static int unmap_error;
+
+long syscall(long number, ...)
+{
+	long (*real)(long, ...), with[6];
+	va_list list;
+
+	va_start(list, number);
+	for (unsigned int i = 0; i < ZS_ARRAY_SIZE(with); i++)
+		with[i] = va_arg(list, long);
+	va_end(list);
+	*(void **)&real = dlsym(RTLD_NEXT, "syscall");
+	if (!unmap_error || number != SYS_process_madvise)
+		return real(number, with[0], with[1], with[2], with[3], with[4], with[5]);
+	errno = unmap_error;
+	return -1;
+}
+
+/* True if the page tables of this process have the page; its memory may be there without. */
+static bool is_mapped(const void *page)
+{
+	const uint64_t present = UINT64_C(1) << 63;
+	uint64_t entry;
+	int fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+
+	cr_assert_geq(fd, 0);
+	cr_assert_eq(pread(fd, &entry, sizeof(entry), (off_t)((uintptr_t)page / ZS_PAGE_SIZE * sizeof(entry))),
+		     sizeof(entry));
+	close(fd);
+	return entry & present;
+}
+
+/* Of the arena pages 1 and 3 to 5, and the first one of private memory. */
+static void check_unmap(struct zs_arena *arena)
+{
+	char *shared = zs_arena_at(arena, ZS_REGION_PAGES, 0), *private = zs_reserve(2 * ZS_PAGE_SIZE);
+	const struct iovec ranges[] = {
+		{shared + ZS_PAGE_SIZE, ZS_PAGE_SIZE},
+		{shared + 3 * ZS_PAGE_SIZE, 3 * ZS_PAGE_SIZE},
+		{private, ZS_PAGE_SIZE},
+	};
+
+	memset(shared, 1, 8 * ZS_PAGE_SIZE);
+	memset(private, 2, 2 * ZS_PAGE_SIZE);
+	zs_unmap(ranges, ZS_ARRAY_SIZE(ranges));
+	for (unsigned int i = 0; i < 8; i++)
+		cr_assert_eq(is_mapped(shared + i * ZS_PAGE_SIZE), i != 1 && (i < 3 || i > 5), "%d, page %u",
+			     unmap_error, i);
+	for (unsigned int i = 0; i < 8 * ZS_PAGE_SIZE; i++)
+		cr_assert_eq(shared[i], 1);
+	cr_assert(!is_mapped(private) && is_mapped(private + ZS_PAGE_SIZE));
+	cr_assert(private[0] == 0 && private[ZS_PAGE_SIZE] == 2);
+	zs_reserve_free(private, 2 * ZS_PAGE_SIZE);
+}
+
+Test(arena, memory_is_unmapped_also_where_many_ranges_in_one_call_are_refused)
+{
+	/* What this kernel says; those before 6.15, 6.13 and 5.10; and a filter of system calls. */
+	static const int errors[] = {0, EBADF, EINVAL, ENOSYS, EPERM};
+	struct zs_arena arena = arena_create();
+
+	for (unsigned int i = 0; i < ZS_ARRAY_SIZE(errors); i++) {
+		unmap_error = errors[i];
+		check_unmap(&arena);
+	}
 	zs_arena_close(&arena);
 }
 

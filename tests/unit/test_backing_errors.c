@@ -191,6 +191,7 @@ Test(backing_errors, three_failures_in_a_row_pause_it_for_longer_and_longer)
 	cold->now_ns += second - 1;
 	cr_assert_eq(test_cold_append(cold, 1, 2300), -EIO);
 	cold->now_ns += 1;
+	cr_assert_eq(test_cold_stats(cold).paused, 0, "nobody has to try for it to be over");
 	/* Once more: twice as long. */
 	cold->fail_at = cold->nr_writes + 1;
 	cr_assert_eq(test_cold_append(cold, 1, 2300), 0);
@@ -217,7 +218,9 @@ Test(backing_errors, a_full_disk_pauses_it_until_something_was_given_back)
 	for (uint32_t i = 1; i <= NR; i++)
 		test_cold_free(cold, i);
 	cr_assert_eq(test_cold_append(cold, NR + 1, 2300), -ENOSPC);
+	cr_assert_eq(test_cold_stats(cold).paused, -ENOSPC);
 	cr_assert_gt(zs_backing_punch(cold->backing), 0);
+	cr_assert_eq(test_cold_stats(cold).paused, 0);
 	cr_assert_eq(test_cold_append(cold, NR + 1, 2300), 0);
 }
 
