@@ -23,9 +23,12 @@ dd if=data of="$mnt/vm0" bs=1M conv=notrunc oflag=direct status=none
 step "refused"
 refused "add --yes if you mean it" "$ZSCTL" reset vm0
 refused "there is no device with this name" "$ZSCTL" reset vm1 --yes
-exec 5<"$mnt/vm0"
-refused "close it (unmount it, detach its loop device) first; it is open in process $$" "$ZSCTL" reset vm0 --yes
-exec 5<&-
+sleep 1000 3<"$mnt/vm0" &
+started+=($!)
+eventually "opening it" stat_is vm0 open_count 1
+refused "close it (unmount it, detach its loop device) first; it is open in process $! (sleep)" \
+	"$ZSCTL" reset vm0 --yes
+end_process "${started[-1]}"
 cmp -n $((8 << 20)) data "$mnt/vm0" || fail "a refused reset changed the data"
 
 step "the data is gone, the device is not"
