@@ -91,7 +91,7 @@ const char zsd_interface_cold[] =
 	"# accessed for age_sec), huge (stored as they are), both, or all, the default without age_sec. "
 	"threshold_bytes: "
 	"only\n"
-	"# objects that take as much memory; the largest first. max_blocks: at most so many. recompress: codecs in the "
+	"# objects that take as much memory. max_blocks: at most so many, the largest first. recompress: codecs in the "
 	"order in\n"
 	"# which they are tried; those of the device by default. again: also blocks for which that was in vain. "
 	"share_percent:\n"

@@ -3,11 +3,11 @@
 /*
  * Recompression: blocks that are not in use much are stored again with a denser codec.
  *
- * A job takes the blocks of a range of a device once, the largest objects first (in eighths of a raw block), in slices
- * done by whoever has time. The codecs are tried in order, and the first one is taken whose object takes less memory,
- * so belongs to a smaller size class, header included. A block whose last codec has been tried is marked dense in its
- * slot and not looked at again before it is overwritten, or asked for again with another list. A raw block that is
- * dense is incompressible.
+ * A job takes the blocks of a range of a device once, in slices done by whoever has time; the largest objects first (in
+ * eighths of a raw block) if it is to stop somewhere. The codecs are tried in order, and the first one is taken whose
+ * object takes less memory, so belongs to a smaller size class, header included. A block whose last codec has been
+ * tried is marked dense in its slot and not looked at again before it is overwritten, or asked for again with another
+ * list. A raw block that is dense is incompressible.
  *
  * Codecs that can use a dictionary do so with the device's current one (store/dictionaries.h), if it has one. Objects
  * that need an older one are also replaced where the new one takes just as much memory. One that turns out to be
@@ -41,7 +41,7 @@ struct zs_recompress_request {
 	uint64_t first, last;	  /* blocks */
 	uint64_t age_sec;	  /* idle since; 0 = only what is marked */
 	uint32_t threshold_bytes; /* memory that an object takes at least; 0 = any */
-	/* When to stop: blocks recompressed, bytes saved. 0, 0: all blocks */
+	/* When to stop, the largest objects first: blocks recompressed, bytes saved. 0, 0: all, as they lie */
 	uint64_t max_blocks, max_saved_bytes;
 	bool again;		/* dense ones as well */
 	unsigned int nr_codecs; /* 1 to ZS_RECOMPRESS_CODECS */
@@ -70,7 +70,8 @@ struct zs_recompress_progress {
 struct zs_recompress {
 	struct zs_recompress_request request; /* immutable */
 	uint64_t next;			      /* block; the caller's, like band */
-	unsigned int band;		      /* of sizes, see recompress.c */
+	unsigned int nr_walks;		      /* at most, see recompress.c; immutable */
+	unsigned int band;		      /* of sizes */
 	unsigned int found;		      /* by this walk: bits of the lower bands with something to do */
 	uint64_t *done;			      /* bit per block of the range: was recompressed; NULL = none yet */
 	unsigned int dictionary;	      /* number of the device's, borrowed during a slice; 0 = none */

@@ -227,19 +227,21 @@ static size_t eighths(uint64_t slot)
 	return zs_obj_cost(device->pool, zs_slot_handle(slot)) * 8 / (zs_pool_cost(4096) + 1);
 }
 
-Test(recompress, the_largest_come_first_also_if_all_are_wanted)
+Test(recompress, the_largest_come_first_whatever_the_limit)
 {
+	struct zs_recompress_request limited = all;
 	size_t sizes[BLOCKS], size = SIZE_MAX, nr_sizes = 0;
 	uint64_t slots[BLOCKS] = {0};
 	struct zs_recompress job;
 	unsigned int nr = 0;
 	bool more = true;
 
+	limited.max_blocks = 2 * BLOCKS;
 	write_growing();
 	find_changed(slots);
 	for (unsigned int block = 0; block < BLOCKS; block++)
 		sizes[block] = eighths(slots[block]);
-	cr_assert_eq(zs_recompress_begin(&job, device, &all, NULL), 0);
+	cr_assert_eq(zs_recompress_begin(&job, device, &limited, NULL), 0);
 	while (more) {
 		unsigned int block;
 
@@ -281,6 +283,7 @@ Test(recompress, the_device_is_walked_over_once_and_once_for_each_size_that_is_f
 
 	device = zs_device_get(store, test_device_add(store, "many", MANY * UINT64_C(4096), 4096, lz4), stream);
 	many.last = MANY - 1;
+	many.max_blocks = MANY;
 	/* Slots, but nothing to do. */
 	for (uint64_t block = 0; block < MANY; block += ZS_SLOTS_PER_PAGE, word++) {
 		char same[4096];
