@@ -35,7 +35,7 @@
 /*
  * Short runs: one that frees much gives memory back that the next overwrites take again, and what it empties last are
  * the zspages that take most moves for a page. When all objects of a pool are replaced, six times (bench arena alloc),
- * runs from 5 % down to 1.5 % make 0.044 pages and 0.047 moves for a replacement, from 4 % to 3.6 % 0.030 and 0.046.
+ * runs from 5 % down to 1.5 % made 0.044 pages and 0.047 moves for a replacement, from 4 % to 3.6 % 0.030 and 0.046.
  */
 #define STOP_TENTHS 9 /* of the threshold */
 /* A smaller gain is not worth waking up for, whatever part of a small pool it is. */

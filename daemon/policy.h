@@ -19,7 +19,7 @@
 struct zsd_frontend;
 struct zsd_policy;
 
-#define ZSD_COMPACT_THRESHOLD_PERCENT 4
+#define ZSD_COMPACT_THRESHOLD_PERCENT 3
 #define ZSD_COMPACT_QUOTA_PERCENT     10
 
 struct zsd_policy_options {

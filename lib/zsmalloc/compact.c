@@ -30,6 +30,13 @@
 /* Sources with nothing but busy or damaged objects that are passed over before a class is left for another time. */
 #define SKIP_MAX 16
 
+/*
+ * Objects between asking for a source's header, for the handle word that it names, and moving it: without that a sixth
+ * of compaction's time was waiting for one after the other. And lines of each; the processor asks for the rest.
+ */
+#define AHEAD	       4
+#define PREFETCH_LINES 8
+
 /* What one batch did. */
 struct progress {
 	unsigned int moved;
@@ -86,14 +93,38 @@ static bool move_object(struct zs_heap *heap, struct zspage *source, unsigned in
 	return true;
 }
 
+/* Asks for what moving an object needs, which nobody has looked at lately: its first lines and its handle word. */
+static void prefetch_move(struct zs_heap *heap, struct zspage *source, unsigned int index)
+{
+	const struct zs_object_header *header;
+	uint32_t handle;
+
+	if (index + AHEAD < source->fresh)
+		__builtin_prefetch(zspage_object(heap, source, index + AHEAD));
+	if (index >= source->fresh)
+		return;
+	header = zspage_object(heap, source, index);
+	handle = atomic_load_explicit(&header->handle, memory_order_relaxed);
+	if (!handle || !heap_handle_is_valid(heap, handle))
+		return;
+	__builtin_prefetch(heap_handle_word(heap, handle), 1);
+	for (unsigned int line = 1; line < PREFETCH_LINES; line++)
+		__builtin_prefetch((const char *)header + (size_t)line * ZS_CACHE_LINE);
+}
+
 /* Moves up to BATCH objects from source to destination. Under class->lock. */
 static unsigned int move_batch(struct zs_heap *heap, struct zspage *source, struct zspage *destination)
 {
 	unsigned int objects = heap->geometry->classes[source->class].objects, moved = 0;
 
+	for (unsigned int index = 0; index < AHEAD && index < source->fresh; index++)
+		__builtin_prefetch(zspage_object(heap, source, index));
+	for (unsigned int index = 0; index < AHEAD; index++)
+		prefetch_move(heap, source, index);
 	for (unsigned int index = 0; index < source->fresh && moved < BATCH; index++) {
 		if (!source->inuse || destination->inuse == objects)
 			break;
+		prefetch_move(heap, source, index + AHEAD);
 		moved += move_object(heap, source, index, destination);
 	}
 	return moved;

@@ -34,16 +34,16 @@ void zs_obj_prefetch(struct zs_pool *pool, struct zs_handle handle)
 {
 	struct zs_heap *heap = pool->heap;
 	struct zs_location location;
+	bool keeps;
 
 	if (!live_location(heap, handle, &location))
 		return;
-	__builtin_prefetch(heap_object(heap, location), 1);
-	if (pool_will_keep(pool, location.class)) {
-		__builtin_prefetch(heap_zspage(heap, zs_pages_zspage(&heap->pages, location.page)), 0);
-		return;
-	}
-	__builtin_prefetch(&pool->classes[location.class], 1);
+	keeps = pool_will_keep(pool, location.class);
+	if (!keeps)
+		__builtin_prefetch(&pool->classes[location.class], 1);
 	__builtin_prefetch(heap_zspage(heap, zs_pages_zspage(&heap->pages, location.page)), 1);
+	/* Last: nothing that follows is done until it is known where in memory that is, which nobody has asked lately. */
+	__builtin_prefetch(heap_object(heap, location), 1);
 }
 
 /* From beginning to end: the hardware's own prefetching begins late, and ends with the page. */

@@ -43,8 +43,8 @@
 /* Steps between two looks at the pool, and between two slices; freeable pages, in percent; pages freed by a slice. */
 #define LOOK_STEPS    16384
 #define SLICE_STEPS   512
-#define START_PERCENT 4.0
-#define STOP_PERCENT  3.6
+#define START_PERCENT 3.0
+#define STOP_PERCENT  2.7
 #define SLICE_PAGES   64
 
 /* Steps of a round that a thread takes at a time: who has smaller files would have to wait at the end of the round. */
