@@ -80,6 +80,9 @@ static bool move_object(struct zs_heap *heap, struct zspage *source, unsigned in
 		return false;
 	}
 	new.index = (uint16_t)zspage_object_alloc(heap, destination);
+	/* For the next move. */
+	if (destination->free != ZSPAGE_END)
+		__builtin_prefetch(zspage_object(heap, destination, destination->free), 1);
 	to = heap_object(heap, new);
 	atomic_store_explicit(&to->handle, handle.index, memory_order_relaxed);
 	to->meta = from->meta;
@@ -172,17 +175,16 @@ static uint64_t class_waste(const struct zs_pool *pool, unsigned int index)
 	return all < used + objects ? 0 : ((all - used - objects) << 20) / all + 1;
 }
 
-/* The class with most waste but for those that are done, or nr_classes. */
-static unsigned int find_class(const struct zs_pool *pool, const bool *done)
+/* The class with most waste, or nr_classes if there is none. */
+static unsigned int find_class(const uint64_t *waste, unsigned int nr_classes)
 {
-	unsigned int nr_classes = pool->heap->geometry->nr_classes, best = nr_classes;
-	uint64_t waste, most = 0;
+	unsigned int best = nr_classes;
+	uint64_t most = 0;
 
 	for (unsigned int i = 0; i < nr_classes; i++) {
-		waste = done[i] ? 0 : class_waste(pool, i);
-		if (waste <= most)
+		if (waste[i] <= most)
 			continue;
-		most = waste;
+		most = waste[i];
 		best = i;
 	}
 	return best;
@@ -191,15 +193,16 @@ static unsigned int find_class(const struct zs_pool *pool, const bool *done)
 static uint64_t compact(struct zs_pool *pool, uint64_t page_budget)
 {
 	unsigned int nr_classes = pool->heap->geometry->nr_classes, skip = 0, index;
-	uint64_t freed = 0, moved = 0;
-	bool done[ZS_CLASSES_MAX] = {false};
+	/* Of all classes as they are now: their lines are somebody else's at the moment, and they change slowly. */
+	uint64_t freed = 0, moved = 0, waste[ZS_CLASSES_MAX];
 
-	for (index = find_class(pool, done); index < nr_classes && freed < page_budget;) {
+	for (unsigned int i = 0; i < nr_classes; i++)
+		waste[i] = class_waste(pool, i);
+	for (index = find_class(waste, nr_classes); index < nr_classes && freed < page_budget;) {
 		struct progress progress = compact_step(pool, index, skip);
 
 		moved += progress.moved;
 		skip += progress.busy;
-		done[index] = progress.stuck;
 		if (progress.emptied) {
 			freed += pool->heap->geometry->classes[index].pages;
 			zspage_destroy(pool->heap, progress.emptied);
@@ -207,7 +210,8 @@ static uint64_t compact(struct zs_pool *pool, uint64_t page_budget)
 		if (!progress.emptied && !progress.stuck)
 			continue;
 		skip = 0;
-		index = find_class(pool, done);
+		waste[index] = progress.stuck ? 0 : class_waste(pool, index);
+		index = find_class(waste, nr_classes);
 	}
 	atomic_fetch_add_explicit(&pool->nr_moved, moved, memory_order_relaxed);
 	return freed;
