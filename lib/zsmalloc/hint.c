@@ -34,15 +34,13 @@ void zs_obj_prefetch(struct zs_pool *pool, struct zs_handle handle)
 {
 	struct zs_heap *heap = pool->heap;
 	struct zs_location location;
-	bool keeps;
 
 	if (!live_location(heap, handle, &location))
 		return;
-	keeps = pool_will_keep(pool, location.class);
-	if (!keeps)
+	if (!pool_will_keep(pool, location.class))
 		__builtin_prefetch(&pool->classes[location.class], 1);
 	__builtin_prefetch(heap_zspage(heap, zs_pages_zspage(&heap->pages, location.page)), 1);
-	/* Last: nothing that follows is done until it is known where in memory that is, which nobody has asked lately. */
+	/* Last: nothing that follows is done until it is known where that page is, which nobody has asked lately. */
 	__builtin_prefetch(heap_object(heap, location), 1);
 }
 

@@ -44,10 +44,10 @@
 #define HOLE_LOOKS    64
 
 /*
- * Free memory worth keeping: 1/64 of what is used, between these. What is overwritten with other files takes 3 % more or
- * less memory from one to the next, and a page costs some 3 us to make and as much to give back: bench arena alloc makes
- * 0.023 of them for a replacement instead of 0.033 with 1/128. What that is more, compaction that begins a percent
- * earlier is less (daemon/policy.h), for 0.012 more objects to be moved, of 1 us each.
+ * Free memory worth keeping: 1/64 of what is used, between these. What is overwritten with other files takes 3 % more
+ * or less memory from one to the next, and a page costs some 3 us to make and as much to give back: bench arena alloc
+ * makes 0.023 of them for a replacement instead of 0.033 with 1/128. What that is more, compaction that begins earlier
+ * by a percent is less (daemon/policy.h), for 0.012 more objects to be moved, of 1 us each.
  */
 #define RESERVE_SHARE	  64
 #define RESERVE_MIN_PAGES 128
