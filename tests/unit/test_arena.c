@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/check.h"
+#include "support/mapped.h"
 #include "support/small_store.h"
 #include "zsmalloc/arena.h"
 
@@ -234,20 +235,6 @@ long syscall(long number, ...)
 	return -1;
 }
 
-/* True if the page tables of this process have the page; its memory may be there without. */
-static bool is_mapped(const void *page)
-{
-	const uint64_t present = UINT64_C(1) << 63;
-	uint64_t entry;
-	int fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
-
-	cr_assert_geq(fd, 0);
-	cr_assert_eq(pread(fd, &entry, sizeof(entry), (off_t)((uintptr_t)page / ZS_PAGE_SIZE * sizeof(entry))),
-		     sizeof(entry));
-	close(fd);
-	return entry & present;
-}
-
 /* Of the arena pages 1 and 3 to 5, and the first one of private memory. */
 static void check_unmap(struct zs_arena *arena)
 {
@@ -262,11 +249,11 @@ static void check_unmap(struct zs_arena *arena)
 	memset(private, 2, 2 * ZS_PAGE_SIZE);
 	zs_unmap(ranges, ZS_ARRAY_SIZE(ranges));
 	for (unsigned int i = 0; i < 8; i++)
-		cr_assert_eq(is_mapped(shared + i * ZS_PAGE_SIZE), i != 1 && (i < 3 || i > 5), "%d, page %u",
+		cr_assert_eq(test_is_mapped(shared + i * ZS_PAGE_SIZE), i != 1 && (i < 3 || i > 5), "%d, page %u",
 			     unmap_error, i);
 	for (unsigned int i = 0; i < 8 * ZS_PAGE_SIZE; i++)
 		cr_assert_eq(shared[i], 1);
-	cr_assert(!is_mapped(private) && is_mapped(private + ZS_PAGE_SIZE));
+	cr_assert(!test_is_mapped(private) && test_is_mapped(private + ZS_PAGE_SIZE));
 	cr_assert(private[0] == 0 && private[ZS_PAGE_SIZE] == 2);
 	zs_reserve_free(private, 2 * ZS_PAGE_SIZE);
 }

@@ -3,13 +3,12 @@
 
 #include <criterion/criterion.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/bits.h"
 #include "base/check.h"
+#include "support/mapped.h"
 #include "support/random.h"
 #include "support/small_store.h"
 #include "zsmalloc/pages.h"
@@ -114,20 +113,6 @@ Test(pages, giving_back_more_than_was_charged_stops_the_program, .signal = SIGAB
 	zs_pages_uncharge(&pages, ZS_CHARGE_TABLE, 1);
 }
 
-/* True if the page tables of this process have the page; its memory may be there without. */
-static bool is_mapped(const void *page)
-{
-	const uint64_t present = UINT64_C(1) << 63;
-	uint64_t entry;
-	int fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
-
-	cr_assert_geq(fd, 0);
-	cr_assert_eq(pread(fd, &entry, sizeof(entry), (off_t)((uintptr_t)page / ZS_PAGE_SIZE * sizeof(entry))),
-		     sizeof(entry));
-	close(fd);
-	return entry & present;
-}
-
 /* Frees every other one of nr pages, all at once; answers how many of those between are not mapped then. */
 static unsigned int free_every_other(unsigned int nr)
 {
@@ -143,10 +128,15 @@ static unsigned int free_every_other(unsigned int nr)
 		zs_pages_free(&pages, runs[i], 1);
 	zs_pages_bulk_end(&pages);
 	for (unsigned int i = 1; i < nr; i += 2)
-		nr_unmapped += !is_mapped(zs_pages_at(&pages, runs[i]));
+		nr_unmapped += !test_is_mapped(zs_pages_at(&pages, runs[i]));
 	/* Touched only now: that maps the neighbours, too. */
-	for (unsigned int i = 1; i < nr; i += 2)
-		cr_assert_eq(*(unsigned char *)zs_pages_at(&pages, runs[i]), i % 255 + 1);
+	for (unsigned int i = 1; i < nr; i += 2) {
+		const unsigned char *page = zs_pages_at(&pages, runs[i]);
+
+		cr_assert_eq(page[0], i % 255 + 1);
+		cr_assert_eq(page[ZS_PAGE_SIZE - 1], i % 255 + 1);
+	}
+	zs_pages_check(&pages);
 	return nr_unmapped;
 }
 
@@ -193,6 +183,7 @@ Test(pages, the_reserve_is_small_if_little_is_used)
 {
 	take_and_free(200);
 	cr_assert_leq(pages.reserve.nr, 128);
+	cr_assert_geq(pages.reserve.nr, 64, "but it is there");
 	cr_assert_leq(zs_arena_resident_bytes(&arena), 128 * ZS_PAGE_SIZE + ZS_PAGE_SIZE);
 	zs_pages_check(&pages);
 }
