@@ -26,7 +26,7 @@
 #include "base/check.h"
 #include "zsmalloc/pool_internal.h"
 
-#define BATCH 16
+#define BATCH 4
 /* Sources with nothing but busy or damaged objects that are passed over before a class is left for another time. */
 #define SKIP_MAX 16
 
