@@ -35,7 +35,7 @@ struct candidate {
 	struct zs_object_info info;
 	uint64_t flags;	      /* of the slot, with an object */
 	uint64_t slot;	      /* of a same-filled block; else set when the object exists */
-	struct zs_handle old; /* of the object that it takes the place of, as far as is known; ZS_NO_HANDLE: none */
+	struct zs_handle soon; /* of an object that is freed soon and was not asked for yet, or ZS_NO_HANDLE */
 	/* Whose limit has refused the last try; NULL: the heap's. */
 	const struct zs_budget *refused;
 };
@@ -152,7 +152,7 @@ static int make_object(struct zs_device *device, struct candidate *candidate, en
 		return error;
 	}
 	candidate->info.owner = (uint16_t)zs_device_owner(device);
-	zs_obj_replace(device->pool, handle, &candidate->info, candidate->payload, candidate->old);
+	zs_obj_replace(device->pool, handle, &candidate->info, candidate->payload, candidate->soon);
 	candidate->slot = zs_slot_object(handle, candidate->flags);
 	return 0;
 }
@@ -235,12 +235,6 @@ static int prepare_once(struct zs_device *device, uint64_t block, uint64_t old, 
 	return urgency == ZS_URGENCY_NEW ? error : make_object(device, candidate, urgency);
 }
 
-/* The system is short of memory: gives back to it some of what waits, and what is kept. True if there was something. */
-static bool relieve(struct zs_store *store)
-{
-	return zs_deferred_help(&store->deferred, NULL) | zs_heap_relieve(store->heap);
-}
-
 /*
  * Makes all that the candidate needs to be committed in place of old: object, charges, memory for the slot. The object
  * is counted from here on, the slot when it is committed.
@@ -256,7 +250,7 @@ static int prepare(struct zs_device *device, struct zs_stream *stream, uint64_t 
 		helped = zs_deferred_help(&device->store->deferred, candidate->refused);
 		error = prepare_once(device, block, old, candidate);
 	}
-	while (error == -ENOMEM && relieve(device->store))
+	while (error == -ENOMEM && zs_room_relieve(device->store))
 		error = prepare_once(device, block, old, candidate);
 	if (!error && candidate->payload)
 		count_object(device, zs_stream_shard(stream), &candidate->info, 1);
@@ -290,18 +284,31 @@ static int count_failure(struct zs_device *device, struct zs_stream *stream, int
 	return error;
 }
 
-int zs_block_store(struct zs_device *device, struct zs_stream *stream, uint64_t block, const void *buffer)
+/* The object that a block has, or none; asks for the word that says where it is. */
+static struct zs_handle expect(struct zs_device *device, uint64_t block)
 {
+	uint64_t slot = zs_table_load(&device->table, block);
+	struct zs_handle handle = zs_slot_state(slot) == ZS_SLOT_OBJECT ? zs_slot_handle(slot) : ZS_NO_HANDLE;
+
+	if (handle.index)
+		zs_handle_prefetch(device->pool, handle);
+	return handle;
+}
+
+int zs_block_store(struct zs_device *device, struct zs_stream *stream, uint64_t block, unsigned int turn,
+		   const void *buffer)
+{
+	/* What freeing them needs comes while this block is compressed and copied. */
+	struct zs_handle own = turn & ZS_TURN_AFTER ? ZS_NO_HANDLE : expect(device, block);
+	struct zs_handle next = turn & ZS_TURN_BEFORE ? expect(device, block + 1) : ZS_NO_HANDLE;
 	uint64_t old = zs_table_load(&device->table, block);
 	struct candidate candidate;
 	int error;
 
-	/* What freeing the old object needs comes while this one is compressed and copied. */
-	if (zs_slot_state(old) == ZS_SLOT_OBJECT)
-		zs_handle_prefetch(device->pool, zs_slot_handle(old));
 	error = choose(device, stream, buffer, &candidate);
-	if (!error && zs_slot_state(old) == ZS_SLOT_OBJECT)
-		candidate.old = zs_slot_handle(old);
+	candidate.soon = next.index ? next : own;
+	if (next.index && own.index)
+		zs_obj_prefetch(device->pool, own);
 	if (!error)
 		error = prepare(device, stream, block, old, &candidate);
 	if (error)

@@ -22,8 +22,15 @@ struct zs_stream;
 int zs_block_load(struct zs_device *device, struct zs_stream *stream, uint64_t block, uint64_t nr, void *buffer,
 		  uint64_t *ret_nr);
 
-/* Replaces a block. Returns 0, -ENOSPC or -ENOMEM, and the old content stays. */
-int zs_block_store(struct zs_device *device, struct zs_stream *stream, uint64_t block, const void *buffer);
+/* What the caller stores in turn: a hint, so that what the next block replaces is asked for meanwhile. */
+enum zs_block_turn {
+	ZS_TURN_AFTER = 1,  /* it has just stored the block before this one */
+	ZS_TURN_BEFORE = 2, /* it is going to store the one behind */
+};
+
+/* Replaces a block; turn: of enum zs_block_turn. Returns 0, -ENOSPC or -ENOMEM, and the old content stays. */
+int zs_block_store(struct zs_device *device, struct zs_stream *stream, uint64_t block, unsigned int turn,
+		   const void *buffer);
 
 /*
  * Replaces a part of a block; data NULL stands for zeros. Returns 0, -EIO (the rest is damaged or can't be read),

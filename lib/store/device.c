@@ -111,11 +111,17 @@ int zs_device_read(struct zs_device *device, struct zs_stream *stream, uint64_t 
 	return error;
 }
 
-static int write_piece(struct zs_device *device, struct zs_stream *stream, struct piece piece, const char *data)
+/* data has done bytes of the range before it, and left from there on. */
+static int write_piece(struct zs_device *device, struct zs_stream *stream, struct piece piece, const char *data,
+		       size_t done, size_t left)
 {
-	if (is_whole(device, piece))
-		return zs_block_store(device, stream, piece.block, data);
-	return zs_block_modify(device, stream, piece.block, piece.start, data, piece.length);
+	unsigned int turn = done >= device->block_size ? ZS_TURN_AFTER : 0;
+
+	if (!is_whole(device, piece))
+		return zs_block_modify(device, stream, piece.block, piece.start, data, piece.length);
+	if (left - piece.length >= device->block_size)
+		turn |= ZS_TURN_BEFORE;
+	return zs_block_store(device, stream, piece.block, turn, data);
 }
 
 int zs_device_write_part(struct zs_device *device, struct zs_stream *stream, uint64_t offset, const void *buffer,
@@ -129,7 +135,7 @@ int zs_device_write_part(struct zs_device *device, struct zs_stream *stream, uin
 	while (done < length) {
 		struct piece piece = cut(device, offset + done, length - done);
 
-		error = write_piece(device, stream, piece, (const char *)buffer + done);
+		error = write_piece(device, stream, piece, (const char *)buffer + done, done, length - done);
 		if (error)
 			break;
 		done += piece.length;

@@ -36,3 +36,8 @@ int zs_room_prepare(struct zs_device *device, uint64_t block)
 		error = zs_table_prepare(&device->table, block, ZS_URGENCY_NEW);
 	return error;
 }
+
+bool zs_room_relieve(struct zs_store *store)
+{
+	return zs_deferred_help(&store->deferred, NULL) | zs_heap_relieve(store->heap);
+}

@@ -218,10 +218,10 @@ static void publish_charged(struct zs_pool *pool, uint32_t handle, const struct 
 }
 
 /* What is going to be needed soon, by the free that follows and by the next allocation. */
-static void prefetch_soon(struct zs_pool *pool, struct zs_location location, struct zs_handle old)
+static void prefetch_soon(struct zs_pool *pool, struct zs_location location, struct zs_handle soon)
 {
-	if (old.index)
-		zs_obj_prefetch(pool, old);
+	if (soon.index)
+		zs_obj_prefetch(pool, soon);
 	__builtin_prefetch(pool_next(pool, location.class), 1);
 }
 
@@ -231,7 +231,7 @@ void zs_obj_write(struct zs_pool *pool, struct zs_handle handle, const struct zs
 }
 
 void zs_obj_replace(struct zs_pool *pool, struct zs_handle handle, const struct zs_object_info *info,
-		    const void *payload, struct zs_handle old)
+		    const void *payload, struct zs_handle soon)
 {
 	_Atomic uint64_t *word = heap_handle_word(pool->heap, handle.index);
 	uint64_t value = atomic_load_explicit(word, memory_order_relaxed);
@@ -248,14 +248,17 @@ void zs_obj_replace(struct zs_pool *pool, struct zs_handle handle, const struct 
 		      shape->size);
 	/* The line that it ends in, which is stored the ordinary way, as is the first. */
 	__builtin_prefetch((const char *)(header + 1) + info->size - 1, 1);
-	/* Copied first, so that its way to memory, the checksum and what is asked for take place at the same time. */
+	header->meta = zs_object_meta(info);
+	header->checksum = zs_object_checksum(header->meta, payload);
+	/*
+	 * The copy is on its way to memory while what is asked for comes from there; either keeps the processor from
+	 * going on, so that what needs neither of them is done before.
+	 */
 	if (zs_handle_is_fresh(value))
 		memcpy(header + 1, payload, info->size);
 	else
 		zs_copy_uncached(header + 1, payload, info->size);
-	prefetch_soon(pool, location, old);
-	header->meta = zs_object_meta(info);
-	header->checksum = zs_object_checksum(header->meta, payload);
+	prefetch_soon(pool, location, soon);
 	heap_mark_lent(pool->heap, location);
 	zs_copy_fence();
 	if (pool->heap->account)

@@ -184,11 +184,11 @@ int zs_pool_alloc(struct zs_pool *pool, size_t size, enum zs_urgency urgency, st
 void zs_obj_write(struct zs_pool *pool, struct zs_handle handle, const struct zs_object_info *info,
 		  const void *payload);
 /*
- * The same, of an object that takes the place of old, which the caller is going to free: zs_obj_prefetch() of that is
- * done while the copy is on its way to memory.
+ * The same, for a caller that is going to free objects: zs_obj_prefetch() of soon is done while the copy is on its way
+ * to memory, where it costs least. soon: what the new object takes the place of; or, better, what the next one will.
  */
 void zs_obj_replace(struct zs_pool *pool, struct zs_handle handle, const struct zs_object_info *info,
-		    const void *payload, struct zs_handle old);
+		    const void *payload, struct zs_handle soon);
 
 /*
  * Frees the object as soon as no reader has it pinned. Asserts that the handle names an object: so a second free stops

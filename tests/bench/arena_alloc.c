@@ -12,8 +12,10 @@
  *                     of sizes is always the same. Files are not like that: next to a block of text is more text
  *           -uncompacted   zsd without compaction
  *
- * Which object a step replaces is known a step before, and every allocator may ask for the memory that freeing it
- * needs: a store compresses a block in between.
+ * Which objects the next steps replace is known, as in a request of several blocks, and every allocator may ask for the
+ * memory that freeing them needs: zsd for the handle's word two steps before, and a step before for the object that it
+ * names (store/block.c does both one block before, the word before that is compressed); malloc for the object a step
+ * before, for which two made no difference.
  *
  * The payload is copied from a buffer that is in the processor's cache, as one is that was compressed just before.
  * Memory is resident memory of the process above what it was before the allocator was used: whatever the allocator
@@ -50,6 +52,9 @@
 /* Steps of a round that a thread takes at a time: who has smaller files would have to wait at the end of the round. */
 #define SHARE_STEPS 1024
 
+/* Steps whose objects are known, this one among them. */
+#define AHEAD 3
+
 struct alloc {
 	struct bench_trace trace;
 	_Atomic uint64_t *objects; /* [trace.nr] size << SIZE_SHIFT | address or handle */
@@ -72,7 +77,7 @@ struct churn {
 	struct test_random random;
 	char payload[BENCH_BLOCK_BYTES];
 	uint32_t start, nr;   /* the part of the table that it replaces */
-	uint32_t next, after; /* whose turn it is in this step and the next one */
+	uint32_t next[AHEAD]; /* whose turn it is in this step and those that follow */
 	uint32_t cursor;      /* in the trace */
 	uint32_t nr_steps;    /* done */
 };
@@ -82,13 +87,18 @@ static uint64_t address_of(uint64_t object)
 	return object & (((uint64_t)1 << SIZE_SHIFT) - 1);
 }
 
-static uint64_t pool_new(struct zs_pool *pool, size_t size, const void *payload, uint64_t old)
+static struct zs_handle handle_of(uint64_t object)
+{
+	return (struct zs_handle){(uint32_t)address_of(object)};
+}
+
+static uint64_t pool_new(struct zs_pool *pool, size_t size, const void *payload, uint64_t soon)
 {
 	struct zs_object_info info = {.size = (uint32_t)size, .codec = 2};
-	struct zs_handle handle, old_handle = {(uint32_t)address_of(old)};
+	struct zs_handle handle;
 
 	bench_check(zs_pool_alloc(pool, size, ZS_URGENCY_NEW, &handle), "zs_pool_alloc");
-	zs_obj_replace(pool, handle, &info, payload, old_handle);
+	zs_obj_replace(pool, handle, &info, payload, handle_of(soon));
 	return (uint64_t)size << SIZE_SHIFT | handle.index;
 }
 
@@ -102,22 +112,10 @@ static uint64_t malloc_new(size_t size, const void *payload)
 	return (uint64_t)size << SIZE_SHIFT | (uintptr_t)memory;
 }
 
-/* Asks for the memory that dropping an object is going to need. */
-static void object_prefetch(struct alloc *alloc, uint64_t object)
+/* soon: what is going to be dropped in the next step, or 0. */
+static uint64_t object_new(struct alloc *alloc, size_t size, const void *payload, uint64_t soon)
 {
-	if (alloc->pool) {
-		zs_handle_prefetch(alloc->pool, (struct zs_handle){(uint32_t)address_of(object)});
-		return;
-	}
-	/* The line with glibc's header, and that in which others keep the link of a free object. */
-	__builtin_prefetch((char *)(uintptr_t)address_of(object) - sizeof(size_t), 1);
-	__builtin_prefetch((void *)(uintptr_t)address_of(object), 1);
-}
-
-/* old: what is going to be dropped next, or 0. */
-static uint64_t object_new(struct alloc *alloc, size_t size, const void *payload, uint64_t old)
-{
-	return alloc->pool ? pool_new(alloc->pool, size, payload, old) : malloc_new(size, payload);
+	return alloc->pool ? pool_new(alloc->pool, size, payload, soon) : malloc_new(size, payload);
 }
 
 static void object_drop(struct alloc *alloc, uint64_t object)
@@ -125,7 +123,7 @@ static void object_drop(struct alloc *alloc, uint64_t object)
 	struct zs_object_info info;
 
 	if (alloc->pool)
-		zs_pool_free(alloc->pool, (struct zs_handle){(uint32_t)address_of(object)}, &info);
+		zs_pool_free(alloc->pool, handle_of(object), &info);
 	else
 		free((void *)(uintptr_t)address_of(object));
 }
@@ -193,15 +191,29 @@ static size_t next_size(const struct alloc *alloc, struct churn *churn)
 	return alloc->trace.sizes[churn->cursor++];
 }
 
+/* Asks for the memory that dropping the next steps' objects is going to need. */
+static void prefetch_next(struct alloc *alloc, const uint32_t *next)
+{
+	const char *address = (const char *)(uintptr_t)address_of(alloc->objects[next[0]]);
+
+	__builtin_prefetch(&alloc->objects[next[AHEAD - 1]], 1);
+	if (alloc->pool) {
+		zs_handle_prefetch(alloc->pool, handle_of(alloc->objects[next[1]]));
+		return;
+	}
+	/* The line with glibc's header, and that in which others keep the link of a free object. */
+	__builtin_prefetch(address - sizeof(size_t), 1);
+	__builtin_prefetch(address, 1);
+}
+
 static void step(struct alloc *alloc, struct churn *churn)
 {
-	uint32_t index = churn->next;
-	uint64_t new = object_new(alloc, next_size(alloc, churn), churn->payload, alloc->objects[index]);
+	uint32_t *next = churn->next, index = next[0];
+	uint64_t new = object_new(alloc, next_size(alloc, churn), churn->payload, alloc->objects[next[1]]);
 
-	churn->next = churn->after;
-	object_prefetch(alloc, alloc->objects[churn->next]);
-	churn->after = any_index(churn);
-	__builtin_prefetch(&alloc->objects[churn->after], 1);
+	memmove(next, next + 1, (AHEAD - 1) * sizeof(*next));
+	next[AHEAD - 1] = any_index(churn);
+	prefetch_next(alloc, next);
 	object_drop(alloc, atomic_exchange(&alloc->objects[index], new));
 }
 
@@ -219,8 +231,8 @@ static void prepare(struct alloc *alloc, struct churn *churn)
 		churn->start = 0;
 		churn->nr = alloc->trace.nr;
 	}
-	churn->next = any_index(churn);
-	churn->after = any_index(churn);
+	for (unsigned int i = 0; i < AHEAD; i++)
+		churn->next[i] = any_index(churn);
 }
 
 /* A thread's part of a round, which is as large as it is fast. */

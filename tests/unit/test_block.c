@@ -64,7 +64,7 @@ Test(block, every_content_comes_back_in_every_size)
 		check_content(device, 0);
 		for (enum test_data kind = 0; kind < TEST_DATA_NR; kind++) {
 			make(device, kind);
-			cr_assert_eq(zs_block_store(device, stream, kind, content), 0);
+			cr_assert_eq(zs_block_store(device, stream, kind, 0, content), 0);
 			check_content(device, kind);
 		}
 		zs_device_put(device, stream);
@@ -78,7 +78,7 @@ Test(block, same_filled_blocks_take_no_object)
 
 	for (uint64_t block = 0; block < 10; block++) {
 		make(device, block % 2 ? TEST_DATA_FILL32 : TEST_DATA_ZERO);
-		cr_assert_eq(zs_block_store(device, stream, block, content), 0);
+		cr_assert_eq(zs_block_store(device, stream, block, 0, content), 0);
 	}
 	stats = stats_of(device);
 	cr_assert_eq(stats.same_blocks, 10);
@@ -96,7 +96,7 @@ Test(block, a_word_of_two_halves_is_same_filled_too)
 	struct zs_device_stats stats;
 
 	make(device, TEST_DATA_FILL);
-	cr_assert_eq(zs_block_store(device, stream, 0, content), 0);
+	cr_assert_eq(zs_block_store(device, stream, 0, 0, content), 0);
 	check_content(device, 0);
 	stats = stats_of(device);
 	cr_assert_eq(stats.same_blocks, 1);
@@ -112,7 +112,7 @@ Test(block, one_different_byte_anywhere_is_not_same_filled)
 	for (size_t at = 0; at < 4096; at += at < 32 || at >= 4064 ? 1 : 61) {
 		memset(content, 0x41, 4096);
 		content[at] = 0x42;
-		cr_assert_eq(zs_block_store(device, stream, 0, content), 0);
+		cr_assert_eq(zs_block_store(device, stream, 0, 0, content), 0);
 		check_content(device, 0);
 		cr_assert_eq(stats_of(device).same_blocks, 0, "byte %zu", at);
 		cr_assert_eq(stats_of(device).object_blocks, 1);
@@ -127,7 +127,7 @@ Test(block, incompressible_blocks_are_stored_raw)
 		struct zs_device_stats stats;
 
 		make(device, TEST_DATA_NOISE);
-		cr_assert_eq(zs_block_store(device, stream, 3, content), 0);
+		cr_assert_eq(zs_block_store(device, stream, 3, 0, content), 0);
 		check_content(device, 3);
 		stats = stats_of(device);
 		cr_assert_eq(stats.huge_blocks, 1);
@@ -146,9 +146,9 @@ Test(block, what_is_replaced_or_discarded_is_freed)
 	for (enum test_data from = 0; from < TEST_DATA_NR; from++) {
 		for (enum test_data to = 0; to < TEST_DATA_NR; to++) {
 			make(device, from);
-			cr_assert_eq(zs_block_store(device, stream, 0, content), 0);
+			cr_assert_eq(zs_block_store(device, stream, 0, 0, content), 0);
 			make(device, to);
-			cr_assert_eq(zs_block_store(device, stream, 0, content), 0);
+			cr_assert_eq(zs_block_store(device, stream, 0, 0, content), 0);
 			check_content(device, 0);
 			zs_store_check(store);
 		}
@@ -176,7 +176,7 @@ Test(block, a_part_is_replaced_and_the_rest_stays)
 			size_t offset = parts[i].offset, length = parts[i].length;
 
 			make(device, kind);
-			cr_assert_eq(zs_block_store(device, stream, 0, content), 0);
+			cr_assert_eq(zs_block_store(device, stream, 0, 0, content), 0);
 			test_random_fill(&random_state, part, length);
 			cr_assert_eq(zs_block_modify(device, stream, 0, offset, part, length), 0);
 			memcpy(content + offset, part, length);
@@ -207,9 +207,9 @@ Test(block, a_codec_that_was_changed_leaves_old_blocks_readable)
 	struct zs_device *device = add(4096);
 
 	make(device, TEST_DATA_TEXT);
-	cr_assert_eq(zs_block_store(device, stream, 0, content), 0);
+	cr_assert_eq(zs_block_store(device, stream, 0, 0, content), 0);
 	cr_assert_eq(zs_device_set_codec(device, &(struct zs_codec_params){ZS_CODEC_ZSTD, 5}), 0);
-	cr_assert_eq(zs_block_store(device, stream, 1, content), 0);
+	cr_assert_eq(zs_block_store(device, stream, 1, 0, content), 0);
 	check_content(device, 0);
 	check_content(device, 1);
 	zs_device_put(device, stream);
