@@ -47,7 +47,9 @@ cmp "$file" "$test_dir/mirror" || fail "the cached file differs"
 dd if="$test_dir/mirror" of="$file" bs=4K count=1 conv=notrunc status=none
 stat "$file" >/dev/null
 cmp "$file" "$test_dir/mirror" || fail "the cached file differs after writing"
-equal "bytes read, after reading it all twice more" "$(stat_of cached read_bytes)" "$before"
+again=$(($(stat_of cached read_bytes) - before))
+# Not none: a kernel that reclaims by itself (DAMON_RECLAIM) takes some pages back within a second.
+[[ $again -lt 4194304 ]] || fail "$again bytes were read again, of 16777216 twice"
 cmp <(dd if="$file" bs=1M iflag=direct status=none) "$test_dir/mirror" || fail "direct I/O reads something else"
 
 step "shared maps are written back"
